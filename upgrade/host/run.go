@@ -1,0 +1,99 @@
+// Package host is the machine an upgrade runs on: its commands, files, units and lock, and the
+// way to reach it over SSH. Everything but the SSH part runs on the host itself, as root.
+package host
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/user"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// Command is one program to run on this host. Secrets go in Stdin or, for the program's own
+// process only, in Env; never in Args, which every local user can read.
+type Command struct {
+	Name   string
+	Args   []string
+	Dir    string
+	Env    []string  // KEY=value, added to this process's environment
+	User   string    // run as this user; empty means as ourselves
+	Stdin  io.Reader // nil means no input
+	Stdout io.Writer // nil means collected and returned by Run
+}
+
+// ExitError says that a program ended with a status other than 0, with all it wrote to stderr.
+type ExitError struct {
+	Name   string
+	Code   int // -1 when a signal ended it
+	Stderr string
+}
+
+func (e *ExitError) Error() string {
+	text := strings.TrimSpace(e.Stderr)
+	if i := strings.LastIndexByte(text, '\n'); i >= 0 {
+		text = text[i+1:]
+	}
+	if text == "" {
+		return fmt.Sprintf("%s: exit status %d", e.Name, e.Code)
+	}
+	return fmt.Sprintf("%s: exit status %d: %s", e.Name, e.Code, text)
+}
+
+// Run runs the program and returns what it wrote to stdout, unless Stdout took it. Ending ctx ends
+// the program: first by SIGTERM, after 5 s by SIGKILL. The error is an *ExitError when the program
+// ran and failed.
+func Run(ctx context.Context, c Command) ([]byte, error) {
+	cmd := exec.CommandContext(ctx, c.Name, c.Args...)
+	cmd.Dir, cmd.Stdin = c.Dir, c.Stdin
+	cmd.Env = append(os.Environ(), c.Env...)
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	cmd.WaitDelay = 5 * time.Second
+	if c.User != "" {
+		credential, err := credentialOf(c.User)
+		if err != nil {
+			return nil, err
+		}
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: credential}
+	}
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if c.Stdout != nil {
+		cmd.Stdout = c.Stdout
+	}
+	err := cmd.Run()
+	var exit *exec.ExitError
+	switch {
+	case err == nil:
+		return stdout.Bytes(), nil
+	case ctx.Err() != nil:
+		return stdout.Bytes(), fmt.Errorf("%s: %w", c.Name, context.Cause(ctx))
+	case errors.As(err, &exit):
+		return stdout.Bytes(), &ExitError{Name: c.Name, Code: exit.ExitCode(), Stderr: stderr.String()}
+	default:
+		return nil, fmt.Errorf("run %s: %w", c.Name, err)
+	}
+}
+
+func credentialOf(name string) (*syscall.Credential, error) {
+	u, err := user.Lookup(name)
+	if err != nil {
+		return nil, err
+	}
+	uid, err := strconv.ParseUint(u.Uid, 10, 32)
+	if err != nil {
+		return nil, fmt.Errorf("user %s: uid %q: %w", name, u.Uid, err)
+	}
+	gid, err := strconv.ParseUint(u.Gid, 10, 32)
+	if err != nil {
+		return nil, fmt.Errorf("user %s: gid %q: %w", name, u.Gid, err)
+	}
+	return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, nil
+}

@@ -1,0 +1,57 @@
+// Package phase runs an operation: one literal list of phases, forward in order, undone in
+// reverse. What a phase needs from outside is in Operation, filled once by the command that starts
+// it; what undo needs is in the host's record alone, because after a power cut that is all there is.
+package phase
+
+import (
+	"context"
+	"time"
+)
+
+// Phase is one step. Facts and checks come before the first mutation.
+type Phase interface {
+	// Title is what a person reads while the step runs, such as "stop the service".
+	Title() string
+	// Run does the step. It saves what it is about to change in the record (Operation.Save) before
+	// it changes it. Done ends the operation early, as a success.
+	Run(ctx context.Context, op *Operation) error
+}
+
+// Undoer is a phase that changes something. Undo puts it back from the record alone, may be called
+// twice, after a Run that failed half way, and after one that never began; then it does nothing.
+type Undoer interface {
+	Phase
+	Undo(ctx context.Context, op *Operation) error
+}
+
+// Event is one thing that happened; a run's log is one JSON line an event.
+type Event struct {
+	Time  time.Time     `json:"time"`
+	Run   string        `json:"run"`
+	Kind  Kind          `json:"kind"`
+	Phase string        `json:"phase,omitempty"`
+	Text  string        `json:"text,omitempty"`
+	Done  int64         `json:"done,omitempty"`  // of Total, in Unit
+	Total int64         `json:"total,omitempty"` // 0 when unknown
+	Unit  string        `json:"unit,omitempty"`  // "bytes" or what is counted
+	Took  time.Duration `json:"took_ns,omitempty"`
+	Data  any           `json:"data,omitempty"` // of a result: the report
+}
+
+// Kind is what an event tells.
+type Kind string
+
+// The kinds of events. DownStart and DownEnd bound the downtime.
+const (
+	Begin     Kind = "begin"   // a phase begins
+	End       Kind = "end"     // a phase ended well; Took is set
+	Failed    Kind = "failed"  // a phase failed; Text says why
+	Undoing   Kind = "undoing" // a phase is being put back
+	Undone    Kind = "undone"
+	Progress  Kind = "progress" // Done of Total
+	Note      Kind = "note"     // something a person should know
+	Warn      Kind = "warn"
+	DownStart Kind = "down-start"
+	DownEnd   Kind = "down-end"
+	Result    Kind = "result" // the last event of a run; Data holds the report
+)

@@ -1,0 +1,83 @@
+// Package state is the record that an upgrade keeps on the host, in Path: which version is active,
+// which was before, which versions are known to be bad, and the run in progress. It is written
+// before each mutation, so that whoever finds it after a power cut knows what to put back.
+package state
+
+import "time"
+
+// Dir is where everything the upgrader must remember lives; root's only.
+const Dir = "/var/lib/townsquare"
+
+// Kind and Version name the file's format; a file of another kind or a newer version is refused.
+const (
+	Kind    = "townsquare.host"
+	Version = 1
+)
+
+// State is the whole file.
+type State struct {
+	Kind     string         `json:"kind"`
+	Version  int            `json:"version"`
+	Active   string         `json:"active,omitempty"`   // the version that serves, such as "9.10.0"
+	Previous string         `json:"previous,omitempty"` // the one before it, still on disk
+	Bad      map[string]Bad `json:"bad,omitempty"`      // versions that failed here, by number
+	Run      *Run           `json:"run,omitempty"`      // the run in progress; nil when none is
+	History  []Finished     `json:"history,omitempty"`  // newest last, at most 100
+}
+
+// Bad says why a version is on the skip list.
+type Bad struct {
+	Since  time.Time `json:"since"`
+	Reason string    `json:"reason"`
+	Run    string    `json:"run"`
+}
+
+// Run is what undo needs, and all it may rely on: after a power cut nothing else is left. Each
+// field is set and saved *before* the mutation that it describes.
+type Run struct {
+	ID        string    `json:"id"`             // such as "20261122T013000Z-apply"; names the log file and nothing else
+	Operation string    `json:"operation"`      // "apply"
+	From      string    `json:"from,omitempty"` // empty at the first install
+	To        string    `json:"to"`
+	Started   time.Time `json:"started"`
+	Phase     string    `json:"phase"` // the last phase that was begun
+	PID       int       `json:"pid"`
+	BootID    string    `json:"boot_id"` // of the boot it runs in: another one means the power was cut
+
+	Edition            string    `json:"edition"`
+	Unit               string    `json:"unit"`                          // the service's systemd unit
+	Link               string    `json:"link"`                          // the install path, such as /opt/mattermost
+	OldTarget          string    `json:"old_target,omitempty"`          // what Link pointed to before
+	NewTarget          string    `json:"new_target,omitempty"`          // the directory of the new version
+	AdoptedFrom        string    `json:"adopted_from,omitempty"`        // a plain directory at Link was moved here
+	ConfigCopy         string    `json:"config_copy,omitempty"`         // config as it was before the new version could rewrite it
+	ConfigPath         string    `json:"config_path,omitempty"`         // where it is to be put back
+	Dump               string    `json:"dump,omitempty"`                // the verified database dump of this run
+	Checkpoint         string    `json:"checkpoint,omitempty"`          // name of the copy of the database, once begun
+	CheckpointComplete bool      `json:"checkpoint_complete,omitempty"` // only a complete copy may be put back
+	Stopped            bool      `json:"stopped,omitempty"`             // the service was stopped, or was about to be
+	StoppedAt          time.Time `json:"stopped_at,omitzero"`
+	GateClosed         bool      `json:"gate_closed,omitempty"`
+	OpenedAt           time.Time `json:"opened_at,omitzero"` // users reach the new version since: the checkpoint may lose their posts
+	Committed          bool      `json:"committed,omitempty"`
+}
+
+// Finished is one ended run, for `upgrade history`.
+type Finished struct {
+	ID        string        `json:"id"`
+	Operation string        `json:"operation"`
+	From      string        `json:"from,omitempty"`
+	To        string        `json:"to"`
+	Started   time.Time     `json:"started"`
+	Ended     time.Time     `json:"ended"`
+	Outcome   string        `json:"outcome"` // done, rolled-back, failed, interrupted
+	Error     string        `json:"error,omitempty"`
+	Downtime  time.Duration `json:"downtime_ns"` // from stop to open, as the host measured it
+	Phases    []PhaseTime   `json:"phases,omitempty"`
+}
+
+// PhaseTime is how long one phase took.
+type PhaseTime struct {
+	Title string        `json:"title"`
+	Took  time.Duration `json:"took_ns"`
+}
