@@ -1,0 +1,47 @@
+package phase
+
+import (
+	"errors"
+
+	"townsquare/upgrade/host"
+)
+
+// The exit codes of upgrade, documented in its help. Code maps errors to them; nothing else does.
+const (
+	ExitDone          = 0
+	ExitError         = 1
+	ExitUsage         = 2
+	ExitRefused       = 3
+	ExitRolledBack    = 4
+	ExitNotRolledBack = 5
+	ExitAvailable     = 10 // check: an update is available
+	ExitLocked        = 11
+	ExitInterrupted   = 130
+)
+
+// Code is the exit code for an error of Run. What needs a person soonest wins: a failed rollback
+// over an interruption, that over its rollback.
+func Code(err error) int {
+	var (
+		notBack *NotRolledBack
+		back    *RolledBack
+		refused *Refused
+		locked  *host.LockedError
+	)
+	switch {
+	case err == nil:
+		return ExitDone
+	case errors.As(err, &notBack):
+		return ExitNotRolledBack
+	case errors.Is(err, ErrInterrupted):
+		return ExitInterrupted
+	case errors.As(err, &back):
+		return ExitRolledBack
+	case errors.As(err, &locked):
+		return ExitLocked
+	case errors.As(err, &refused):
+		return ExitRefused
+	default:
+		return ExitError
+	}
+}

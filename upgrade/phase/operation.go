@@ -1,0 +1,110 @@
+package phase
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"townsquare/upgrade/host"
+	"townsquare/upgrade/mattermost"
+	"townsquare/upgrade/release"
+	"townsquare/upgrade/state"
+)
+
+// Done, returned by a phase, ends the operation there as a success: there is nothing (more) to do.
+var Done = errors.New("nothing to do") //nolint:staticcheck // a signal such as io.EOF, not a failure
+
+// ErrInterrupted is the cause of a context that a person or systemd ended.
+var ErrInterrupted = errors.New("interrupted")
+
+// Operation is all that phases share. The first part is filled by the command, before Run; the
+// second by the phases as they learn it. Undo may use the first part and Record.Run only.
+type Operation struct {
+	ID   string // of the run, such as "20261122T013000Z-apply"
+	Name string // "apply"
+
+	Record   *state.State // the host's record; Acquire reads it again once the lock is held
+	Save     func() error // writes Record to the disk, atomically and fsynced; before each mutation
+	Config   state.Config // the host's /etc/townsquare/upgrade.yaml
+	Releases *release.Client
+	Arch     string        // "amd64", "arm64"
+	To       string        // the version asked for; empty: what the policy chooses
+	Retry    bool          // versions on the skip list may be chosen again
+	Watch    time.Duration // how long the watch phase looks at the new version
+	Emit     func(Event)   // Run fills in Time, Run and Phase
+
+	// Lock takes the host's lock until release is called; lost is called once when someone else has
+	// taken it. Acquire uses it; a test puts its own here.
+	Lock func(ctx context.Context, why string, lost func(error)) (release func() error, err error)
+	// Reload reads the record again, after the lock was taken. Nil keeps Record as it is.
+	Reload func() (*state.State, error)
+
+	Facts    *mattermost.Installation // by facts; nil when nothing is installed yet
+	Choice   release.Choice           // by choose
+	Manifest *release.Manifest        // by fetch: the files that the target ships
+
+	cancel  context.CancelCauseFunc // of the run's context; set by Run
+	release func() error            // of the lock; called by Run when all is over
+	current string                  // title of the phase that runs
+}
+
+// Describer is a phase that can say, in a plan, what it would do on this host: one line, after
+// facts, choose and preflight have run.
+type Describer interface {
+	Phase
+	Describe(op *Operation) string
+}
+
+// Acquire takes the host's lock for the rest of the run and opens the run in the record, which it
+// saves. The lock phase calls it; everything that changes the host comes after it. A loss of the
+// lock ends the run's context, with the loss as its cause. Before that, run facts and choose.
+func (op *Operation) Acquire(ctx context.Context, begin state.Run) error {
+	why := op.Name
+	if begin.To != "" {
+		why = fmt.Sprintf("%s to %s", op.Name, begin.To)
+	}
+	free, err := op.Lock(ctx, why, func(err error) { op.cancel(err) })
+	if err != nil {
+		return err
+	}
+	op.release = free
+	if op.Reload != nil {
+		record, err := op.Reload()
+		if err != nil {
+			return err
+		}
+		op.Record = record
+	}
+	if left := op.Record.Run; left != nil {
+		return fmt.Errorf("run %s was left unfinished; it must be put back first", left.ID)
+	}
+	begin.ID, begin.Operation = op.ID, op.Name
+	begin.Started, begin.Phase = time.Now().UTC(), op.current
+	begin.PID, begin.BootID = host.Process()
+	op.Record.Run = &begin
+	return op.Save()
+}
+
+// Note tells a person something that they should know.
+func (op *Operation) Note(format string, args ...any) {
+	op.Emit(Event{Kind: Note, Text: fmt.Sprintf(format, args...)})
+}
+
+// Warn tells a person something that they should look after.
+func (op *Operation) Warn(format string, args ...any) {
+	op.Emit(Event{Kind: Warn, Text: fmt.Sprintf(format, args...)})
+}
+
+// Progress reports done of total, in unit ("bytes", or what is counted), as often as the phase
+// likes: Run thins it out. A total of 0 is unknown.
+func (op *Operation) Progress(done, total int64, unit string) {
+	op.Emit(Event{Kind: Progress, Done: done, Total: total, Unit: unit})
+}
+
+// Down starts the downtime clock; Up stops it. Called by stop and open (and by undo, when the old
+// version serves again). A second call in a row changes nothing.
+func (op *Operation) Down() { op.Emit(Event{Kind: DownStart}) }
+
+// Up stops the downtime clock.
+func (op *Operation) Up() { op.Emit(Event{Kind: DownEnd}) }

@@ -1,0 +1,242 @@
+package phase
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"time"
+
+	"townsquare/upgrade/problem"
+	"townsquare/upgrade/state"
+)
+
+// undoTimeout bounds the whole way back. Putting a database back from its dump takes about 35 s a
+// gigabyte on two cores, so half an hour covers 50 GB.
+const undoTimeout = 30 * time.Minute
+
+// Report is the outcome of one run: the Data of its last event, and what a person reads at the end.
+type Report struct {
+	state.Finished
+	UpToDate bool              `json:"up_to_date,omitempty"` // Done ended the run before anything was changed
+	Why      string            `json:"why,omitempty"`        // why this target, or why none
+	Warnings []string          `json:"warnings,omitempty"`
+	Problems []problem.Problem `json:"problems,omitempty"` // of a refusal
+	Exit     int               `json:"exit"`               // the exit code of the command
+}
+
+// Outcomes of a finished run.
+const (
+	OutcomeDone          = "done"
+	OutcomeRefused       = "refused" // by the checks, before anything was changed
+	OutcomeFailed        = "failed"  // before the service was stopped
+	OutcomeRolledBack    = "rolled-back"
+	OutcomeNotRolledBack = "not-rolled-back"
+	OutcomeInterrupted   = "interrupted" // and put back, if it had begun
+)
+
+// Run does the phases in order. When one fails, or ctx ends, it undoes those that began, the last
+// first, on a context of its own that ctx cannot cancel, and the error says how that went:
+//
+//   - nil: all done, or a phase returned Done;
+//   - *Refused: a phase returned a problem.List before the lock was taken; nothing was changed;
+//   - *host.LockedError: someone else is at work;
+//   - *RolledBack: failed after the service was stopped, and everything is back;
+//   - *NotRolledBack: failed, and so did putting back; the run stays in the record, and the next
+//     run puts it back before anything else;
+//   - ErrInterrupted within any of these: a person or systemd ended it;
+//   - anything else: failed before the service was stopped; nothing is left behind.
+//
+// A run that the record shows as unfinished, as after a power cut, is put back first.
+//
+// An undo that fails while the service is down ends the way back: to start the old version on what
+// is half put back would let users write what the next attempt throws away. One that fails when
+// the old version serves again leaves only litter, and is a warning.
+//
+// Once a phase has saved Run.Committed, nothing is undone any more: what fails then is a warning.
+// The outcome goes to the record's history, if the run got as far as the lock, and, as the last
+// event, to Emit.
+func Run(ctx context.Context, phases []Phase, op *Operation) (Report, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	op.cancel = cancel
+	l := newLog(op)
+	r := Report{Finished: state.Finished{ID: op.ID, Operation: op.Name, Started: time.Now().UTC()}}
+
+	err := Recover(ctx, phases, op)
+	if err == nil {
+		err = forward(ctx, phases, op, l, &r)
+	}
+	r.Ended = time.Now().UTC()
+	r.From, r.To, r.Why = from(op), target(op), op.Choice.Why
+	r.Downtime, r.Phases, r.Warnings = l.downtime(), l.times, l.warnings
+	r.Outcome, r.Exit = outcome(err), Code(err)
+	if err != nil {
+		r.Error = err.Error()
+		var list problem.List
+		if errors.As(err, &list) {
+			r.Problems = list
+		}
+	}
+	if e := finish(op, r); e != nil {
+		err = errors.Join(err, e)
+		r.Exit = Code(err)
+	}
+	op.current = ""
+	op.Emit(Event{Kind: Result, Text: r.Error, Data: r})
+	return r, err
+}
+
+// forward runs the phases, and back what began when one fails.
+func forward(ctx context.Context, phases []Phase, op *Operation, l *log, r *Report) error {
+	for i, p := range phases {
+		op.current = p.Title()
+		if run := op.Record.Run; run != nil {
+			run.Phase = op.current
+		}
+		began := time.Now()
+		op.Emit(Event{Kind: Begin})
+		err := context.Cause(ctx)
+		if err == nil {
+			err = do(ctx, p.Run, op)
+		}
+		if err == nil || errors.Is(err, Done) {
+			l.took(op.current, time.Since(began))
+			op.Emit(Event{Kind: End, Took: time.Since(began)})
+			if err != nil {
+				r.UpToDate = op.Record.Run == nil
+				return nil
+			}
+			continue
+		}
+		if cause := context.Cause(ctx); cause != nil && !errors.Is(err, cause) {
+			err = fmt.Errorf("%w (%v)", cause, err)
+		}
+		op.Emit(Event{Kind: Failed, Text: err.Error(), Took: time.Since(began)})
+		return back(ctx, phases[:i+1], op, err)
+	}
+	return nil
+}
+
+// back undoes phases after cause and wraps cause in what that led to.
+func back(ctx context.Context, phases []Phase, op *Operation, cause error) error {
+	run := op.Record.Run
+	var list problem.List
+	switch {
+	case run == nil && errors.As(cause, &list):
+		return &Refused{Problems: list}
+	case run == nil:
+		return cause
+	case run.Committed:
+		op.Warn("%v", cause)
+		return nil
+	}
+	var bad *BadVersion
+	if errors.As(cause, &bad) {
+		if op.Record.Bad == nil {
+			op.Record.Bad = map[string]state.Bad{}
+		}
+		op.Record.Bad[bad.Version] = state.Bad{Since: time.Now().UTC(), Reason: bad.Error(), Run: op.ID}
+	}
+	stopped := run.Stopped
+	if err := undo(ctx, phases, op); err != nil {
+		return &NotRolledBack{Cause: cause, Undo: err}
+	}
+	if stopped {
+		return &RolledBack{Cause: cause}
+	}
+	return cause
+}
+
+// undo puts phases back, the last first, and says what kept the service down.
+func undo(ctx context.Context, phases []Phase, op *Operation) error {
+	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), undoTimeout,
+		fmt.Errorf("putting back took more than %s", undoTimeout))
+	defer cancel()
+	for i := len(phases) - 1; i >= 0; i-- {
+		p, ok := phases[i].(Undoer)
+		if !ok {
+			continue
+		}
+		op.current = p.Title()
+		began := time.Now()
+		op.Emit(Event{Kind: Undoing})
+		err := do(ctx, p.Undo, op)
+		if err == nil {
+			op.Emit(Event{Kind: Undone, Took: time.Since(began)})
+			continue
+		}
+		err = fmt.Errorf("put back %q: %w", p.Title(), err)
+		if op.Record.Run.Stopped {
+			op.Emit(Event{Kind: Failed, Text: err.Error(), Took: time.Since(began)})
+			return err
+		}
+		op.Warn("%v", err)
+	}
+	return nil
+}
+
+// do calls one step; a panic in it is a failure like any other, so that what began is put back.
+func do(ctx context.Context, step func(context.Context, *Operation) error, op *Operation) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+		}
+	}()
+	return step(ctx, op)
+}
+
+// Recover puts back the run that the record shows as unfinished; without one it does nothing. It
+// takes and frees the lock, so a run that is alive gives a *host.LockedError.
+func Recover(ctx context.Context, phases []Phase, op *Operation) error {
+	if op.Record.Run == nil {
+		return nil
+	}
+	free, err := op.Lock(ctx, "put back "+op.Record.Run.ID, func(error) {})
+	if err != nil {
+		return err
+	}
+	defer free()
+	if op.Reload != nil {
+		if op.Record, err = op.Reload(); err != nil {
+			return err
+		}
+	}
+	left := op.Record.Run
+	if left == nil {
+		return nil
+	}
+	done := state.Finished{ID: left.ID, Operation: left.Operation, From: left.From, To: left.To, Started: left.Started}
+	if left.Committed {
+		done.Outcome = OutcomeDone
+	} else {
+		cause := fmt.Errorf("run %s ended without a word in %q", left.ID, left.Phase)
+		op.Warn("%v; putting it back first", cause)
+		if err := undo(ctx, phases, op); err != nil {
+			return &NotRolledBack{Cause: cause, Undo: err}
+		}
+		done.Outcome, done.Error = OutcomeRolledBack, cause.Error()
+		if !left.StoppedAt.IsZero() {
+			done.Downtime = time.Since(left.StoppedAt)
+		}
+	}
+	done.Ended = time.Now().UTC()
+	op.Record.Run, op.Record.History = nil, append(op.Record.History, done)
+	return op.Save()
+}
+
+// finish closes the run in the record, unless it must be put back later, and frees the lock.
+func finish(op *Operation, r Report) (err error) {
+	if run := op.Record.Run; run != nil && run.ID == op.ID {
+		op.Record.History = append(op.Record.History, r.Finished)
+		if r.Outcome != OutcomeNotRolledBack {
+			op.Record.Run = nil
+		}
+		err = op.Save()
+	}
+	if op.release != nil {
+		err = errors.Join(err, op.release())
+		op.release = nil
+	}
+	return err
+}

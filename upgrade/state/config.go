@@ -1,0 +1,38 @@
+package state
+
+import "time"
+
+// Where the host keeps what it was told; see host.Deliver for who writes them.
+const (
+	ConfigDir  = "/etc/townsquare"
+	ConfigFile = ConfigDir + "/upgrade.yaml"       // Config
+	EnvFile    = ConfigDir + "/mattermost.env"     // the service's environment: database URL, site URL; 0600
+	AdminFile  = ConfigDir + "/database-admin.url" // URL of the role that may create databases; 0600
+	CAFile     = ConfigDir + "/database-ca.pem"    // of a managed database
+	HostEnv    = ConfigDir + "/host.env"           // written by the host's first boot; no secrets
+	ReadyFile  = ConfigDir + "/ready"              // written last by the host's first boot
+)
+
+// Config is /etc/townsquare/upgrade.yaml: what an operator decides about upgrades of one host. It
+// holds no secret. Zero fields mean the default.
+type Config struct {
+	Edition  string            `yaml:"edition,omitempty" json:"edition,omitempty"`   // "team" (default) or "enterprise"; only for a first install
+	Track    string            `yaml:"track,omitempty" json:"track,omitempty"`       // "esr" (default), "latest", or a minor such as "11.7"
+	Window   string            `yaml:"window,omitempty" json:"window,omitempty"`     // when scheduled runs may upgrade, such as "Sun 03:00-05:00 Europe/Amsterdam"
+	Watch    time.Duration     `yaml:"watch,omitempty" json:"watch,omitempty"`       // how long a new version is watched; default 60s
+	Skip     map[string]string `yaml:"skip,omitempty" json:"skip,omitempty"`         // versions never to install, each with its reason
+	Releases Sources           `yaml:"releases,omitempty" json:"releases,omitempty"` // where releases come from; empty: the vendor's own pages
+	URL      string            `yaml:"url,omitempty" json:"url,omitempty"`           // the public URL, checked after an upgrade
+}
+
+// Sources has the fields of release.Sources, so that one converts to the other.
+type Sources struct {
+	Archive     string `yaml:"archive,omitempty" json:"archive,omitempty"`
+	Policy      string `yaml:"policy,omitempty" json:"policy,omitempty"`
+	GitHub      string `yaml:"github,omitempty" json:"github,omitempty"`
+	Key         string `yaml:"key,omitempty" json:"key,omitempty"`
+	Fingerprint string `yaml:"fingerprint,omitempty" json:"fingerprint,omitempty"`
+}
+
+// DefaultWatch is how long a new version is watched before the run is committed.
+const DefaultWatch = 60 * time.Second

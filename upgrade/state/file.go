@@ -1,0 +1,98 @@
+package state
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/google/renameio/v2"
+)
+
+// Path is the record's place on a host.
+const Path = Dir + "/state.json"
+
+// maxHistory is how many finished runs are remembered.
+const maxHistory = 100
+
+// ErrNewer says that a newer upgrader wrote the record; this one must not touch it.
+var ErrNewer = errors.New("written by a newer upgrader")
+
+// Load reads the record at path. A file that is not there is an empty record; one of another kind,
+// of a newer version, or that does not parse is refused.
+func Load(path string) (*State, error) {
+	data, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return &State{Kind: Kind, Version: Version}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	s, err := Parse(data)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", path, err)
+	}
+	return s, nil
+}
+
+// Parse reads a record from JSON, under the rules of Load.
+func Parse(data []byte) (*State, error) {
+	var head struct {
+		Kind    string `json:"kind"`
+		Version int    `json:"version"`
+	}
+	if err := json.Unmarshal(data, &head); err != nil {
+		return nil, err
+	}
+	if head.Kind != Kind {
+		return nil, fmt.Errorf("kind is %q, not %q", head.Kind, Kind)
+	}
+	if head.Version > Version {
+		return nil, fmt.Errorf("format %d: %w, which knows more than format %d", head.Version, ErrNewer, Version)
+	}
+	if head.Version < 1 {
+		return nil, fmt.Errorf("format %d does not exist", head.Version)
+	}
+	s := new(State)
+	if err := json.Unmarshal(data, s); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// Save writes the record to path so that a power cut leaves either the old or the new one: a
+// temporary file beside it, fsync, rename, fsync of the directory. Mode 0600, as error texts in
+// the history can name internals.
+func (s *State) Save(path string) error {
+	s.Kind, s.Version = Kind, Version
+	if n := len(s.History) - maxHistory; n > 0 {
+		s.History = append([]Finished(nil), s.History[n:]...)
+	}
+	data, err := json.MarshalIndent(s, "", "  ")
+	if err != nil {
+		return err
+	}
+	dir := filepath.Dir(path)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	if err := renameio.WriteFile(path, append(data, '\n'), 0o600, renameio.IgnoreUmask()); err != nil {
+		return fmt.Errorf("save %s: %w", path, err)
+	}
+	return syncDir(dir)
+}
+
+// syncDir makes the rename itself durable; renameio does not.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	if err := d.Sync(); err != nil {
+		return fmt.Errorf("sync %s: %w", dir, err)
+	}
+	return nil
+}
