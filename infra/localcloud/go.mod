@@ -127,7 +127,4 @@ require (
 
 replace townsquare => ../..
 
-// pulumi-go-provider v1.5.0 asks for v3.256.0 but builds with the version the rest of the project uses.
-replace github.com/pulumi/pulumi/pkg/v3 => github.com/pulumi/pulumi/pkg/v3 v3.253.0
 
-replace github.com/pulumi/pulumi/sdk/v3 => github.com/pulumi/pulumi/sdk/v3 v3.253.0
