@@ -1,0 +1,44 @@
+# What the scripts share. Sourced, from the tree's root, after `set -euo pipefail`.
+# shellcheck shell=bash
+
+export root; root=$(pwd)
+export TOWNSQUARE_CACHE=${TOWNSQUARE_CACHE:-/var/cache/townsquare}
+
+say() { printf '%s\n' "$*"; }
+
+# title TEXT: a step of a longer story.
+title() { printf '\n\033[1m%s\033[0m\n' "$*" | if [ -t 1 ]; then cat; else sed 's/\x1b\[[0-9;]*m//g'; fi; }
+
+die() {
+  printf '%s\n' "$*" >&2
+  exit 1
+}
+
+needs() { # needs COMMAND...: stop with what to type when one is missing
+  local command
+  for command in "$@"; do
+    command -v "$command" >/dev/null || die "$command is missing: type  sudo scripts/install-packages.sh"
+  done
+}
+
+needs_root() {
+  [ "$(id -u)" = 0 ] || die "this starts machines and needs root: type  sudo make $1"
+}
+
+# build_tools builds the linters once for each state of scripts/tools/go.mod and sets $tools to
+# where they are.
+build_tools() {
+  local key
+  key=$( (go version && cat scripts/tools/go.mod scripts/tools/go.sum) | sha256sum | cut -c1-16)
+  if [ "$(id -u)" != 0 ] && [ ! -w "$TOWNSQUARE_CACHE" ]; then
+    TOWNSQUARE_CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/townsquare
+  fi
+  tools=$TOWNSQUARE_CACHE/tools/lint-$key/bin
+  [ ! -d "$tools" ] || return 0
+  say "building the linters (once; about 3 minutes on 2 cores)"
+  mkdir -p "$TOWNSQUARE_CACHE/tools"
+  local partial
+  partial=$(mktemp -d "$TOWNSQUARE_CACHE/tools/lint-XXXXXX.partial")
+  (cd scripts/tools && go build -o "$partial/bin/" tool)
+  mv -T "$partial" "$(dirname "$tools")" 2>/dev/null || rm -rf "$partial" # another run was quicker
+}
