@@ -1,9 +1,25 @@
 package host
 
 import (
+	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
 	"time"
 )
+
+// LockPath is where a host's lock is.
+const LockPath = "/var/lib/townsquare/lock"
+
+// beatEvery is how often the holder shows a sign of life, and looks whether the lock is still its own.
+const beatEvery = 2 * time.Second
 
 // Holder is who holds the lock of a host.
 type Holder struct {
@@ -13,15 +29,231 @@ type Holder struct {
 	Since time.Time `json:"since"`
 	Beat  time.Time `json:"beat"` // last sign of life
 
-	PID     int    `json:"pid"`
-	Started uint64 `json:"started"` // of that process, in clock ticks since boot: a reused pid has another
-	BootID  string `json:"boot_id"`
+	PID    int    `json:"pid"`
+	BootID string `json:"boot_id"`
 }
+
+// Alive tells whether the holder's process still runs: in this boot, under its number, and begun
+// before it took the lock (a later process with a reused number is another one).
+func (h Holder) Alive() bool { return alive("/proc", h.PID, h.BootID, h.Since) }
 
 // LockedError says who else is at work on this host.
 type LockedError struct{ Holder Holder }
 
 func (e *LockedError) Error() string {
-	return fmt.Sprintf("%s is at work on this host (%s, since %s)",
-		e.Holder.Who, e.Holder.Why, e.Holder.Since.Format("15:04:05 MST"))
+	h := e.Holder
+	return fmt.Sprintf("%s is at work on this host: %s, since %s, last sign of life %s ago",
+		h.Who, h.Why, h.Since.Local().Format("15:04:05"), time.Since(h.Beat).Round(time.Second))
+}
+
+// Hint says what to type.
+func (e *LockedError) Hint() string {
+	return "follow it: upgrade apply · end it and put everything back: upgrade cancel · if it hangs: upgrade unlock --force"
+}
+
+// ErrLockLost is the cause of a context that ended because the lock was taken away.
+var ErrLockLost = errors.New("the lock was taken away by upgrade unlock --force")
+
+// Lock is a host's lock: a file that the kernel keeps locked (flock) as long as its holder lives,
+// so that neither a crash nor a power cut leaves it behind, with the holder's name in it for others
+// to read. Removing the file takes the lock away; the holder notices within beatEvery.
+type Lock struct {
+	file  *os.File
+	path  string
+	hold  Holder
+	stop  chan struct{}
+	ended sync.WaitGroup
+	once  sync.Once
+}
+
+// TakeLock takes the lock at path for hold, whose process fields it fills in. The error is a
+// *LockedError when someone else has it. lost is called once, from another goroutine, when it was
+// taken away.
+func TakeLock(path string, hold Holder, lost func(error)) (*Lock, error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return nil, err
+	}
+	file, err := openLocked(path)
+	if err != nil {
+		return nil, err
+	}
+	hold.Since = time.Now().UTC()
+	hold.PID, hold.BootID = Process()
+	l := &Lock{file: file, path: path, hold: hold, stop: make(chan struct{})}
+	if err := l.beat(); err != nil {
+		file.Close()
+		return nil, fmt.Errorf("lock %s: %w", path, err)
+	}
+	l.ended.Go(func() { l.keep(lost) })
+	return l, nil
+}
+
+// openLocked opens and locks the file that is at path *after* the lock is held: one that was
+// removed in between locks nothing.
+func openLocked(path string) (*os.File, error) {
+	for tries := 10; ; tries-- {
+		file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+		if err != nil {
+			return nil, err
+		}
+		err = syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		if errors.Is(err, syscall.EWOULDBLOCK) {
+			file.Close()
+			holder, held, err := ReadLock(path)
+			switch {
+			case err != nil:
+				return nil, err
+			case held || tries == 0:
+				return nil, &LockedError{Holder: holder}
+			}
+			time.Sleep(20 * time.Millisecond) // it was only being read, or was freed just now
+			continue
+		}
+		if err != nil {
+			file.Close()
+			return nil, fmt.Errorf("lock %s: %w", path, err)
+		}
+		if same(file, path) {
+			return file, nil
+		}
+		file.Close()
+	}
+}
+
+func same(file *os.File, path string) bool {
+	ours, err1 := file.Stat()
+	there, err2 := os.Stat(path)
+	return err1 == nil && err2 == nil && os.SameFile(ours, there)
+}
+
+func (l *Lock) beat() error {
+	l.hold.Beat = time.Now().UTC()
+	data, err := json.Marshal(l.hold)
+	if err != nil {
+		return err
+	}
+	if err := l.file.Truncate(int64(len(data))); err != nil {
+		return err
+	}
+	_, err = l.file.WriteAt(data, 0)
+	return err
+}
+
+// keep beats until the lock is released or lost. A beat that cannot be written, as on a full disk,
+// is no loss: the kernel still holds the lock.
+func (l *Lock) keep(lost func(error)) {
+	tick := time.NewTicker(beatEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-l.stop:
+			return
+		case <-tick.C:
+			if !same(l.file, l.path) {
+				lost(ErrLockLost)
+				return
+			}
+			_ = l.beat()
+		}
+	}
+}
+
+// Release frees the lock; a second call does nothing. The file is removed only if it is still ours.
+func (l *Lock) Release() (err error) {
+	l.once.Do(func() {
+		close(l.stop)
+		l.ended.Wait()
+		if same(l.file, l.path) {
+			err = os.Remove(l.path)
+		}
+		err = errors.Join(err, l.file.Close())
+	})
+	return err
+}
+
+// ReadLock says who holds the lock at path; held is false when nobody does, whatever the file says.
+func ReadLock(path string) (h Holder, held bool, err error) {
+	file, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return Holder{}, false, nil
+	}
+	if err != nil {
+		return Holder{}, false, err
+	}
+	defer file.Close()
+	data := make([]byte, 4096)
+	n, _ := file.Read(data)
+	if json.Unmarshal(data[:n], &h) != nil {
+		h = Holder{Who: "someone", Why: "unknown"} // caught between two writes of a beat
+	}
+	err = syscall.Flock(int(file.Fd()), syscall.LOCK_SH|syscall.LOCK_NB)
+	return h, errors.Is(err, syscall.EWOULDBLOCK), nil
+}
+
+// Unlock takes the lock away from its holder, who puts its run back when it notices. Without force
+// it refuses to do so to one that lives. It returns who had it.
+func Unlock(path string, force bool) (h Holder, held bool, err error) {
+	h, held, err = ReadLock(path)
+	if err != nil || h == (Holder{}) {
+		return h, false, err
+	}
+	if held && !force {
+		return h, true, &LockedError{Holder: h}
+	}
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return h, held, err
+	}
+	return h, held, nil
+}
+
+// WaitGone waits until the process that began before since is over, at most for limit.
+func WaitGone(ctx context.Context, pid int, bootID string, since time.Time, limit time.Duration) bool {
+	for end := time.Now().Add(limit); time.Now().Before(end); {
+		if !alive("/proc", pid, bootID, since) {
+			return true
+		}
+		select {
+		case <-ctx.Done():
+			return false
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+	return false
+}
+
+// alive looks the process up in proc. Its start is field 22 of stat, in ticks of 1/100 s since
+// boot; the boot's own time is btime in proc/stat, to the second (proc(5)).
+func alive(proc string, pid int, bootID string, since time.Time) bool {
+	if pid <= 0 || bootID == "" || bootID != bootOf(proc) {
+		return false
+	}
+	stat, err := os.ReadFile(filepath.Join(proc, strconv.Itoa(pid), "stat"))
+	if err != nil {
+		return false
+	}
+	_, rest, ok := strings.Cut(string(stat), ") ")
+	fields := strings.Fields(rest)
+	if !ok || len(fields) < 20 || fields[0] == "Z" || fields[0] == "X" {
+		return false
+	}
+	ticks, err := strconv.ParseInt(fields[19], 10, 64)
+	if err != nil {
+		return false
+	}
+	started := bootTime(proc).Add(time.Duration(ticks) * 10 * time.Millisecond)
+	return started.Before(since.Add(2 * time.Second))
+}
+
+func bootTime(proc string) time.Time {
+	data, err := os.ReadFile(filepath.Join(proc, "stat"))
+	if err != nil {
+		return time.Time{}
+	}
+	for line := range strings.Lines(string(data)) {
+		if value, ok := strings.CutPrefix(line, "btime "); ok {
+			seconds, _ := strconv.ParseInt(strings.TrimSpace(value), 10, 64)
+			return time.Unix(seconds, 0)
+		}
+	}
+	return time.Time{}
 }

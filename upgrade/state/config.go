@@ -18,7 +18,7 @@ const (
 type Config struct {
 	Edition  string            `yaml:"edition,omitempty" json:"edition,omitempty"`   // "team" (default) or "enterprise"; only for a first install
 	Track    string            `yaml:"track,omitempty" json:"track,omitempty"`       // "esr" (default), "latest", or a minor such as "11.7"
-	Window   string            `yaml:"window,omitempty" json:"window,omitempty"`     // when scheduled runs may upgrade, such as "Sun 03:00-05:00 Europe/Amsterdam"
+	Window   string            `yaml:"window,omitempty" json:"window,omitempty"`     // when an unattended upgrade may begin, UTC: "Sun 02:00-04:00", "daily 02:00-04:00"; empty: any time
 	Watch    time.Duration     `yaml:"watch,omitempty" json:"watch,omitempty"`       // how long a new version is watched; default 60s
 	Skip     map[string]string `yaml:"skip,omitempty" json:"skip,omitempty"`         // versions never to install, each with its reason
 	Releases Sources           `yaml:"releases,omitempty" json:"releases,omitempty"` // where releases come from; empty: the vendor's own pages

@@ -1,0 +1,145 @@
+package host
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/goccy/go-yaml"
+	"github.com/google/renameio/v2"
+
+	"townsquare/upgrade/state"
+)
+
+// Delivery is what the operator's side brings to the host, over the stdin of SSH: it holds secrets.
+// What is empty stays as it is on the host, so a server that someone else set up keeps its own.
+type Delivery struct {
+	Config      *state.Config `json:"config,omitempty"`
+	SiteURL     string        `json:"site_url,omitempty"`
+	DatabaseURL string        `json:"database_url,omitempty"` // of the application's role
+	AdminURL    string        `json:"admin_url,omitempty"`    // of the upgrader's role
+	CA          string        `json:"ca,omitempty"`           // PEM, of a managed database
+}
+
+// Secrets lists what must never be seen.
+func (d Delivery) Secrets() []string { return []string{d.DatabaseURL, d.AdminURL} }
+
+// Write puts the files below root ("/" but in tests) and returns those that it changed. A file
+// that is as it should be, mode included, is not touched.
+func (d Delivery) Write(root string) ([]string, error) {
+	files, err := d.files()
+	if err != nil {
+		return nil, err
+	}
+	var changed []string
+	for _, f := range files {
+		path := filepath.Join(root, f.path)
+		if same, err := isSame(path, f); err != nil {
+			return changed, err
+		} else if same {
+			continue
+		}
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			return changed, err
+		}
+		if err := renameio.WriteFile(path, f.data, f.mode, renameio.IgnoreUmask()); err != nil {
+			return changed, fmt.Errorf("write %s: %w", f.path, err)
+		}
+		changed = append(changed, f.path)
+	}
+	return changed, nil
+}
+
+type file struct {
+	path string
+	data []byte
+	mode fs.FileMode
+}
+
+func (d Delivery) files() ([]file, error) {
+	var files []file
+	if d.Config != nil {
+		data, err := yaml.Marshal(d.Config)
+		if err != nil {
+			return nil, err
+		}
+		head := "# Written by upgrade from the stack's outputs: change it there.\n"
+		files = append(files, file{state.ConfigFile, append([]byte(head), data...), 0o600})
+	}
+	if d.CA != "" {
+		files = append(files, file{state.CAFile, []byte(strings.TrimSpace(d.CA) + "\n"), 0o644})
+	}
+	if d.DatabaseURL != "" {
+		source, err := d.verified(d.DatabaseURL)
+		if err != nil {
+			return nil, fmt.Errorf("database URL: %w", err)
+		}
+		var env bytes.Buffer
+		for _, kv := range [][2]string{
+			{"MM_SQLSETTINGS_DRIVERNAME", "postgres"},
+			{"MM_SQLSETTINGS_DATASOURCE", source},
+			{"MM_SERVICESETTINGS_SITEURL", d.SiteURL},
+			{"MM_SERVICESETTINGS_LISTENADDRESS", "127.0.0.1:8065"},
+		} {
+			if kv[1] != "" {
+				fmt.Fprintf(&env, "%s=%s\n", kv[0], quoteEnv(kv[1]))
+			}
+		}
+		files = append(files, file{state.EnvFile, env.Bytes(), 0o600})
+	}
+	if d.AdminURL != "" {
+		admin, err := d.verified(d.AdminURL)
+		if err != nil {
+			return nil, fmt.Errorf("database admin URL: %w", err)
+		}
+		files = append(files, file{state.AdminFile, []byte(admin + "\n"), 0o600})
+	}
+	return files, nil
+}
+
+// verified makes a connection to a managed database check the server's certificate against the
+// cluster's own CA. The error never shows the URL: it holds a password.
+func (d Delivery) verified(source string) (string, error) {
+	if d.CA == "" {
+		return source, nil
+	}
+	u, err := url.Parse(source)
+	if err != nil {
+		return "", errors.New("is no URL")
+	}
+	query := u.Query()
+	query.Set("sslmode", "verify-full")
+	query.Set("sslrootcert", state.CAFile)
+	u.RawQuery = query.Encode()
+	return u.String(), nil
+}
+
+// quoteEnv writes a value for an EnvironmentFile (systemd.exec(5)): plain where that is safe,
+// otherwise in double quotes with the four characters escaped that mean something there.
+func quoteEnv(value string) string {
+	const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_@%:/?&=.,+~-"
+	if strings.Trim(value, plain) == "" {
+		return value
+	}
+	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, "`", "\\`", `$`, `\$`).Replace(value) + `"`
+}
+
+func isSame(path string, f file) (bool, error) {
+	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return false, err
+	}
+	return info.Mode().Perm() == f.mode && bytes.Equal(data, f.data), nil
+}

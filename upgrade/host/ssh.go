@@ -1,0 +1,197 @@
+package host
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strconv"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+)
+
+const (
+	connectTimeout = 10 * time.Second
+	keepaliveEvery = 5 * time.Second
+	keepaliveLimit = 15 * time.Second // without an answer the connection is taken for cut
+)
+
+// Address is where to reach a host, and the only key that it may show. The key is known before the
+// first contact; it is never learned from the wire.
+type Address struct {
+	User    string
+	Host    string
+	Port    int // 0 means 22
+	HostKey ssh.PublicKey
+}
+
+func (a Address) String() string { return a.User + "@" + a.Host }
+
+func (a Address) dial() string {
+	port := a.Port
+	if port == 0 {
+		port = 22
+	}
+	return net.JoinHostPort(a.Host, strconv.Itoa(port))
+}
+
+// HostKeyError says that a machine showed another key than the pinned one: it is another machine,
+// or someone in between. It is never retried.
+type HostKeyError struct {
+	Host      string
+	Want, Got string // SHA-256 fingerprints
+	WantType  string
+	GotType   string
+}
+
+func (e *HostKeyError) Error() string {
+	return fmt.Sprintf("%s shows another host key than the pinned one: expected %s %s, got %s %s",
+		e.Host, e.WantType, e.Want, e.GotType, e.Got)
+}
+
+// Hint says what to do about it.
+func (e *HostKeyError) Hint() string {
+	return "do not go on before you know why: a rebuilt server has a new key, and someone in between has one too"
+}
+
+// ErrCut says that the connection went away while a command ran; the command may go on at the host.
+var ErrCut = errors.New("connection lost")
+
+// Conn is one connection; each command runs in a session of its own.
+type Conn struct {
+	client *ssh.Client
+	gone   chan struct{} // closed when the connection is over
+}
+
+// Dial connects and logs in. The error is a *HostKeyError when the key is not the pinned one, an
+// *AuthError when no key of ours is accepted; everything else may be worth another try. No agent,
+// port or display is forwarded.
+func Dial(ctx context.Context, a Address, keys Keys) (*Conn, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, connectTimeout, fmt.Errorf("no answer within %s", connectTimeout))
+	defer cancel()
+	var dialer net.Dialer
+	tcp, err := dialer.DialContext(ctx, "tcp", a.dial())
+	if err != nil {
+		return nil, fmt.Errorf("connect to %s: %w", a.dial(), err)
+	}
+	stop := context.AfterFunc(ctx, func() { _ = tcp.SetDeadline(time.Unix(1, 0)) })
+	defer stop()
+
+	var wrong *HostKeyError
+	signers, note := keys.signers()
+	config := &ssh.ClientConfig{
+		User:              a.User,
+		Auth:              []ssh.AuthMethod{ssh.PublicKeys(signers...)},
+		HostKeyAlgorithms: algorithms(a.HostKey),
+		HostKeyCallback: func(_ string, _ net.Addr, got ssh.PublicKey) error {
+			if bytes.Equal(got.Marshal(), a.HostKey.Marshal()) {
+				return nil
+			}
+			wrong = &HostKeyError{Host: a.Host,
+				Want: ssh.FingerprintSHA256(a.HostKey), WantType: a.HostKey.Type(),
+				Got: ssh.FingerprintSHA256(got), GotType: got.Type()}
+			return wrong
+		},
+	}
+	conn, channels, requests, err := ssh.NewClientConn(tcp, a.dial(), config)
+	switch {
+	case err == nil:
+	case wrong != nil:
+		tcp.Close()
+		return nil, wrong
+	case isAuth(err):
+		tcp.Close()
+		return nil, &AuthError{User: a.User, Host: a.Host, Tried: len(signers), Note: note}
+	default:
+		tcp.Close()
+		if cause := context.Cause(ctx); cause != nil {
+			err = cause
+		}
+		return nil, fmt.Errorf("connect to %s: %w", a.dial(), err)
+	}
+	if !stop() { // the deadline struck at the last moment
+		conn.Close()
+		return nil, fmt.Errorf("connect to %s: %w", a.dial(), context.Cause(ctx))
+	}
+	c := &Conn{client: ssh.NewClient(conn, channels, requests), gone: make(chan struct{})}
+	go func() { _ = conn.Wait(); close(c.gone) }()
+	go c.keepalive()
+	return c, nil
+}
+
+// algorithms puts those of the pinned key first and the others after, so that a machine without
+// such a key shows what it has and the refusal can name it.
+func algorithms(key ssh.PublicKey) []string {
+	first := []string{key.Type()}
+	if key.Type() == ssh.KeyAlgoRSA {
+		first = []string{ssh.KeyAlgoRSASHA512, ssh.KeyAlgoRSASHA256}
+	}
+	list := first
+	for _, a := range []string{ssh.KeyAlgoED25519, ssh.KeyAlgoECDSA256, ssh.KeyAlgoECDSA384,
+		ssh.KeyAlgoECDSA521, ssh.KeyAlgoRSASHA512, ssh.KeyAlgoRSASHA256} {
+		if a != first[0] && a != first[len(first)-1] {
+			list = append(list, a)
+		}
+	}
+	return list
+}
+
+// keepalive asks the host for a sign of life and closes the connection when none comes: a network
+// that swallows packets would otherwise keep a command waiting for ever.
+func (c *Conn) keepalive() {
+	for {
+		select {
+		case <-c.gone:
+			return
+		case <-time.After(keepaliveEvery):
+		}
+		answer := make(chan error, 1)
+		go func() {
+			_, _, err := c.client.SendRequest("keepalive@openssh.com", true, nil)
+			answer <- err
+		}()
+		select {
+		case err := <-answer:
+			if err != nil {
+				c.client.Close()
+				return
+			}
+		case <-time.After(keepaliveLimit):
+			c.client.Close()
+			return
+		}
+	}
+}
+
+// Close ends the connection; commands that run over it get ErrCut.
+func (c *Conn) Close() error { return c.client.Close() }
+
+// Run runs one shell command line on the host and waits for it. The error is an *ExitError when it
+// ran and failed, ErrCut when the connection went away meanwhile. Ending ctx closes the session,
+// not the connection.
+func (c *Conn) Run(ctx context.Context, line string, stdin io.Reader, stdout io.Writer) error {
+	session, err := c.client.NewSession()
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrCut, err)
+	}
+	defer session.Close()
+	stop := context.AfterFunc(ctx, func() { session.Close() })
+	defer stop()
+	var stderr bytes.Buffer
+	session.Stdin, session.Stdout, session.Stderr = stdin, stdout, &stderr
+	err = session.Run(line)
+	var exit *ssh.ExitError
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case errors.As(err, &exit):
+		return &ExitError{Name: "remote command", Code: exit.ExitStatus(), Stderr: stderr.String()}
+	default:
+		return fmt.Errorf("%w: %w", ErrCut, err)
+	}
+}

@@ -1,0 +1,75 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// Unit is the transient systemd unit that a run is. There is one at a time, by its name.
+const Unit = "townsquare-upgrade.service"
+
+const unitTitle = "Townsquare upgrade "
+
+// Service starts and looks at the run's unit through run, which is Run but in tests.
+type Service struct {
+	Run func(ctx context.Context, c Command) ([]byte, error)
+}
+
+// ErrRunning says that a run's unit is there already.
+var ErrRunning = errors.New("a run is in progress")
+
+// Start starts argv as the run id, apart from whoever asked for it: it survives the end of the SSH
+// session. It is the last to be killed when memory runs out, as it has a service to bring back. A
+// stop, as at a shutdown, comes before the database and the service are stopped, and leaves time to
+// put everything back. The error is ErrRunning when a run is in progress.
+func (s Service) Start(ctx context.Context, id string, argv []string) error {
+	args := []string{
+		"--unit=" + Unit, "--description=" + unitTitle + id, "--collect", "--quiet",
+		"--service-type=exec",
+		"--property=OOMScoreAdjust=-900",
+		"--property=KillMode=mixed",
+		"--property=TimeoutStopSec=31min",
+		"--property=After=network-online.target postgresql.service mattermost.service",
+		"--property=UMask=0022",
+		"--",
+	}
+	_, err := s.Run(ctx, Command{Name: "systemd-run", Args: append(args, argv...)})
+	var exit *ExitError
+	if errors.As(err, &exit) && strings.Contains(exit.Stderr, "already") {
+		return ErrRunning
+	}
+	if err != nil {
+		return fmt.Errorf("start the run: %w", err)
+	}
+	return nil
+}
+
+// Running returns the id of the run in progress, or "" when there is none.
+func (s Service) Running(ctx context.Context) (string, error) {
+	out, err := s.Run(ctx, Command{Name: "systemctl", Args: []string{"show", Unit, "--property=ActiveState,Description"}})
+	if err != nil {
+		return "", err
+	}
+	facts := map[string]string{}
+	for line := range strings.Lines(string(out)) {
+		key, value, _ := strings.Cut(strings.TrimSpace(line), "=")
+		facts[key] = value
+	}
+	id, ours := strings.CutPrefix(facts["Description"], unitTitle)
+	switch facts["ActiveState"] {
+	case "active", "activating", "deactivating", "reloading":
+		if ours {
+			return id, nil
+		}
+		return "", fmt.Errorf("%s is a unit of someone else: %q", Unit, facts["Description"])
+	}
+	return "", nil
+}
+
+// Interrupt asks the run in progress to end and to put everything back.
+func (s Service) Interrupt(ctx context.Context) error {
+	_, err := s.Run(ctx, Command{Name: "systemctl", Args: []string{"kill", "--kill-whom=main", "--signal=SIGTERM", Unit}})
+	return err
+}

@@ -1,0 +1,112 @@
+package host
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+)
+
+// Upgrader is where the host keeps the upgrader that operators bring along.
+const Upgrader = "/usr/local/lib/townsquare/upgrade"
+
+// receive takes a gzipped program on stdin and the SHA-256 it must have as $1. What arrives keeps
+// a temporary name until it is whole; a running upgrader keeps the file it was started from.
+const receive = `set -eu
+umask 022
+dir=${2%/*}
+mkdir -p "$dir"
+new=$(mktemp "$dir/.upgrade.XXXXXX")
+trap 'rm -f "$new"' EXIT
+gzip -dc >"$new"
+got=$(sha256sum "$new" | cut -c1-64)
+if [ "$got" != "$1" ]; then echo "arrived damaged: SHA-256 $got, expected $1" >&2; exit 1; fi
+chmod 0755 "$new"
+sync "$new"
+mv -f "$new" "$2"
+sync "$dir"
+trap - EXIT`
+
+// Upload puts the program at path on the host as dest, unless its SHA-256 is there already.
+// progress gets the bytes read so far, of all.
+func (c *Conn) Upload(ctx context.Context, path, there, dest string, progress func(done, total int64)) (bool, error) {
+	sum, size, err := sumOf(path)
+	if err != nil {
+		return false, err
+	}
+	if sum == there {
+		return false, nil
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		return false, err
+	}
+	defer file.Close()
+	reader, writer := io.Pipe()
+	go func() {
+		zip, _ := gzip.NewWriterLevel(writer, gzip.BestSpeed)
+		_, err := io.Copy(zip, &counter{from: file, total: size, tell: progress})
+		if err == nil {
+			err = zip.Close()
+		}
+		writer.CloseWithError(err)
+	}()
+	defer reader.Close()
+	if err := c.Run(ctx, AsRoot("sh", "-c", receive, "receive", sum, dest), reader, io.Discard); err != nil {
+		return false, fmt.Errorf("upload the upgrader: %w", err)
+	}
+	return true, nil
+}
+
+type counter struct {
+	from        io.Reader
+	done, total int64
+	tell        func(done, total int64)
+}
+
+func (c *counter) Read(p []byte) (int, error) {
+	n, err := c.from.Read(p)
+	c.done += int64(n)
+	if c.tell != nil {
+		c.tell(c.done, c.total)
+	}
+	return n, err
+}
+
+func sumOf(path string) (string, int64, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return "", 0, err
+	}
+	defer file.Close()
+	hash := sha256.New()
+	n, err := io.Copy(hash, file)
+	if err != nil {
+		return "", 0, err
+	}
+	return hex.EncodeToString(hash.Sum(nil)), n, nil
+}
+
+// AsRoot is a shell command line that runs argv as root: as it is when we are root already, by
+// sudo, which must not ask, otherwise.
+func AsRoot(argv ...string) string {
+	line := Quote(argv...)
+	return `if [ "$(id -u)" = 0 ]; then exec ` + line + `; else exec sudo -n -- ` + line + `; fi`
+}
+
+// Quote makes a shell command line of argv.
+func Quote(argv ...string) string {
+	var b bytes.Buffer
+	for i, arg := range argv {
+		if i > 0 {
+			b.WriteByte(' ')
+		}
+		b.WriteString("'" + strings.ReplaceAll(arg, "'", `'\''`) + "'")
+	}
+	return b.String()
+}

@@ -1,0 +1,194 @@
+package host
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// retryEvery is the pause between two looks at a host that still boots.
+const retryEvery = 2 * time.Second
+
+// Facts is what one look at a host tells before anything of ours runs on it.
+type Facts struct {
+	OS, Arch string // as Go names them: "linux", "amd64"
+	SHA256   string // of the upgrader that is there; empty when none is
+	Boot     Boot
+	Ready    bool // the first boot of a host that Townsquare made went to its end
+	Root     bool // commands run as root, by sudo where needed
+}
+
+// Boot is how far cloud-init got.
+type Boot string
+
+// The states that matter here; an absent cloud-init is BootDone.
+const (
+	BootDone    Boot = "done"
+	BootRunning Boot = "running"
+	BootFailed  Boot = "error"
+)
+
+// probe prints one fact a line. The sudo question is asked of sudo itself, without a password.
+const probe = `uname -sm
+sha256sum ` + Upgrader + ` 2>/dev/null | cut -c1-64 | sed 's/^/sha256 /'
+if command -v cloud-init >/dev/null 2>&1; then cloud-init status 2>/dev/null | head -n1; fi
+if [ -e /etc/townsquare/ready ]; then echo ready; fi
+if [ "$(id -u)" = 0 ] || sudo -n true 2>/dev/null; then echo root; fi
+exit 0`
+
+// Probe looks at the host.
+func (c *Conn) Probe(ctx context.Context) (Facts, error) {
+	var out bytes.Buffer
+	if err := c.Run(ctx, probe, nil, &out); err != nil {
+		return Facts{}, err
+	}
+	return parseProbe(out.String())
+}
+
+func parseProbe(out string) (Facts, error) {
+	f := Facts{Boot: BootDone}
+	for i, line := range strings.Split(strings.TrimSpace(out), "\n") {
+		key, value, _ := strings.Cut(strings.TrimSpace(line), " ")
+		switch {
+		case i == 0:
+			f.OS = strings.ToLower(key)
+			f.Arch = map[string]string{"x86_64": "amd64", "aarch64": "arm64", "arm64": "arm64"}[value]
+			if f.OS != "linux" || f.Arch == "" {
+				return f, fmt.Errorf("the host is %q; Mattermost runs on Linux, x86_64 or aarch64", strings.TrimSpace(line))
+			}
+		case key == "sha256":
+			f.SHA256 = value
+		case key == "status:":
+			switch value {
+			case "running", "not started", "not run":
+				f.Boot = BootRunning
+			case "error":
+				f.Boot = BootFailed
+			}
+		case key == "ready":
+			f.Ready = true
+		case key == "root":
+			f.Root = true
+		}
+	}
+	return f, nil
+}
+
+// Waiter reaches a host that may still boot.
+type Waiter struct {
+	Dial    func(ctx context.Context) (*Conn, error)
+	Made    bool          // Townsquare made the host: it is ready only when its first boot said so
+	Limit   time.Duration // how long to wait at most
+	Waiting func(what string)
+}
+
+// Reach connects and waits until the host has booted. Waiting is told, once for each, what is
+// being waited for. A wrong host key or a refused login ends the waiting at once.
+func (w Waiter) Reach(ctx context.Context) (*Conn, Facts, error) {
+	deadline := time.Now().Add(w.Limit)
+	said := ""
+	say := func(what string) {
+		if what != said {
+			said = what
+			w.Waiting(what)
+		}
+	}
+	for {
+		conn, facts, err := w.look(ctx)
+		switch {
+		case err == nil:
+			return conn, facts, nil
+		case ctx.Err() != nil:
+			return nil, Facts{}, context.Cause(ctx)
+		case !worthWaiting(err) || time.Now().Add(retryEvery).After(deadline):
+			return nil, Facts{}, err
+		}
+		var booting *BootingError
+		if errors.As(err, &booting) {
+			say("the host is doing its first boot (about 3 minutes)")
+		} else {
+			say("the host does not answer yet: " + err.Error())
+		}
+		select {
+		case <-ctx.Done():
+			return nil, Facts{}, context.Cause(ctx)
+		case <-time.After(retryEvery):
+		}
+	}
+}
+
+func (w Waiter) look(ctx context.Context) (*Conn, Facts, error) {
+	conn, err := w.Dial(ctx)
+	if err != nil {
+		return nil, Facts{}, err
+	}
+	facts, err := conn.Probe(ctx)
+	if err == nil {
+		err = w.judge(facts)
+	}
+	if err != nil {
+		conn.Close()
+		return nil, Facts{}, err
+	}
+	return conn, facts, nil
+}
+
+func (w Waiter) judge(f Facts) error {
+	switch {
+	case f.Boot == BootRunning:
+		return &BootingError{}
+	case w.Made && !f.Ready:
+		return &FirstBootError{Failed: f.Boot == BootFailed}
+	case !f.Root:
+		return &SudoError{}
+	}
+	return nil
+}
+
+// BootingError says that the host is still doing its first boot.
+type BootingError struct{}
+
+func (*BootingError) Error() string { return "the host is still doing its first boot" }
+
+// Hint says what to type.
+func (*BootingError) Hint() string { return "wait longer with --wait 30m, or try again later" }
+
+// FirstBootError says that the first boot ended and the host is not what it should be.
+type FirstBootError struct{ Failed bool }
+
+func (e *FirstBootError) Error() string {
+	if e.Failed {
+		return "the host's first boot failed"
+	}
+	return "the host's first boot ended early: /etc/townsquare/ready is not there"
+}
+
+// Hint says where to look.
+func (*FirstBootError) Hint() string {
+	return "log in and look at it: sudo cloud-init status --long; sudo tail -n 50 /var/log/cloud-init-output.log"
+}
+
+// SudoError says that the user cannot become root without a password.
+type SudoError struct{}
+
+func (*SudoError) Error() string { return "the user cannot become root without a password" }
+
+// Hint says what to type.
+func (*SudoError) Hint() string {
+	return `allow it on the host, with: echo "$USER ALL=(ALL) NOPASSWD: ALL" | sudo tee /etc/sudoers.d/90-upgrade`
+}
+
+func worthWaiting(err error) bool {
+	var (
+		key   *HostKeyError
+		login *AuthError
+		first *FirstBootError
+		sudo  *SudoError
+		exit  *ExitError
+	)
+	return !errors.As(err, &key) && !errors.As(err, &login) && !errors.As(err, &first) &&
+		!errors.As(err, &sudo) && !errors.As(err, &exit)
+}

@@ -1,0 +1,236 @@
+package state
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/ast"
+
+	"townsquare/upgrade/problem"
+)
+
+var (
+	trackShape       = regexp.MustCompile(`^(esr|latest|[0-9]+\.[0-9]+)$`)
+	versionShape     = regexp.MustCompile(`^[0-9]+\.[0-9]+\.[0-9]+$`)
+	fingerprintShape = regexp.MustCompile(`^([0-9A-Fa-f]{40}|[0-9A-Fa-f]{64})$`)
+	windowShape      = regexp.MustCompile(`^(Mon|Tue|Wed|Thu|Fri|Sat|Sun|daily) ([01][0-9]|2[0-3]):([0-5][0-9])-([01][0-9]|2[0-3]):([0-5][0-9])$`)
+)
+
+// LoadConfig reads an upgrade.yaml. A file that is not there is an empty one. Everything wrong with
+// it comes back at once, as a problem.List.
+func LoadConfig(path string) (Config, error) {
+	data, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return Config{}, nil
+	}
+	if err != nil {
+		return Config{}, err
+	}
+	return ParseConfig(path, data)
+}
+
+// ParseConfig reads an upgrade.yaml from data, which problems call name.
+func ParseConfig(name string, data []byte) (Config, error) {
+	var c Config
+	if strings.TrimSpace(string(data)) == "" {
+		return c, nil
+	}
+	var nodes map[string]ast.Node
+	if err := yaml.Unmarshal(data, &nodes); err != nil {
+		return c, problem.List{{Where: name, Found: firstLine(err), Allowed: "YAML: one `key: value` a line",
+			Hint: "see the keys and their meaning: upgrade apply --help"}}
+	}
+	var found problem.List
+	read(name+": ", nodes, reflect.ValueOf(&c).Elem(), &found)
+	if len(found) == 0 {
+		found = c.Check(name)
+	}
+	return c, found.Err()
+}
+
+// read fills the struct from the nodes, key by key, so that one bad value does not hide the next.
+func read(where string, nodes map[string]ast.Node, into reflect.Value, found *problem.List) {
+	fields := map[string]reflect.Value{}
+	for i := range into.NumField() {
+		key, _, _ := strings.Cut(into.Type().Field(i).Tag.Get("yaml"), ",")
+		fields[key] = into.Field(i)
+	}
+	for _, key := range sorted(nodes) {
+		node, field := nodes[key], fields[key]
+		if !field.IsValid() {
+			*found = append(*found, unknown(where, key, sorted(fields)))
+			continue
+		}
+		if err := set(node, field, where+key+".", found); err != nil {
+			*found = append(*found, problem.Problem{Where: where + key, Found: oneLine(node.String()), Allowed: kindOf(field)})
+		}
+	}
+}
+
+func set(node ast.Node, field reflect.Value, where string, found *problem.List) error {
+	switch field.Kind() {
+	case reflect.String: // taken as written: 11.10 as a number would be 11.1
+		scalar, ok := node.(ast.ScalarNode)
+		if !ok {
+			return errors.New("no text")
+		}
+		if _, null := node.(*ast.NullNode); !null {
+			field.SetString(scalar.GetToken().Value)
+		}
+		return nil
+	case reflect.Struct:
+		var inner map[string]ast.Node
+		if err := yaml.NodeToValue(node, &inner); err != nil {
+			return err
+		}
+		read(where, inner, field, found)
+		return nil
+	default:
+		return yaml.NodeToValue(node, field.Addr().Interface())
+	}
+}
+
+func unknown(where, key string, known []string) problem.Problem {
+	p := problem.Problem{Where: where + key, Found: "unknown key", Allowed: strings.Join(known, ", ")}
+	if near := Nearest(key, known); near != "" {
+		p.Hint = fmt.Sprintf("did you mean %q?", near)
+	}
+	return p
+}
+
+// Check looks at the values and returns everything that is wrong with them.
+func (c Config) Check(name string) problem.List {
+	var found problem.List
+	add := func(key, value, allowed string) {
+		found = append(found, problem.Problem{Where: name + ": " + key, Found: fmt.Sprintf("%q", value), Allowed: allowed})
+	}
+	if c.Edition != "" && c.Edition != "team" && c.Edition != "enterprise" {
+		add("edition", c.Edition, "team, enterprise")
+	}
+	if c.Track != "" && !trackShape.MatchString(c.Track) {
+		add("track", c.Track, "esr, latest, or a minor version such as 11.7")
+	}
+	if c.Window != "" && !windowShape.MatchString(c.Window) {
+		add("window", c.Window, `a day and two times, UTC, such as "Sun 02:00-04:00" or "daily 02:00-04:00"`)
+	}
+	if c.Watch != 0 && (c.Watch < time.Second || c.Watch > time.Hour) {
+		add("watch", c.Watch.String(), "1s to 1h, such as 60s")
+	}
+	for _, v := range sorted(c.Skip) {
+		if !versionShape.MatchString(v) {
+			add("skip", v, "full versions such as 9.10.1, each with a reason")
+		}
+	}
+	if c.URL != "" && !isHTTPS(c.URL) {
+		add("url", c.URL, "an address such as https://chat.example.org")
+	}
+	r := c.Releases
+	for _, u := range [][2]string{{"archive", r.Archive}, {"policy", r.Policy}, {"github", r.GitHub}, {"key", r.Key}} {
+		if u[1] != "" && !isHTTPS(u[1]) {
+			add("releases."+u[0], u[1], "an address that begins with https://")
+		}
+	}
+	if f := r.Fingerprint; f != "" && !fingerprintShape.MatchString(f) {
+		add("releases.fingerprint", f, "40 or 64 hexadecimal digits, without spaces")
+	}
+	return found
+}
+
+// InWindow tells whether an unattended upgrade may begin at t; without a window it always may. A
+// window that ends before it begins goes on after midnight and belongs to the day it began.
+func (c Config) InWindow(t time.Time) bool {
+	m := windowShape.FindStringSubmatch(c.Window)
+	if m == nil {
+		return c.Window == ""
+	}
+	clock := func(h, m string) time.Duration {
+		d, _ := time.ParseDuration(h + "h" + m + "m")
+		return d
+	}
+	begin, end := clock(m[2], m[3]), clock(m[4], m[5])
+	if end <= begin {
+		end += 24 * time.Hour
+	}
+	t = t.UTC()
+	today := time.Date(t.Year(), t.Month(), t.Day(), 0, 0, 0, 0, time.UTC)
+	for _, day := range []time.Time{today, today.AddDate(0, 0, -1)} {
+		since := t.Sub(day)
+		if (m[1] == "daily" || day.Format("Mon") == m[1]) && since >= begin && since < end {
+			return true
+		}
+	}
+	return false
+}
+
+// Nearest returns the known word that word was probably meant to be, or "".
+func Nearest(word string, known []string) string {
+	best, at := "", 1+len(word)/3
+	for _, k := range known {
+		if d := distance(strings.ToLower(word), strings.ToLower(k)); d <= at {
+			best, at = k, d-1
+		}
+	}
+	return best
+}
+
+// distance counts the letters to insert, delete or replace to make b of a (Levenshtein).
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := 1
+			if a[i] == b[j] {
+				cost = 0
+			}
+			diagonal, row[j+1] = row[j+1], min(row[j+1]+1, row[j]+1, diagonal+cost)
+		}
+	}
+	return row[len(b)]
+}
+
+func isHTTPS(s string) bool {
+	u, err := url.Parse(s)
+	return err == nil && u.Scheme == "https" && u.Host != "" && u.User == nil
+}
+
+func kindOf(v reflect.Value) string {
+	switch v.Interface().(type) {
+	case time.Duration:
+		return "a duration such as 60s"
+	case map[string]string:
+		return "versions, each with its reason"
+	case Sources:
+		return "archive, policy, github, key, fingerprint"
+	}
+	return "text"
+}
+
+func firstLine(err error) string { return oneLine(err.Error()) }
+
+func oneLine(s string) string {
+	line, _, _ := strings.Cut(strings.TrimSpace(s), "\n")
+	return line
+}
+
+func sorted[V any](m map[string]V) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}
