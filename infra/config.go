@@ -1,0 +1,196 @@
+package infra
+
+import (
+	"encoding/json"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+)
+
+// namespace is the prefix of every key of this program in Pulumi.<stack>.yaml.
+const namespace = "townsquare"
+
+// Where the names in a site's address are kept.
+const (
+	DNSCreate    = "create"    // this stack makes the zone at DigitalOcean, and the records
+	DNSExisting  = "existing"  // the zone is at DigitalOcean already; the stack adds records
+	DNSElsewhere = "elsewhere" // another provider; the stack only prints what to enter there
+)
+
+// Where the database runs.
+const (
+	DatabaseManaged = "managed" // DigitalOcean's managed PostgreSQL
+	DatabaseLocal   = "local"   // PostgreSQL 17 on the droplet, on a volume of its own
+)
+
+// LetsEncrypt is the ACME directory that certificates come from if no other is set.
+const LetsEncrypt = "https://acme-v02.api.letsencrypt.org/directory"
+
+// Config is everything a stack can set. Each field is one key of Pulumi.<stack>.yaml, whose name
+// is the field's tag; Pulumi.prod.yaml shows them all. A Config from Load is valid.
+type Config struct {
+	Name     string   `key:"name"`     // prefix of every resource; default townsquare-<stack>
+	Domain   string   `key:"domain"`   // required: the DNS zone, such as example.org
+	Host     string   `key:"host"`     // name in it, default chat; @ is the domain itself
+	DNS      string   `key:"dns"`      // create, existing (default) or elsewhere
+	CAA      []string `key:"caa"`      // authorities that may issue certificates; default letsencrypt.org; none: no record
+	Region   string   `key:"region"`   // required: a data centre, such as fra1
+	Size     string   `key:"size"`     // droplet, default s-4vcpu-8gb; more is one change and a restart
+	Image    string   `key:"image"`    // default debian-13-x64; a change is for the next droplet only
+	VPCRange string   `key:"vpcRange"` // private CIDR /16 to /28; default: DigitalOcean chooses
+
+	SSHKeys          []SSHKey `key:"sshKeys"`          // required: public keys of operators
+	SSHKeysInAccount bool     `key:"sshKeysInAccount"` // true if DigitalOcean knows them already
+	SSHFrom          []string `key:"sshFrom"`          // required: CIDRs that may reach port 22
+	HostKey          HostKey  `key:"hostKey"`          // required, secret: made by scripts/new-host-key.sh
+
+	Database         string `key:"database"`         // managed (default) or local
+	DatabaseSize     string `key:"databaseSize"`     // managed: default db-s-1vcpu-2gb
+	DatabaseNodes    int    `key:"databaseNodes"`    // managed: 1 (default) to 3, standbys included
+	DatabaseVersion  string `key:"databaseVersion"`  // managed: PostgreSQL, default 17
+	DatabaseVolumeGB int    `key:"databaseVolumeGB"` // local: volume of the database, GiB, default 25
+	MaintenanceDay   string `key:"maintenanceDay"`   // managed: default sunday
+	MaintenanceHour  string `key:"maintenanceHour"`  // managed: UTC, HH:00, default 03:00
+
+	VolumeGB       int    `key:"volumeGB"`       // volume of files, config, plugins; GiB, default 50
+	DropletBackups string `key:"dropletBackups"` // off, weekly (default) or daily images by DigitalOcean
+
+	Backups        bool   `key:"backups"`        // bucket for backups, default true
+	BackupBucket   string `key:"backupBucket"`   // default <host>-<domain>-backups with dashes
+	BackupRegion   string `key:"backupRegion"`   // Spaces region; default the one nearest to region
+	BackupKeepDays int    `key:"backupKeepDays"` // how long what was deleted or replaced is kept, default 30
+	BackupPassword string `key:"backupPassword"` // secret: encrypts the backups; made by scripts/new-backup-password.sh
+
+	AlertEmails   []string `key:"alertEmails"`   // required: verified addresses of the DigitalOcean team
+	ACMEEmail     string   `key:"acmeEmail"`     // for the certificate authority; default the first alert address
+	ACMEDirectory string   `key:"acmeDirectory"` // default Let's Encrypt
+
+	Edition  string   `key:"edition"`  // team (default) or enterprise; never changed by an upgrade
+	Track    string   `key:"track"`    // esr (default), latest, or a minor such as 11.7
+	Window   string   `key:"window"`   // when an unattended upgrade may begin, UTC: "Sun 02:00-04:00"; default any time
+	Releases Releases `key:"releases"` // where releases are found; default the vendor
+
+	Environment string `key:"environment"` // of the DigitalOcean project: Production (default), Staging, Development
+	Protect     bool   `key:"protect"`     // default true; false only where nothing needs to be kept
+}
+
+// Releases are the addresses an upgrade reads; an empty one is the vendor's own.
+type Releases struct {
+	Archive     string `json:"archive"`     // version archive
+	Policy      string `json:"policy"`      // release policy, with the end of support
+	GitHub      string `json:"github"`      // list of releases
+	Key         string `json:"key"`         // signing key
+	Fingerprint string `json:"fingerprint"` // of that key: 40 hex digits
+}
+
+// SiteHost is the name people type, such as chat.example.org.
+func (c *Config) SiteHost() string {
+	if c.Host == "@" {
+		return c.Domain
+	}
+	return c.Host + "." + c.Domain
+}
+
+// URL is the address of the site, without a slash at its end.
+func (c *Config) URL() string { return "https://" + c.SiteHost() }
+
+// Load reads and checks the stack's configuration. Its error is a Problems: everything wrong with
+// it at once. Nothing is checked later than here: an error inside an ApplyT comes too late.
+func Load(ctx *pulumi.Context) (*Config, error) {
+	src := source{
+		get:    ctx.GetConfig,
+		secret: ctx.IsConfigSecret,
+		keys:   keysFromEnvironment(os.Getenv("PULUMI_CONFIG")),
+		env:    os.Getenv,
+	}
+	return parse(src, ctx.Stack())
+}
+
+// keysFromEnvironment lists the keys of the stack as the engine hands them to a program started
+// by it; empty for a program that runs inside another, where the engine does not say.
+func keysFromEnvironment(config string) []string {
+	var all map[string]string
+	if err := json.Unmarshal([]byte(config), &all); err != nil {
+		return nil
+	}
+	keys := make([]string, 0, len(all))
+	for key := range all {
+		keys = append(keys, key)
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+// parse is Load without an engine.
+func parse(src source, stack string) (*Config, error) {
+	r := &reader{source: src}
+	c := &Config{}
+	c.Name = r.text("name", namespace+"-"+strings.ToLower(stack), checkResourceName)
+	c.Domain = r.required("domain", "example.org", checkDomain)
+	c.Host = r.text("host", "chat", checkHost)
+	c.DNS = r.choice("dns", DNSExisting, DNSCreate, DNSExisting, DNSElsewhere)
+	c.Region = r.requiredChoice("region", "fra1", names(regions)...)
+	c.Size = r.choice("size", "s-4vcpu-8gb", names(dropletSizes)...)
+	c.Image = r.choice("image", "debian-13-x64", images...)
+	c.VPCRange = r.text("vpcRange", "", checkVPCRange)
+
+	c.SSHKeys = r.sshKeys("sshKeys")
+	c.SSHKeysInAccount = r.boolean("sshKeysInAccount", false)
+	c.SSHFrom = r.list("sshFrom", "203.0.113.7/32", checkCIDR)
+	c.HostKey = r.hostKey("hostKey")
+
+	c.Database = r.choice("database", DatabaseManaged, DatabaseManaged, DatabaseLocal)
+	c.DatabaseSize = r.choice("databaseSize", "db-s-1vcpu-2gb", names(databaseSizes)...)
+	c.DatabaseNodes = r.number("databaseNodes", 1, 1, max(1, databaseSizes[c.DatabaseSize].nodes))
+	c.DatabaseVersion = r.choice("databaseVersion", "17", databaseVersions...)
+	c.DatabaseVolumeGB = r.number("databaseVolumeGB", 25, 10, 16384)
+	c.MaintenanceDay = r.choice("maintenanceDay", "sunday", days...)
+	c.MaintenanceHour = r.text("maintenanceHour", "03:00", checkHour)
+
+	c.VolumeGB = r.number("volumeGB", 50, 10, 16384)
+	c.DropletBackups = r.choice("dropletBackups", "weekly", "off", "weekly", "daily")
+
+	c.Backups = r.boolean("backups", true)
+	c.BackupRegion = r.choice("backupRegion", regions[c.Region], spacesRegions...)
+	c.BackupBucket = r.text("backupBucket", bucketName(c), checkBucket)
+	c.BackupKeepDays = r.number("backupKeepDays", 30, 1, 3650)
+	c.BackupPassword = r.backupPassword("backupPassword", c.Backups)
+	r.spacesCredentials(c.Backups)
+
+	c.AlertEmails = r.list("alertEmails", "ops@example.org", checkEmail)
+	c.ACMEEmail = r.text("acmeEmail", first(c.AlertEmails), checkEmail)
+	c.ACMEDirectory = r.text("acmeDirectory", LetsEncrypt, checkURL)
+	c.CAA = r.authorities("caa", c.ACMEDirectory)
+
+	c.Edition = r.choice("edition", "team", "team", "enterprise")
+	c.Track = r.text("track", "esr", checkTrack)
+	c.Window = r.text("window", "", checkWindow)
+	c.Releases = r.releases("releases")
+
+	c.Environment = r.choice("environment", "Production", "Production", "Staging", "Development")
+	c.Protect = r.boolean("protect", true)
+
+	r.whole(c)
+	r.unknown()
+	if len(r.problems) > 0 {
+		return nil, r.problems
+	}
+	return c, nil
+}
+
+func bucketName(c *Config) string {
+	name := strings.ReplaceAll(strings.TrimPrefix(c.SiteHost(), "@."), ".", "-") + "-backups"
+	if len(name) > 63 {
+		return name[len(name)-63:]
+	}
+	return name
+}
+
+func first(list []string) string {
+	if len(list) == 0 {
+		return ""
+	}
+	return list[0]
+}

@@ -1,0 +1,220 @@
+package infra
+
+import (
+	"crypto/ed25519"
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"strings"
+
+	"golang.org/x/crypto/ssh"
+)
+
+// SSHKey is one operator's public key.
+type SSHKey struct {
+	Line        string // "ssh-ed25519 AAAA… comment"
+	Fingerprint string // MD5 in hex, by which DigitalOcean names a key it already has
+}
+
+// HostKey is the key by which the server proves who it is.
+type HostKey struct {
+	Private string // OpenSSH's PEM, ends in a line break; a secret
+	Public  string // "ssh-ed25519 AAAA…"
+}
+
+const sshKeyAllowed = "one line of a public key: ssh-ed25519, ecdsa, a security key, or RSA of 3072 bits and more"
+
+func (r *reader) sshKeys(key string) []SSHKey {
+	const example = "ssh-ed25519 AAAA… you@example.org"
+	lines, set := r.items(key, example)
+	if len(lines) == 0 {
+		if !set || lines != nil {
+			r.add(key, "", "is not set", "a list of at least one: "+sshKeyAllowed,
+				fmt.Sprintf(`pulumi config set --path '%s[0]' "$(cat ~/.ssh/id_ed25519.pub)"`, full(key)))
+		}
+		return nil
+	}
+	var keys []SSHKey
+	seen := map[string]bool{}
+	for i, line := range lines {
+		k, wrong := parseSSHKey(line)
+		if wrong == "" && seen[k.Fingerprint] {
+			wrong = "is there twice"
+		}
+		if wrong != "" {
+			at := fmt.Sprintf("%s[%d]", key, i)
+			r.add(at, shown(line), wrong, sshKeyAllowed,
+				fmt.Sprintf(`pulumi config set --path '%s' "$(cat ~/.ssh/id_ed25519.pub)"`, full(at)))
+			continue
+		}
+		seen[k.Fingerprint] = true
+		keys = append(keys, k)
+	}
+	return keys
+}
+
+// shown keeps a private key that was pasted by mistake out of the message.
+func shown(line string) string {
+	if strings.Contains(line, "PRIVATE") {
+		return ""
+	}
+	return line
+}
+
+func parseSSHKey(line string) (SSHKey, string) {
+	if strings.Contains(line, "PRIVATE") {
+		return SSHKey{}, "is a private key; it must never be here, take the .pub file"
+	}
+	public, comment, options, rest, err := ssh.ParseAuthorizedKey([]byte(line))
+	if err != nil || len(rest) > 0 || len(options) > 0 || strings.ContainsAny(line, "\r\n") {
+		return SSHKey{}, "is not a public key"
+	}
+	switch public.Type() {
+	case ssh.KeyAlgoED25519, ssh.KeyAlgoECDSA256, ssh.KeyAlgoECDSA384, ssh.KeyAlgoECDSA521,
+		ssh.KeyAlgoSKED25519, ssh.KeyAlgoSKECDSA256:
+	case ssh.KeyAlgoRSA:
+		// The modulus is all but a few bytes of the wire format; 3072 bits are 384 bytes.
+		if len(public.Marshal()) < 384 {
+			return SSHKey{}, "is an RSA key of less than 3072 bits"
+		}
+	default:
+		return SSHKey{}, "is of a kind that is not accepted"
+	}
+	text := strings.TrimSpace(string(ssh.MarshalAuthorizedKey(public)))
+	if comment != "" {
+		text += " " + comment
+	}
+	return SSHKey{Line: text, Fingerprint: ssh.FingerprintLegacyMD5(public)}, ""
+}
+
+func (r *reader) hostKey(key string) HostKey {
+	const command = "scripts/new-host-key.sh STACK"
+	const allowed = "an ed25519 private key in OpenSSH's format without a passphrase, set as a secret"
+	v, ok := r.lookup(key)
+	if !ok {
+		r.add(key, "", "is not set", allowed, command)
+		return HostKey{}
+	}
+	if !r.secret(full(key)) {
+		r.add(key, "", "is in the stack's file in clear", "a secret", command)
+		return HostKey{}
+	}
+	parsed, err := ssh.ParseRawPrivateKey([]byte(v + "\n"))
+	private, isEd25519 := parsed.(*ed25519.PrivateKey)
+	if err != nil || !isEd25519 {
+		r.add(key, "", "cannot be used", allowed, command)
+		return HostKey{}
+	}
+	signer, err := ssh.NewSignerFromKey(*private)
+	if err != nil {
+		r.add(key, "", "cannot be used", allowed, command)
+		return HostKey{}
+	}
+	public := strings.TrimSpace(string(ssh.MarshalAuthorizedKey(signer.PublicKey())))
+	return HostKey{Private: v + "\n", Public: public}
+}
+
+func (r *reader) backupPassword(key string, wanted bool) string {
+	const command = "scripts/new-backup-password.sh STACK"
+	const allowed = "a secret of 20 characters and more; whoever loses it loses the backups"
+	v, ok := r.lookup(key)
+	switch {
+	case !ok && !wanted:
+		return ""
+	case !ok:
+		r.add(key, "", "is not set", allowed, command)
+	case !r.secret(full(key)):
+		r.add(key, "", "is in the stack's file in clear", allowed, command)
+	case len(v) < 20 || strings.ContainsAny(v, "\r\n"):
+		r.add(key, "", "is too short, or has more than one line", allowed, command)
+	}
+	return v
+}
+
+// spacesCredentials asks for what the provider needs to make a bucket and only asks for at `up`.
+func (r *reader) spacesCredentials(wanted bool) {
+	if !wanted {
+		return
+	}
+	for _, c := range []struct{ key, env string }{
+		{"digitalocean:spacesAccessId", "SPACES_ACCESS_KEY_ID"},
+		{"digitalocean:spacesSecretKey", "SPACES_SECRET_ACCESS_KEY"},
+	} {
+		v, ok := r.get(c.key)
+		if (ok && v != "") || r.env(c.env) != "" {
+			if ok && !r.secret(c.key) {
+				r.problems = append(r.problems, Problem{Key: c.key, Wrong: "is in the stack's file in clear",
+					Allowed: "a secret", Type: "pulumi config set --secret " + c.key})
+			}
+			continue
+		}
+		r.problems = append(r.problems, Problem{Key: c.key, Wrong: "is not set, and the backup bucket needs it",
+			Allowed: "a Spaces key with full access (or " + c.env + " in the environment), or no bucket",
+			Type:    "pulumi config set --secret " + c.key + "   # or: " + set("backups", "false")})
+	}
+}
+
+// authorities reads who may issue certificates. Only the default authority has a default here: a
+// record that names the wrong one would prevent every certificate.
+func (r *reader) authorities(key, directory string) []string {
+	list, ok := r.items(key, "letsencrypt.org")
+	if !ok {
+		if directory == LetsEncrypt {
+			return []string{"letsencrypt.org"}
+		}
+		return nil
+	}
+	r.each(key, "letsencrypt.org", list, checkDomain)
+	return list
+}
+
+func (r *reader) releases(key string) Releases {
+	var rel Releases
+	v, ok := r.lookup(key)
+	if !ok {
+		return rel
+	}
+	decoder := json.NewDecoder(strings.NewReader(v))
+	decoder.DisallowUnknownFields()
+	const allowed = "archive, policy, github and key (addresses), fingerprint (40 hex digits)"
+	if err := decoder.Decode(&rel); err != nil {
+		r.add(key, v, "cannot be read", allowed, "pulumi config rm "+full(key))
+		return Releases{}
+	}
+	fields := reflect.ValueOf(rel)
+	for field, value := range fields.Fields() {
+		at := key + "." + field.Tag.Get("json")
+		text := value.String()
+		switch {
+		case text == "":
+		case field.Name == "Fingerprint":
+			if !fingerprint.MatchString(text) {
+				r.add(at, text, "is not a fingerprint", "40 hex digits", fmt.Sprintf("pulumi config rm --path '%s'", full(at)))
+			}
+		default:
+			if wrong, allowed := checkURL(text); wrong != "" {
+				r.add(at, text, wrong, allowed, fmt.Sprintf("pulumi config rm --path '%s'", full(at)))
+			}
+		}
+	}
+	if (rel.Key == "") != (rel.Fingerprint == "") {
+		r.add(key, "", "has a key without its fingerprint, or the other way round", "both or neither", "pulumi config rm "+full(key))
+	}
+	return rel
+}
+
+// whole checks what no single key shows.
+func (r *reader) whole(c *Config) {
+	if c.Database == DatabaseLocal {
+		for _, key := range []string{"databaseSize", "databaseNodes", "databaseVersion", "maintenanceDay", "maintenanceHour"} {
+			if v, ok := r.lookup(key); ok {
+				r.add(key, v, "is set, but the database is on the droplet", "nothing, with database: local", "pulumi config rm "+full(key))
+			}
+		}
+	} else if v, ok := r.lookup("databaseVolumeGB"); ok {
+		r.add("databaseVolumeGB", v, "is set, but the database is managed", "nothing, with database: managed", "pulumi config rm "+full("databaseVolumeGB"))
+	}
+	if host := c.SiteHost(); c.Domain != "" && len(host) > 253 {
+		r.add("host", c.Host, "makes the site's name longer than 253 characters", "a shorter one", set("host", "chat"))
+	}
+}
