@@ -1,0 +1,144 @@
+package build
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+)
+
+// recipe is part of every tool's key: raise it when this package changes what a finished tool looks like.
+const recipe = "1"
+
+// Tool is a program that is built from a Go module of its own, so that the many dependencies of a server or an
+// engine never meet those of Townsquare. The module is a folder of infra/localcloud/tools: its go.mod names the
+// packages as tool dependencies and pins every version.
+type Tool struct {
+	Name   string // name in the cache: "pulumi"
+	Module string // folder under tools/; several tools may be built from one, with other stamps
+	What   string // for people
+	Why    string // for people
+	Usual  time.Duration
+	// Programs are the files that must come out, the first being the one the tool is about.
+	Programs []string
+	// Stamps are package variables set by the linker, as the program's own release process does.
+	Stamps map[string]string
+	// Finish, if set, adds to dir what a release needs besides its programs, which are in dir/bin. module is the
+	// folder of the tool's module.
+	Finish func(ctx context.Context, g GoCommand, module, dir string) error
+}
+
+// Get returns the path of t's first program, after building it if the cache does not have it.
+func (t Tool) Get(ctx context.Context, c *Cache) (string, error) {
+	e, err := t.Entry(ctx)
+	if err != nil {
+		return "", err
+	}
+	dir, err := c.Get(ctx, e)
+	if err != nil {
+		return "", err
+	}
+	return filepath.Join(dir, "bin", t.Programs[0]), nil
+}
+
+// Entry is t as an entry of the cache. Its key covers go.mod, go.sum, the stamps, the version of Go, the processor
+// and this package's own recipe.
+func (t Tool) Entry(ctx context.Context) (Entry, error) {
+	tools, err := ToolsDir()
+	if err != nil {
+		return Entry{}, err
+	}
+	module := filepath.Join(tools, t.Module)
+	g, err := FindGo(ctx)
+	if err != nil {
+		return Entry{}, err
+	}
+	parts := []string{recipe, g.Version, runtime.GOARCH, t.linkerFlags()}
+	for _, name := range []string{"go.mod", "go.sum"} {
+		text, err := os.ReadFile(filepath.Join(module, name))
+		if err != nil {
+			return Entry{}, fmt.Errorf("read the module of %s: %w", t.Name, err)
+		}
+		parts = append(parts, string(text))
+	}
+	return Entry{
+		Kind: "tools", Name: t.Name, Key: Key(parts...), What: t.What, Why: t.Why, Usual: t.Usual, Heavy: true,
+		Make: func(ctx context.Context, dir string, step *Step) (string, error) {
+			return t.build(ctx, g, module, dir, step)
+		},
+	}, nil
+}
+
+func (t Tool) build(ctx context.Context, g GoCommand, module, dir string, step *Step) (string, error) {
+	bin := filepath.Join(dir, "bin")
+	if err := os.Mkdir(bin, 0o755); err != nil {
+		return "", err
+	}
+	if err := g.Build(ctx, module, bin, t.linkerFlags(), step); err != nil {
+		return "", err
+	}
+	var size int64
+	for _, name := range t.Programs {
+		info, err := os.Stat(filepath.Join(bin, name))
+		if err != nil {
+			return "", fmt.Errorf("module %s did not give %s: %w", t.Module, name, err)
+		}
+		size += info.Size()
+	}
+	if t.Finish != nil {
+		step.Status("collecting what belongs to it")
+		if err := t.Finish(ctx, g, module, dir); err != nil {
+			return "", err
+		}
+	}
+	return Size(size), nil
+}
+
+// linkerFlags gives the stamps in a fixed order. Symbol tables and debug data are left out: nothing here reads them,
+// and they are a third of the size of a Mattermost server.
+func (t Tool) linkerFlags() string {
+	flags := []string{"-s", "-w"}
+	for variable, value := range t.Stamps {
+		flags = append(flags, fmt.Sprintf("-X '%s=%s'", variable, value))
+	}
+	slices.Sort(flags[2:])
+	return strings.Join(flags, " ")
+}
+
+// toolsFolder is where the modules are, below the top of the tree.
+const toolsFolder = "infra/localcloud/tools"
+
+// ToolsDir finds infra/localcloud/tools: below $TOWNSQUARE_SOURCE, or below the working directory or one above it,
+// or below the folder of this program or one above it.
+func ToolsDir() (string, error) {
+	var starts []string
+	if dir := os.Getenv("TOWNSQUARE_SOURCE"); dir != "" {
+		starts = append(starts, dir)
+	}
+	wd, err := os.Getwd()
+	if err == nil {
+		starts = append(starts, wd)
+	}
+	if exe, err := os.Executable(); err == nil {
+		starts = append(starts, filepath.Dir(exe))
+	}
+	for _, start := range starts {
+		for dir := start; ; dir = filepath.Dir(dir) {
+			tools := filepath.Join(dir, toolsFolder)
+			if info, err := os.Stat(tools); err == nil && info.IsDir() {
+				return tools, nil
+			}
+			if dir == filepath.Dir(dir) {
+				break
+			}
+		}
+	}
+	return "", errors.New("no " + toolsFolder + " at or above " + cmp.Or(wd, "the working directory") +
+		": run this inside the checkout, or set TOWNSQUARE_SOURCE to it")
+}
