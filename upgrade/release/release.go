@@ -71,3 +71,15 @@ type Client struct {
 	// Free tells how many bytes an unprivileged writer has left in dir; nil means asking the system.
 	Free func(dir string) (uint64, error)
 }
+
+// Name is the file name of the archive, such as "mattermost-team-9.10.0-linux-amd64.tar.gz".
+func (r Release) Name() string {
+	edition := ""
+	if r.Edition == Team {
+		edition = "team-"
+	}
+	return "mattermost-" + edition + r.Version.String() + "-linux-" + r.Arch + ".tar.gz"
+}
+
+// Dir is the name of the directory that the release is installed in, such as "9.10.0-team".
+func (r Release) Dir() string { return r.Version.String() + "-" + string(r.Edition) }
