@@ -4,6 +4,13 @@
 export root; root=$(pwd)
 export TOWNSQUARE_CACHE=${TOWNSQUARE_CACHE:-/var/cache/townsquare}
 
+# One way to build everything, so that the tools, the programs and their tests share what is
+# compiled. No C compiler is needed.
+export CGO_ENABLED=0
+GOFLAGS=$(go env GOFLAGS)
+case " $GOFLAGS " in *' -trimpath '*) ;; *) GOFLAGS="$GOFLAGS -trimpath" ;; esac
+export GOFLAGS
+
 say() { printf '%s\n' "$*"; }
 
 # title TEXT: a step of a longer story.
@@ -41,4 +48,12 @@ build_tools() {
   partial=$(mktemp -d "$TOWNSQUARE_CACHE/tools/lint-XXXXXX.partial")
   (cd scripts/tools && go build -o "$partial/bin/" tool)
   mv -T "$partial" "$(dirname "$tools")" 2>/dev/null || rm -rf "$partial" # another run was quicker
+}
+
+# build_programs puts localcloud, upgrade and the demo's people in bin/.
+build_programs() {
+  say "building localcloud, upgrade and the demo's people"
+  mkdir -p bin
+  go build -o bin/upgrade ./upgrade
+  go build -C infra/localcloud -o "$root/bin/" . ./demo
 }

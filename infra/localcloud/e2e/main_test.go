@@ -1,0 +1,53 @@
+//go:build machine
+
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"testing"
+)
+
+// name is the test's own local cloud; a demo beside it is not touched.
+const name = "test"
+
+// programs is where scripts/test-machine.sh built localcloud and upgrade.
+var programs = filepath.Join("..", "..", "..", "bin")
+
+func TestMain(m *testing.M) { os.Exit(run(m)) }
+
+func run(m *testing.M) int {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	var err error
+	if programs, err = filepath.Abs(programs); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	for _, program := range []string{"localcloud", "upgrade"} {
+		if _, err := os.Stat(filepath.Join(programs, program)); err != nil {
+			fmt.Fprintf(os.Stderr, "%v: type  make test-machine\n", err)
+			return 1
+		}
+	}
+	// Down first: a run that was killed may have left its cloud behind.
+	for _, verb := range []string{"down", "up"} {
+		if r := command(ctx, filepath.Join(programs, "localcloud"), verb, "--cloud", name); r.code != 0 {
+			fmt.Fprintf(os.Stderr, "localcloud %s: %s", verb, r)
+			return 1
+		}
+	}
+	defer func() {
+		if os.Getenv("KEEP") != "" {
+			return // left for a person to look at; the next run removes it
+		}
+		if r := command(context.Background(), filepath.Join(programs, "localcloud"), "down", "--cloud", name); r.code != 0 {
+			fmt.Fprintf(os.Stderr, "localcloud down: %s", r)
+		}
+	}()
+	return m.Run()
+}

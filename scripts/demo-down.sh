@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# Removes the demo: machines, network, addresses, names, certificates, state. What was built stays
+# in the cache, for the next time.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. scripts/lib.sh
+
+needs_root demo-down
+[ -x bin/localcloud ] || build_programs
+bin/localcloud down --cloud demo
+rm -rf bin
+say "The demo is gone."
+if [ -d "$TOWNSQUARE_CACHE" ]; then
+  say "What it built is kept for the next time: $(du -sh "$TOWNSQUARE_CACHE" | cut -f1) in $TOWNSQUARE_CACHE."
+  say "To remove that too:  make clean-cache"
+fi

@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# The tests on real machines: those that begin with `//go:build machine`. Arguments go to go test,
+# such as  -run TestUpgrade -v.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. scripts/lib.sh
+
+needs_root test-machine
+scripts/install-packages.sh
+build_programs
+bin/localcloud build
+
+# Only packages that have such tests: the others ran in test-unit.sh. One at a time: machines are
+# large and this one is not.
+for module in . infra/localcloud; do
+  mapfile -t packages < <(
+    cd "$module"
+    git grep --untracked -lE '^//go:build machine' -- '*_test.go' ':!infra/localcloud' | while IFS= read -r file; do
+      printf './%s\n' "$(dirname "$file")"
+    done | sort -u
+  )
+  [ ${#packages[@]} -eq 0 ] || (cd "$module" && go test -tags machine -count 1 -p 1 -timeout 60m "$@" "${packages[@]}")
+done
