@@ -119,11 +119,9 @@ type cloudConfig struct {
 	SSHPasswordAuth bool              `yaml:"ssh_pwauth"`
 	Users           []cloudUser       `yaml:"users"`
 	SSHDeleteKeys   bool              `yaml:"ssh_deletekeys"`
-	SSHGenerateKeys []string          `yaml:"ssh_genkeytypes"`
 	SSHKeys         map[string]string `yaml:"ssh_keys"`
 	SSH             map[string]bool   `yaml:"ssh"`
 	NoFingerprints  bool              `yaml:"no_ssh_fingerprints"`
-	PackageUpdate   bool              `yaml:"package_update"`
 	WriteFiles      []cloudFile       `yaml:"write_files"`
 	RunCommands     [][]string        `yaml:"runcmd"`
 }
@@ -155,8 +153,7 @@ func userData(d hostData) (string, error) {
 			LockPassword: true, Keys: d.AdminKeys,
 		}},
 		// The image's own host keys go, and only the pinned one comes.
-		SSHDeleteKeys:   true,
-		SSHGenerateKeys: []string{},
+		SSHDeleteKeys: true,
 		SSHKeys: map[string]string{
 			"ed25519_private": d.HostKey.Private,
 			"ed25519_public":  d.HostKey.Public,

@@ -1,0 +1,26 @@
+#!/bin/sh
+# Makes the password that encrypts a stack's backups, once, and keeps it in the stack's secret
+# config. To write it down somewhere safe:
+#   pulumi config get townsquare:backupPassword --stack STACK
+#
+#   scripts/new-backup-password.sh STACK      refuses if there is one already
+set -eu
+
+if [ $# -ne 1 ]; then
+	sed -n '2,/^set/s/^# \{0,1\}//p' "$0" >&2
+	exit 2
+fi
+stack=$1
+cd "$(dirname "$0")/.."
+pulumi stack select --stack "$stack" >/dev/null 2>&1 || {
+	echo "there is no stack $stack; type: pulumi stack init $stack" >&2
+	exit 1
+}
+if pulumi config get townsquare:backupPassword --stack "$stack" >/dev/null 2>&1; then
+	echo "stack $stack has a backup password already; with another one its backups cannot be read" >&2
+	exit 1
+fi
+# 32 random bytes as 64 hex digits, on stdin: an argument could be read by every user.
+od -An -N32 -tx1 /dev/urandom | tr -d ' \n' |
+	pulumi config set --secret townsquare:backupPassword --stack "$stack"
+echo "made. Whoever loses it loses the backups: keep a copy outside this machine."
