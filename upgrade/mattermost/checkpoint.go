@@ -1,0 +1,340 @@
+package mattermost
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// Admin is a role that may copy and rename the application's database.
+type Admin struct {
+	*Database        // connected to a database that is not the application's
+	target    string // the application's
+	owner     string // of it
+}
+
+// ErrNoAdmin says that no role at hand may copy the database.
+var ErrNoAdmin = errors.New("no role here may create databases")
+
+// FindAdmin finds a role that may copy app: the one in adminURL, when there is one; the
+// application's own, if it may; on this host PostgreSQL's superuser. adminUser is the system user
+// that adminURL connects as over a Unix socket.
+func FindAdmin(ctx context.Context, app *Database, adminURL, adminUser string) (*Admin, error) {
+	var candidates []*Database
+	if adminURL != "" {
+		d, err := ParseDSN(adminURL, adminUser)
+		if err != nil {
+			return nil, fmt.Errorf("the administrator's database URL: %w", err)
+		}
+		candidates = append(candidates, d)
+	}
+	candidates = append(candidates, app)
+	if app.Local() {
+		sockets := "/var/run/postgresql"
+		if strings.HasPrefix(app.Host, "/") {
+			sockets = app.Host
+		}
+		d, err := ParseDSN(fmt.Sprintf("host=%s port=%d user=postgres dbname=postgres", sockets, app.config.Port), "postgres")
+		if err != nil {
+			return nil, err
+		}
+		candidates = append(candidates, d)
+	}
+	var why []error
+	for _, c := range candidates {
+		a, err := tryAdmin(ctx, c, app.Name)
+		if err == nil {
+			return a, nil
+		}
+		why = append(why, err)
+	}
+	return nil, fmt.Errorf("%w: %w", ErrNoAdmin, errors.Join(why...))
+}
+
+func tryAdmin(ctx context.Context, role *Database, target string) (*Admin, error) {
+	var why []error
+	for _, name := range []string{role.Name, "postgres", "defaultdb", "template1"} {
+		if name == target {
+			continue // a copy is refused while anyone is connected to what is copied
+		}
+		on := role.On(name)
+		conn, err := on.Connect(ctx)
+		if err != nil {
+			why = append(why, err)
+			continue
+		}
+		var may bool
+		a := &Admin{Database: on, target: target}
+		err = conn.QueryRow(ctx, `select (r.rolsuper or r.rolcreatedb) and (r.rolsuper or pg_has_role(current_user, d.datdba, 'USAGE')), pg_get_userbyid(d.datdba)
+			from pg_roles r, pg_database d where r.rolname = current_user and d.datname = $1`, target).Scan(&may, &a.owner)
+		conn.Close(ctx)
+		switch {
+		case err != nil:
+			return nil, fmt.Errorf("as %s: %w", role.Role, err)
+		case !may:
+			return nil, fmt.Errorf("role %s may not", role.Role)
+		}
+		return a, nil
+	}
+	return nil, errors.Join(why...)
+}
+
+// maxName is the longest name PostgreSQL keeps whole.
+const maxName = 63
+
+// CheckpointName names a copy of database made at t.
+func CheckpointName(database string, t time.Time) string {
+	return named(database, "checkpoint", t)
+}
+
+// FailedName names what a checkpoint replaced at t.
+func FailedName(database string, t time.Time) string {
+	return named(database, "failed", t)
+}
+
+func named(database, kind string, t time.Time) string {
+	tail := "_" + kind + "_" + t.UTC().Format("20060102150405")
+	return database[:min(len(database), maxName-len(tail))] + tail
+}
+
+// Checkpoint copies the application's database as name, with its owner, privileges and settings.
+// Everybody else's connections to it are ended, so the service must be stopped. A half-made copy
+// of an earlier attempt is replaced.
+func (a *Admin) Checkpoint(ctx context.Context, name string) error {
+	conn, err := a.Connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(ctx)
+	if err := drop(ctx, conn, name); err != nil {
+		return err
+	}
+	var version int
+	if err := conn.QueryRow(ctx, "select current_setting('server_version_num')::int").Scan(&version); err != nil {
+		return fmt.Errorf("copy the database: %w", err)
+	}
+	create := fmt.Sprintf("create database %s template %s owner %s", quote(name), quote(a.target), quote(a.owner))
+	if version >= 150000 {
+		create += " strategy file_copy" // three times as fast as wal_log; older ones know nothing else
+	}
+	// Whatever watches the database may connect again in between: insist for a while.
+	deadline := time.Now().Add(20 * time.Second)
+	for {
+		if err := disconnect(ctx, conn, a.target); err != nil {
+			return err
+		}
+		_, err := conn.Exec(ctx, create)
+		if err == nil {
+			break
+		}
+		if !inUse(err) || time.Now().After(deadline) {
+			return fmt.Errorf("copy the database: %w", err)
+		}
+		select {
+		case <-time.After(50 * time.Millisecond):
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	return a.copySettings(ctx, conn, name)
+}
+
+// copySettings repeats on name what belongs to a database but is not in it: its privileges and its
+// ALTER DATABASE … SET.
+func (a *Admin) copySettings(ctx context.Context, conn *pgx.Conn, name string) error {
+	rows, err := conn.Query(ctx, `select unnest(setconfig) from pg_db_role_setting s join pg_database d on d.oid = s.setdatabase
+		where d.datname = $1 and s.setrole = 0`, a.target)
+	if err != nil {
+		return fmt.Errorf("copy the database's settings: %w", err)
+	}
+	settings, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return fmt.Errorf("copy the database's settings: %w", err)
+	}
+	var statements []string
+	for _, s := range settings {
+		key, value, _ := strings.Cut(s, "=")
+		if !slices.Contains([]string{"search_path", "temp_tablespaces", "local_preload_libraries", "session_preload_libraries"}, key) {
+			value = literal(value) // the listed ones are kept quoted already, word by word
+		}
+		statements = append(statements, fmt.Sprintf("alter database %s set %s = %s", quote(name), key, value))
+	}
+	rows, err = conn.Query(ctx, `select case when x.grantee = 0 then 'public' else quote_ident(pg_get_userbyid(x.grantee)) end, x.privilege_type
+		from pg_database d, aclexplode(d.datacl) x where d.datname = $1 and x.grantee <> d.datdba`, a.target)
+	if err != nil {
+		return fmt.Errorf("copy the database's privileges: %w", err)
+	}
+	type grant struct{ To, What string }
+	grants, err := pgx.CollectRows(rows, pgx.RowToStructByPos[grant])
+	if err != nil {
+		return fmt.Errorf("copy the database's privileges: %w", err)
+	}
+	var explicit bool
+	if err := conn.QueryRow(ctx, "select datacl is not null from pg_database where datname = $1", a.target).Scan(&explicit); err != nil {
+		return fmt.Errorf("copy the database's privileges: %w", err)
+	}
+	if explicit {
+		statements = append(statements, fmt.Sprintf("revoke all on database %s from public", quote(name)))
+	}
+	for _, g := range grants {
+		statements = append(statements, fmt.Sprintf("grant %s on database %s to %s", g.What, quote(name), g.To))
+	}
+	for _, s := range statements {
+		if _, err := conn.Exec(ctx, s); err != nil {
+			return fmt.Errorf("copy the database's settings: %w", err)
+		}
+	}
+	return nil
+}
+
+// PutBack makes the checkpoint the application's database again, and calls what was there failed.
+// Both renames happen or neither. Once it is done, doing it again changes nothing.
+func (a *Admin) PutBack(ctx context.Context, checkpoint, failed string) error {
+	conn, err := a.Connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(ctx)
+	deadline := time.Now().Add(20 * time.Second)
+	for {
+		there, err := exists(ctx, conn, checkpoint)
+		if err != nil {
+			return err
+		}
+		if !there {
+			if there, err = exists(ctx, conn, failed); err != nil || there {
+				return err // done before
+			}
+			return fmt.Errorf("put the database back: there is no database %s", checkpoint)
+		}
+		for _, name := range []string{a.target, checkpoint} {
+			if err := disconnect(ctx, conn, name); err != nil {
+				return err
+			}
+		}
+		err = pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+			if there, err := exists(ctx, tx, a.target); err != nil {
+				return err
+			} else if there {
+				if _, err := tx.Exec(ctx, fmt.Sprintf("alter database %s rename to %s", quote(a.target), quote(failed))); err != nil {
+					return err
+				}
+			}
+			_, err := tx.Exec(ctx, fmt.Sprintf("alter database %s rename to %s", quote(checkpoint), quote(a.target)))
+			return err
+		})
+		if err == nil {
+			return nil
+		}
+		if !inUse(err) || time.Now().After(deadline) {
+			return fmt.Errorf("put the database back: %w", err)
+		}
+		select {
+		case <-time.After(50 * time.Millisecond):
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// Drop removes a copy; one that is not there is no error. Only names of our own making are dropped.
+func (a *Admin) Drop(ctx context.Context, name string) error {
+	if !ours(a.target, name) {
+		return fmt.Errorf("refusing to drop database %s: not made by this program", name)
+	}
+	conn, err := a.Connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(ctx)
+	if err := disconnect(ctx, conn, name); err != nil {
+		return err
+	}
+	return drop(ctx, conn, name)
+}
+
+// Copies lists the copies of the application's database that this program made, oldest first.
+func (a *Admin) Copies(ctx context.Context) ([]string, error) {
+	conn, err := a.Connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close(ctx)
+	rows, err := conn.Query(ctx, "select datname from pg_database")
+	if err != nil {
+		return nil, fmt.Errorf("list databases: %w", err)
+	}
+	names, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return nil, fmt.Errorf("list databases: %w", err)
+	}
+	names = slices.DeleteFunc(names, func(n string) bool { return !ours(a.target, n) })
+	slices.SortFunc(names, func(x, y string) int { return strings.Compare(x[len(x)-14:], y[len(y)-14:]) })
+	return names, nil
+}
+
+// ours says whether name is what CheckpointName or FailedName makes of database.
+func ours(database, name string) bool {
+	if len(name) < 14 {
+		return false
+	}
+	t, err := time.Parse("20060102150405", name[len(name)-14:])
+	return err == nil && (name == CheckpointName(database, t) || name == FailedName(database, t))
+}
+
+// DataDirectory is where the server keeps its files; empty when the role may not know.
+func (a *Admin) DataDirectory(ctx context.Context) string {
+	conn, err := a.Connect(ctx)
+	if err != nil {
+		return ""
+	}
+	defer conn.Close(ctx)
+	var dir string
+	if err := conn.QueryRow(ctx, "select setting from pg_settings where name = 'data_directory'").Scan(&dir); err != nil {
+		return ""
+	}
+	return dir
+}
+
+type querier interface {
+	QueryRow(context.Context, string, ...any) pgx.Row
+}
+
+func exists(ctx context.Context, q querier, name string) (bool, error) {
+	var there bool
+	if err := q.QueryRow(ctx, "select exists(select 1 from pg_database where datname = $1)", name).Scan(&there); err != nil {
+		return false, fmt.Errorf("look for database %s: %w", name, err)
+	}
+	return there, nil
+}
+
+func disconnect(ctx context.Context, conn *pgx.Conn, name string) error {
+	_, err := conn.Exec(ctx, "select pg_terminate_backend(pid) from pg_stat_activity where datname = $1 and pid <> pg_backend_pid() and backend_type = 'client backend'", name)
+	if err != nil {
+		return fmt.Errorf("end connections to database %s: %w", name, err)
+	}
+	return nil
+}
+
+func drop(ctx context.Context, conn *pgx.Conn, name string) error {
+	if _, err := conn.Exec(ctx, "drop database if exists "+quote(name)); err != nil {
+		return fmt.Errorf("drop database %s: %w", name, err)
+	}
+	return nil
+}
+
+// inUse is PostgreSQL's object_in_use: somebody is connected.
+func inUse(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && pg.Code == "55006"
+}
+
+func quote(name string) string { return pgx.Identifier{name}.Sanitize() }
+
+func literal(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }

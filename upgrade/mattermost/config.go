@@ -1,0 +1,240 @@
+package mattermost
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"github.com/google/renameio/v2"
+)
+
+// Config is Mattermost's configuration as the server sees it: the file, or the row in its
+// database, with MM_* variables on top, which win and are never written to either.
+type Config struct {
+	Path       string // of the file; empty when InDatabase
+	Exists     bool   // false before the first start: the server makes the file
+	InDatabase bool   // MM_CONFIG or --config is a database URL
+	source     string // that URL
+	settings   map[string]any
+	env        map[string]string
+}
+
+// findConfig tells where the service in unit, working in dir, reads its configuration.
+// Rule: `mattermost --config`: a database URL, an absolute path, or a name looked for in the
+// working directory and its config directory; config.json by default.
+func findConfig(u *Unit, dir string) *Config {
+	c := &Config{env: u.Env, settings: map[string]any{}}
+	flag := u.ConfigFlag()
+	switch {
+	case strings.HasPrefix(flag, "postgres://"), strings.HasPrefix(flag, "postgresql://"), strings.HasPrefix(flag, "mysql://"):
+		c.InDatabase, c.source = true, flag
+	case filepath.IsAbs(flag):
+		c.Path = flag
+	case flag != "":
+		c.Path = filepath.Join(dir, flag)
+		if _, err := os.Stat(c.Path); err != nil {
+			c.Path = filepath.Join(dir, "config", filepath.Base(flag))
+		}
+	default:
+		c.Path = filepath.Join(dir, "config", "config.json")
+	}
+	return c
+}
+
+// read reads the file; one that is not there yet leaves Exists false.
+func (c *Config) read() error {
+	data, err := os.ReadFile(c.Path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read the configuration: %w", err)
+	}
+	c.Exists = true
+	return c.parse(data)
+}
+
+func (c *Config) parse(data []byte) error {
+	dec := json.NewDecoder(bytes.NewReader(data))
+	dec.UseNumber()
+	if err := dec.Decode(&c.settings); err != nil {
+		var syntax *json.SyntaxError
+		if errors.As(err, &syntax) {
+			line := 1 + bytes.Count(data[:min(int(syntax.Offset), len(data))], []byte("\n"))
+			return fmt.Errorf("read the configuration: %s, line %d: %w", c.where(), line, err)
+		}
+		return fmt.Errorf("read the configuration: %s: %w", c.where(), err)
+	}
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		return fmt.Errorf("read the configuration: %s: something follows the closing brace", c.where())
+	}
+	return nil
+}
+
+func (c *Config) where() string {
+	if c.InDatabase {
+		return "table configurations"
+	}
+	return c.Path
+}
+
+// readFromDatabase reads the active row of the configuration that lives in the database.
+func (c *Config) readFromDatabase(ctx context.Context, db *Database) error {
+	conn, err := db.Connect(ctx)
+	if err != nil {
+		return fmt.Errorf("read the configuration: %w", err)
+	}
+	defer conn.Close(ctx)
+	var value string
+	if err := conn.QueryRow(ctx, "select value from configurations where active").Scan(&value); err != nil {
+		return fmt.Errorf("read the configuration from the database: %w", err)
+	}
+	c.Exists = true
+	return c.parse([]byte(value))
+}
+
+// Get is the value of a setting such as "SqlSettings.DriverName": what MM_SQLSETTINGS_DRIVERNAME
+// says, else what the file says.
+func (c *Config) Get(key string) (any, bool) {
+	if v, ok := c.env["MM_"+strings.ToUpper(strings.ReplaceAll(key, ".", "_"))]; ok {
+		return v, true
+	}
+	var at any = c.settings
+	for _, part := range strings.Split(key, ".") {
+		m, ok := at.(map[string]any)
+		if !ok {
+			return nil, false
+		}
+		if at, ok = m[part]; !ok {
+			return nil, false
+		}
+	}
+	return at, true
+}
+
+// String is a setting as text; empty when it is not set.
+func (c *Config) String(key string) string {
+	v, _ := c.Get(key)
+	switch v := v.(type) {
+	case string:
+		return v
+	case nil:
+		return ""
+	default:
+		return fmt.Sprint(v)
+	}
+}
+
+// Bool is a setting as a yes or no; no when it is not set.
+func (c *Config) Bool(key string) bool {
+	b, err := strconv.ParseBool(c.String(key))
+	return err == nil && b
+}
+
+// listen is the port the server listens on, and where its API is reached from this host.
+func (c *Config) listen() (port int, h Health, err error) {
+	address := c.String("ServiceSettings.ListenAddress")
+	if address == "" {
+		address = ":8065"
+	}
+	name, portText, err := net.SplitHostPort(address)
+	if err != nil {
+		return 0, h, fmt.Errorf("ServiceSettings.ListenAddress %q: %w", address, err)
+	}
+	if portText == "http" || portText == "https" {
+		portText = map[string]string{"http": "80", "https": "443"}[portText]
+	}
+	if port, err = strconv.Atoi(portText); err != nil || port < 1 || port > 65535 {
+		return 0, h, fmt.Errorf("ServiceSettings.ListenAddress %q: %q is no port", address, portText)
+	}
+	if ip := net.ParseIP(name); name == "" || (ip != nil && ip.IsUnspecified()) {
+		name = "127.0.0.1"
+	}
+	site, err := url.Parse(c.String("ServiceSettings.SiteURL"))
+	if err != nil {
+		return 0, h, fmt.Errorf("ServiceSettings.SiteURL: %w", err)
+	}
+	u := url.URL{Scheme: "http", Host: net.JoinHostPort(name, strconv.Itoa(port)), Path: strings.TrimSuffix(site.Path, "/")}
+	if strings.EqualFold(c.String("ServiceSettings.ConnectionSecurity"), "TLS") {
+		u.Scheme = "https"
+		h.ServerName = site.Hostname()
+	}
+	h.URL = u.String()
+	return port, h, nil
+}
+
+// CopyConfig keeps the configuration at path as copyPath, readable by root only.
+func CopyConfig(path, copyPath string) error {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return fmt.Errorf("copy the configuration: %w", err)
+	}
+	if err := os.MkdirAll(filepath.Dir(copyPath), 0o700); err != nil {
+		return fmt.Errorf("copy the configuration: %w", err)
+	}
+	if err := renameio.WriteFile(copyPath, data, 0o600, renameio.IgnoreUmask()); err != nil {
+		return fmt.Errorf("copy the configuration: %w", err)
+	}
+	return syncDir(filepath.Dir(copyPath))
+}
+
+// PutBackConfig writes the copy to path, with the owner and mode that the file there has, or when
+// it is gone those of its directory and 0600. Doing it twice is the same as once.
+func PutBackConfig(copyPath, path string) error {
+	data, err := os.ReadFile(copyPath)
+	if err != nil {
+		return fmt.Errorf("put the configuration back: %w", err)
+	}
+	mode := fs.FileMode(0o600)
+	info, err := os.Stat(path)
+	if err == nil {
+		mode = info.Mode().Perm()
+	} else if info, err = os.Stat(filepath.Dir(path)); err != nil {
+		return fmt.Errorf("put the configuration back: %w", err)
+	}
+	owner := info.Sys().(*syscall.Stat_t)
+	// The owner must be right before the name is: the server may start at any moment after.
+	real, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		real = path
+	}
+	file, err := renameio.NewPendingFile(real, renameio.WithPermissions(mode), renameio.IgnoreUmask())
+	if err != nil {
+		return fmt.Errorf("put the configuration back: %w", err)
+	}
+	defer file.Cleanup()
+	if _, err := file.Write(data); err != nil {
+		return fmt.Errorf("put the configuration back: %w", err)
+	}
+	if err := file.Chown(int(owner.Uid), int(owner.Gid)); err != nil && os.Geteuid() == 0 {
+		return fmt.Errorf("put the configuration back: %w", err)
+	}
+	if err := file.CloseAtomicallyReplace(); err != nil {
+		return fmt.Errorf("put the configuration back: %w", err)
+	}
+	return syncDir(filepath.Dir(real))
+}
+
+// syncDir makes a rename in dir survive a power cut.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	if err := d.Sync(); err != nil {
+		return fmt.Errorf("sync %s: %w", dir, err)
+	}
+	return nil
+}

@@ -1,0 +1,316 @@
+package mattermost
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"os/user"
+	"runtime"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"golang.org/x/sys/unix"
+)
+
+// Database is a PostgreSQL database as one role reaches it.
+type Database struct {
+	Name   string
+	Role   string
+	Host   string // a name, an address, or the directory of a Unix socket
+	OSUser string // whom a Unix socket without a password must see; empty means ourselves
+	config *pgx.ConnConfig
+	env    []string // the same for PostgreSQL's own programs
+}
+
+// ErrNotPostgres says that the installation runs on a database we do not handle.
+var ErrNotPostgres = errors.New("not a PostgreSQL database")
+
+// ParseDSN reads Mattermost's SqlSettings.DataSource: a postgres:// URL, or key=value words, with
+// options of the server's own driver that PostgreSQL does not know. Over a Unix socket without a
+// password the connection is made as osUser, as peer authentication demands. Errors never carry
+// the DSN, which holds a password.
+func ParseDSN(dsn, osUser string) (*Database, error) {
+	clean := dsn
+	if strings.HasPrefix(dsn, "postgres://") || strings.HasPrefix(dsn, "postgresql://") {
+		u, err := url.Parse(dsn)
+		if err != nil {
+			return nil, errors.New("the database URL does not parse: special characters in its password must be percent-encoded")
+		}
+		q := u.Query()
+		q.Del("binary_parameters") // lib/pq's own
+		u.RawQuery = q.Encode()
+		clean = u.String()
+	} else if !strings.Contains(dsn, "=") {
+		return nil, fmt.Errorf("%w: the data source is neither a postgres:// URL nor key=value words", ErrNotPostgres)
+	} else {
+		var words []string
+		for _, w := range strings.Fields(dsn) {
+			if !strings.HasPrefix(w, "binary_parameters=") {
+				words = append(words, w)
+			}
+		}
+		clean = strings.Join(words, " ")
+	}
+	config, err := pgx.ParseConfig(clean)
+	if err != nil {
+		// pgx redacts passwords, but not those it could not find in a URL that is broken.
+		return nil, errors.New("the database URL is not one that PostgreSQL accepts")
+	}
+	d := &Database{Name: config.Database, Role: config.User, Host: config.Host, config: config}
+	config.ConnectTimeout = 10 * time.Second
+	config.RuntimeParams["application_name"] = "townsquare"
+	socket := strings.HasPrefix(config.Host, "/")
+	if socket && config.Password == "" && osUser != "" && os.Geteuid() == 0 {
+		d.OSUser = osUser
+		config.DialFunc = dialAs(osUser)
+	}
+	d.env = []string{"PGHOST=" + config.Host, "PGPORT=" + strconv.Itoa(int(config.Port)), "PGUSER=" + config.User,
+		"PGDATABASE=" + config.Database, "PGPASSWORD=" + config.Password, "PGCONNECT_TIMEOUT=10", "PGAPPNAME=townsquare"}
+	if !socket {
+		d.env = append(d.env, tlsEnv(clean)...)
+	}
+	return d, nil
+}
+
+// tlsEnv repeats the DSN's ssl words for libpq.
+func tlsEnv(dsn string) []string {
+	var env []string
+	add := func(key, value string) {
+		if value != "" {
+			env = append(env, "PG"+strings.ToUpper(key)+"="+value)
+		}
+	}
+	keys := []string{"sslmode", "sslrootcert", "sslcert", "sslkey"}
+	if u, err := url.Parse(dsn); err == nil && u.Scheme != "" {
+		for _, k := range keys {
+			add(k, u.Query().Get(k))
+		}
+		return env
+	}
+	for _, w := range strings.Fields(dsn) {
+		for _, k := range keys {
+			if v, ok := strings.CutPrefix(w, k+"="); ok {
+				add(k, strings.Trim(v, "'"))
+			}
+		}
+	}
+	return env
+}
+
+// dialAs opens a Unix socket as another user: PostgreSQL's peer authentication reads the effective
+// user of the thread that connects, at that moment.
+func dialAs(name string) func(ctx context.Context, network, addr string) (net.Conn, error) {
+	return func(ctx context.Context, network, addr string) (net.Conn, error) {
+		u, err := user.Lookup(name)
+		if err != nil {
+			return nil, err
+		}
+		uid, err := strconv.Atoi(u.Uid)
+		if err != nil {
+			return nil, err
+		}
+		type result struct {
+			conn net.Conn
+			err  error
+		}
+		done := make(chan result, 1)
+		go func() {
+			// The thread is not unlocked when the user cannot be put back: it ends with this goroutine.
+			runtime.LockOSThread()
+			if _, _, e := unix.RawSyscall(unix.SYS_SETRESUID, ^uintptr(0), uintptr(uid), ^uintptr(0)); e != 0 {
+				runtime.UnlockOSThread()
+				done <- result{err: fmt.Errorf("become %s: %w", name, e)}
+				return
+			}
+			var d net.Dialer
+			conn, err := d.DialContext(ctx, network, addr)
+			if _, _, e := unix.RawSyscall(unix.SYS_SETRESUID, ^uintptr(0), 0, ^uintptr(0)); e == 0 {
+				runtime.UnlockOSThread()
+			}
+			done <- result{conn, err}
+		}()
+		r := <-done
+		return r.conn, r.err
+	}
+}
+
+// Connect opens one connection; the caller closes it.
+func (d *Database) Connect(ctx context.Context) (*pgx.Conn, error) {
+	conn, err := pgx.ConnectConfig(ctx, d.config)
+	if err != nil {
+		return nil, fmt.Errorf("connect to database %s on %s as %s: %w", d.Name, d.Host, d.Role, err)
+	}
+	return conn, nil
+}
+
+// On is the same server and role with another database.
+func (d *Database) On(name string) *Database {
+	other := *d
+	other.Name = name
+	other.config = d.config.Copy()
+	other.config.Database = name
+	other.env = append([]string(nil), d.env...)
+	for i, kv := range other.env {
+		if strings.HasPrefix(kv, "PGDATABASE=") {
+			other.env[i] = "PGDATABASE=" + name
+		}
+	}
+	return &other
+}
+
+// Local says whether the server runs on this host, so that its files share this host's disks.
+func (d *Database) Local() bool {
+	if strings.HasPrefix(d.Host, "/") || d.Host == "localhost" {
+		return true
+	}
+	ip := net.ParseIP(d.Host)
+	return ip != nil && ip.IsLoopback()
+}
+
+// Schema is what the database holds.
+type Schema struct {
+	Server     int    // PostgreSQL's major version
+	Migrations string // which migrations are applied, as one comparable word; empty when none are
+	Last       int    // the highest of them
+	Tables     int
+	Bytes      int64  // of the whole database
+	Heap       int64  // of the tables without their indexes: about what a dump weighs
+	Owner      string // of the database
+}
+
+// Empty says that no Mattermost ever used the database.
+func (s Schema) Empty() bool { return s.Tables == 0 }
+
+// Inspect reads the Schema.
+func (d *Database) Inspect(ctx context.Context) (Schema, error) {
+	conn, err := d.Connect(ctx)
+	if err != nil {
+		return Schema{}, err
+	}
+	defer conn.Close(ctx)
+	var s Schema
+	var num int
+	err = conn.QueryRow(ctx, `select current_setting('server_version_num')::int, pg_database_size(current_database()),
+		(select pg_get_userbyid(datdba) from pg_database where datname = current_database()),
+		(select count(*) from pg_class c where c.relkind in ('r','p') and c.relnamespace = quote_ident(current_schema())::regnamespace),
+		(select coalesce(sum(pg_table_size(c.oid)),0)::bigint from pg_class c where c.relkind = 'r' and c.relnamespace = quote_ident(current_schema())::regnamespace)`).
+		Scan(&num, &s.Bytes, &s.Owner, &s.Tables, &s.Heap)
+	if err != nil {
+		return s, fmt.Errorf("inspect database %s: %w", d.Name, err)
+	}
+	s.Server = num / 10000
+	if s.Tables == 0 {
+		return s, nil
+	}
+	return s, d.applied(ctx, conn, &s)
+}
+
+// applied reads which migrations the database has. 6.3 and older keep them in schema_migrations.
+func (d *Database) applied(ctx context.Context, conn *pgx.Conn, s *Schema) error {
+	for _, table := range []string{"db_migrations", "schema_migrations"} {
+		var found *string
+		if err := conn.QueryRow(ctx, "select to_regclass($1)::text", table).Scan(&found); err != nil {
+			return fmt.Errorf("read applied migrations: %w", err)
+		}
+		if found == nil {
+			continue
+		}
+		var count int
+		if err := conn.QueryRow(ctx, "select count(*), coalesce(max(version),0) from "+table).Scan(&count, &s.Last); err != nil {
+			return fmt.Errorf("read applied migrations: %w", err)
+		}
+		s.Migrations = fmt.Sprintf("%s:%d:%d", table, count, s.Last)
+		return nil
+	}
+	return nil
+}
+
+// AppliedMigrations is Schema.Migrations alone: cheap enough to ask while the service is down.
+func (d *Database) AppliedMigrations(ctx context.Context) (string, error) {
+	conn, err := d.Connect(ctx)
+	if err != nil {
+		return "", err
+	}
+	defer conn.Close(ctx)
+	var s Schema
+	if err := d.applied(ctx, conn, &s); err != nil {
+		return "", err
+	}
+	return s.Migrations, nil
+}
+
+// Busy says whether anyone but us is at work in the database right now.
+func (d *Database) Busy(ctx context.Context, conn *pgx.Conn) bool {
+	var busy bool
+	err := conn.QueryRow(ctx, `select exists(select 1 from pg_stat_activity where datname = current_database()
+		and pid <> pg_backend_pid() and (state in ('active', 'idle in transaction') or query_start > now() - interval '2 seconds'))`).Scan(&busy)
+	return err == nil && busy
+}
+
+// ClearOrphans ends what a killed server left running in the database, and frees its migration
+// lock, which would make the next server wait. Only call it while the service is stopped.
+func (d *Database) ClearOrphans(ctx context.Context) error {
+	conn, err := d.Connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(ctx)
+	if _, err := conn.Exec(ctx, `select pg_terminate_backend(pid) from pg_stat_activity
+		where datname = current_database() and usename = current_user and pid <> pg_backend_pid()`); err != nil {
+		return fmt.Errorf("end orphaned queries: %w", err)
+	}
+	var found *string
+	if err := conn.QueryRow(ctx, "select to_regclass('db_lock')::text").Scan(&found); err != nil || found == nil {
+		return err
+	}
+	if _, err := conn.Exec(ctx, "delete from db_lock"); err != nil {
+		return fmt.Errorf("clear the migration lock: %w", err)
+	}
+	return nil
+}
+
+// contents are the tables that hold what people made, each with the column of its last change in
+// milliseconds. Bots are left out of users: plugins touch them by themselves when they start.
+var contents = []struct{ table, column, but string }{
+	{"posts", "updateat", ""}, {"fileinfo", "updateat", ""}, {"teams", "updateat", ""}, {"channels", "updateat", ""},
+	{"emoji", "updateat", ""}, {"reactions", "createat", ""},
+	{"users", "updateat", "not exists (select 1 from bots where bots.userid = users.id)"},
+}
+
+// Written counts what people wrote since t, by kind, leaving out kinds with none. It says whether
+// an older copy of the database may take this one's place.
+func (d *Database) Written(ctx context.Context, t time.Time) (map[string]int, error) {
+	conn, err := d.Connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close(ctx)
+	written := map[string]int{}
+	for _, kind := range contents {
+		var exists bool
+		err := conn.QueryRow(ctx, `select exists(select 1 from pg_attribute where attrelid = to_regclass($1) and attname = $2)`, kind.table, kind.column).Scan(&exists)
+		if err != nil {
+			return nil, fmt.Errorf("count what was written: %w", err)
+		}
+		if !exists {
+			continue
+		}
+		var n int
+		query := "select count(*) from " + kind.table + " where " + kind.column + " >= $1"
+		if kind.but != "" {
+			query += " and " + kind.but
+		}
+		if err := conn.QueryRow(ctx, query, t.UnixMilli()).Scan(&n); err != nil {
+			return nil, fmt.Errorf("count what was written: %w", err)
+		}
+		if n > 0 {
+			written[kind.table] = n
+		}
+	}
+	return written, nil
+}

@@ -1,0 +1,60 @@
+package mattermost
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"net/http"
+	"regexp"
+	"time"
+)
+
+// Health is where this host asks the server how it is.
+type Health struct {
+	URL        string // such as http://127.0.0.1:8065, with the site's path if it has one
+	ServerName string // of the certificate, when the server speaks TLS itself
+}
+
+// Answer is what a healthy server says about itself.
+type Answer struct {
+	Build    string // number of the release, such as "9.10.0"
+	Licensed bool
+}
+
+// versionID is X-Version-Id: version, build number, hash of the configuration, licensed. Only the
+// build number tells patch releases apart: the version is that of the source code.
+var versionID = regexp.MustCompile(`^(\d+\.\d+\.\d+)\.(.+)\.([0-9a-f]+)\.(true|false)$`)
+
+// Ping asks the server, with its database and its file store; an error means it must not be given
+// users. Without get_server_status the answer is 200 even when the database is down, and HEAD is
+// always 404.
+func (h Health) Ping(ctx context.Context) (Answer, error) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, h.URL+"/api/v4/system/ping?get_server_status=true", nil)
+	if err != nil {
+		return Answer{}, err
+	}
+	transport := &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{
+		// The server is asked on this very host, by its address: nobody stands between.
+		ServerName: h.ServerName, InsecureSkipVerify: true, // #nosec G402
+	}}
+	client := &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	resp, err := client.Do(req)
+	if err != nil {
+		return Answer{}, fmt.Errorf("ping: %w", err)
+	}
+	defer resp.Body.Close()
+	if _, err := io.Copy(io.Discard, io.LimitReader(resp.Body, 1<<20)); err != nil {
+		return Answer{}, fmt.Errorf("ping: %w", err)
+	}
+	if resp.StatusCode != http.StatusOK {
+		return Answer{}, fmt.Errorf("ping: the server answers %s", resp.Status)
+	}
+	m := versionID.FindStringSubmatch(resp.Header.Get("X-Version-Id"))
+	if m == nil {
+		return Answer{}, fmt.Errorf("ping: X-Version-Id is %q: not a Mattermost server", resp.Header.Get("X-Version-Id"))
+	}
+	return Answer{Build: m[2], Licensed: m[4] == "true"}, nil
+}

@@ -1,0 +1,167 @@
+package mattermost
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/google/renameio/v2"
+
+	"townsquare/upgrade/host"
+)
+
+// Program is a server program that is run beside the one that serves, for one command.
+type Program struct {
+	Dir    string   // of the version
+	User   string   // of the service
+	Env    []string // the unit's: MM_* overrides the configuration
+	Config string   // path of the configuration in use; empty when Env names it
+	Run    Runner   // nil means host.Run
+}
+
+func (p Program) run(ctx context.Context, env []string, args ...string) ([]byte, error) {
+	run := p.Run
+	if run == nil {
+		run = host.Run
+	}
+	env = append(append([]string(nil), p.Env...), env...)
+	if p.Config != "" {
+		env = append(env, "MM_CONFIG="+p.Config)
+	}
+	return run(ctx, host.Command{Name: filepath.Join(p.Dir, "bin", "mattermost"), Args: args, Dir: p.Dir, User: p.User, Env: env})
+}
+
+// Build is what a program says about itself.
+type Build struct {
+	Number     string // of the release
+	Enterprise bool
+}
+
+// Version runs the program's version command, which touches no database. Before 7.0 it would start
+// half a server unless told not to, and from 8.0 on it may no longer know that flag.
+func (p Program) Version(ctx context.Context) (Build, error) {
+	out, err := p.run(ctx, nil, "version", "--skip-server-start")
+	var exit *host.ExitError
+	if errors.As(err, &exit) && strings.Contains(exit.Stderr, "unknown flag") {
+		out, err = p.run(ctx, nil, "version")
+	}
+	if err != nil {
+		return Build{}, fmt.Errorf("ask the program for its version: %w", err)
+	}
+	var b Build
+	for _, line := range strings.Split(string(out), "\n") {
+		key, value, _ := strings.Cut(line, ":")
+		value = strings.TrimSpace(value)
+		switch strings.TrimSpace(key) {
+		case "Build Number":
+			b.Number = value
+		case "Build Enterprise Ready":
+			b.Enterprise = value == "true"
+		}
+	}
+	if b.Number == "" {
+		return b, errors.New("ask the program for its version: it names no build number")
+	}
+	return b, nil
+}
+
+// Plan is what a target would do to the database.
+type Plan struct {
+	Known bool   // false when the target cannot tell; then it must be assumed to migrate
+	Count int    // migrations to run
+	To    int    // the highest of them
+	File  string // the plan as the target wrote it, for Downgrade; empty when there is none
+}
+
+// PlanMigrations asks the target which migrations it would run, without running any, and keeps its
+// plan as keep. Programs before 8.0 cannot tell: they refuse the flag before they touch anything.
+func (p Program) PlanMigrations(ctx context.Context, keep string) (Plan, error) {
+	dir, err := p.scratch()
+	if err != nil {
+		return Plan{}, fmt.Errorf("plan the migrations: %w", err)
+	}
+	defer os.RemoveAll(dir)
+	// The plan goes into the file store, which is therefore this directory for once.
+	_, err = p.run(ctx, fileStore(dir), "db", "migrate", "--dry-run", "--save-plan")
+	var exit *host.ExitError
+	if errors.As(err, &exit) && (strings.Contains(exit.Stderr, "unknown flag") || strings.Contains(exit.Stderr, "unknown command")) {
+		return Plan{}, nil
+	}
+	if err != nil {
+		return Plan{}, fmt.Errorf("plan the migrations: %w", err)
+	}
+	files, err := filepath.Glob(filepath.Join(dir, "migration_plan_*.json"))
+	if err != nil {
+		return Plan{}, err
+	}
+	if len(files) == 0 {
+		return Plan{Known: true}, nil
+	}
+	data, err := os.ReadFile(files[0])
+	if err != nil {
+		return Plan{}, fmt.Errorf("plan the migrations: %w", err)
+	}
+	var saved struct {
+		Migrations []struct{ Version json.RawMessage }
+	}
+	if err := json.Unmarshal(data, &saved); err != nil {
+		return Plan{}, fmt.Errorf("plan the migrations: %w", err)
+	}
+	plan := Plan{Known: true, Count: len(saved.Migrations), File: keep}
+	for _, m := range saved.Migrations {
+		if n, err := strconv.Atoi(strings.Trim(string(m.Version), `"`)); err == nil {
+			plan.To = max(plan.To, n)
+		}
+	}
+	if err := os.MkdirAll(filepath.Dir(keep), 0o700); err != nil {
+		return Plan{}, fmt.Errorf("keep the plan: %w", err)
+	}
+	if err := renameio.WriteFile(keep, data, 0o600); err != nil {
+		return Plan{}, fmt.Errorf("keep the plan: %w", err)
+	}
+	return plan, syncDir(filepath.Dir(keep))
+}
+
+// Downgrade takes the migrations of the plan back, the last first, and leaves what people wrote.
+// The service must be stopped. Only the program that made the plan can do it.
+func (p Program) Downgrade(ctx context.Context, plan string) error {
+	data, err := os.ReadFile(plan)
+	if err != nil {
+		return fmt.Errorf("take the migrations back: %w", err)
+	}
+	dir, err := p.scratch()
+	if err != nil {
+		return fmt.Errorf("take the migrations back: %w", err)
+	}
+	defer os.RemoveAll(dir)
+	if err := os.WriteFile(filepath.Join(dir, "plan.json"), data, 0o644); err != nil {
+		return fmt.Errorf("take the migrations back: %w", err)
+	}
+	if _, err := p.run(ctx, fileStore(dir), "db", "downgrade", "plan.json"); err != nil {
+		return fmt.Errorf("take the migrations back: %w", err)
+	}
+	return nil
+}
+
+func fileStore(dir string) []string {
+	return []string{"MM_FILESETTINGS_DRIVERNAME=local", "MM_FILESETTINGS_DIRECTORY=" + dir}
+}
+
+// scratch is a directory that the service's user can write to.
+func (p Program) scratch() (string, error) {
+	dir, err := os.MkdirTemp("", "townsquare-plan-")
+	if err != nil {
+		return "", err
+	}
+	if p.User != "" {
+		if err := chownTo(dir, p.User); err != nil {
+			return "", errors.Join(err, os.RemoveAll(dir))
+		}
+	}
+	return dir, nil
+}

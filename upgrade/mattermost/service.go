@@ -1,0 +1,217 @@
+package mattermost
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"townsquare/upgrade/host"
+)
+
+// young is how long after its start a server still sleeps when it is told to stop: it closes HTTP
+// first and then waits up to this long. Measured with 7.7 and 9.10.
+const young = 15 * time.Second
+
+// poll is how often the service is looked at while it starts.
+const poll = 100 * time.Millisecond
+
+// Service is the unit as something that starts and stops.
+type Service struct {
+	Unit string
+	Run  Runner // nil means host.Run
+}
+
+// Status is the unit's state at one moment.
+type Status struct {
+	Active   string // active, activating, inactive, failed, …
+	Sub      string // running, auto-restart, start, …
+	Result   string // success, exit-code, signal, timeout, …
+	PID      int
+	Restarts int
+	Code     int           // exit status of the last main process
+	Age      time.Duration // of the main process; 0 when there is none
+}
+
+// Crashed says that the main process is gone though nobody stopped it. systemd never says "failed"
+// of a unit with Restart=always: it shows auto-restart and counts.
+func (s Status) Crashed(restartsBefore int) bool {
+	return s.Active == "failed" || s.Sub == "auto-restart" || s.Sub == "auto-restart-queued" ||
+		s.Restarts > restartsBefore || (s.PID == 0 && s.Active == "inactive")
+}
+
+// ErrExited and ErrNotReady are what a version does that is broken; WaitReady wraps them.
+var (
+	ErrExited   = errors.New("the server exited")
+	ErrNotReady = errors.New("the server did not become ready")
+)
+
+func (s Service) run(ctx context.Context, args ...string) ([]byte, error) {
+	run := s.Run
+	if run == nil {
+		run = host.Run
+	}
+	return run(ctx, host.Command{Name: "systemctl", Args: args})
+}
+
+// Status asks systemd.
+func (s Service) Status(ctx context.Context) (Status, error) {
+	out, err := s.run(ctx, "show", "--property=ActiveState,SubState,Result,MainPID,NRestarts,ExecMainStatus,ExecMainStartTimestampMonotonic", s.Unit)
+	if err != nil {
+		return Status{}, fmt.Errorf("ask systemd about %s: %w", s.Unit, err)
+	}
+	p := properties(string(out))
+	st := Status{Active: p["ActiveState"], Sub: p["SubState"], Result: p["Result"]}
+	st.PID, _ = strconv.Atoi(p["MainPID"])
+	st.Restarts, _ = strconv.Atoi(p["NRestarts"])
+	st.Code, _ = strconv.Atoi(p["ExecMainStatus"])
+	if started, err := strconv.ParseInt(p["ExecMainStartTimestampMonotonic"], 10, 64); err == nil && st.PID != 0 {
+		var now unix.Timespec
+		if unix.ClockGettime(unix.CLOCK_MONOTONIC, &now) == nil {
+			st.Age = time.Duration(now.Nano()) - time.Duration(started)*time.Microsecond
+		}
+	}
+	return st, nil
+}
+
+// WaitSettled returns once the server is old enough to stop at once; at once when it does not run.
+func (s Service) WaitSettled(ctx context.Context) error {
+	st, err := s.Status(ctx)
+	if err != nil || st.PID == 0 || st.Age >= young {
+		return err
+	}
+	select {
+	case <-time.After(young - st.Age):
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// Start asks for a start and returns at once; WaitReady says how it went. What a crash loop left in
+// systemd (its rate limit) is cleared first.
+func (s Service) Start(ctx context.Context) error {
+	if _, err := s.run(ctx, "reset-failed", s.Unit); err != nil && !notLoaded(err) {
+		return fmt.Errorf("start %s: %w", s.Unit, err)
+	}
+	if _, err := s.run(ctx, "start", "--no-block", s.Unit); err != nil {
+		return fmt.Errorf("start %s: %w", s.Unit, err)
+	}
+	return nil
+}
+
+// notLoaded: reset-failed of a unit that never ran is an error, and means nothing to us.
+func notLoaded(err error) bool {
+	var exit *host.ExitError
+	return errors.As(err, &exit) && strings.Contains(exit.Stderr, "not loaded")
+}
+
+// Stop stops the service and waits; requests in flight are finished. It is no error when it did
+// not run.
+func (s Service) Stop(ctx context.Context) error {
+	if _, err := s.run(ctx, "stop", s.Unit); err != nil {
+		return fmt.Errorf("stop %s: %w", s.Unit, err)
+	}
+	return nil
+}
+
+// Kill ends the service without its consent, and keeps systemd from restarting it. For a version
+// that must go quickly: a young one would sleep first.
+func (s Service) Kill(ctx context.Context) error {
+	// It fails when no process is left, which is what is wanted.
+	_, killErr := s.run(ctx, "kill", "--signal=KILL", s.Unit)
+	if err := s.Stop(ctx); err != nil {
+		return errors.Join(err, killErr)
+	}
+	if _, err := s.run(ctx, "reset-failed", s.Unit); err != nil && !notLoaded(err) {
+		return fmt.Errorf("reset %s: %w", s.Unit, err)
+	}
+	return nil
+}
+
+// Patience is how long a start may take.
+type Patience struct {
+	Limit time.Duration // in all
+	Idle  time.Duration // without a sign of work; 0 means Limit alone counts
+	// Busy says whether the server is at work on something we can see, such as its migrations.
+	Busy func(context.Context) bool
+}
+
+// WaitReady waits until systemd calls the service active: with Type=notify that is after migrations
+// and after the server listens. It ends early with ErrExited when the process is gone, and with
+// ErrNotReady when patience is over. Restarts is systemd's count from before the start.
+func (s Service) WaitReady(ctx context.Context, p Patience) (Status, error) {
+	began := time.Now()
+	sign := began
+	tick := time.NewTicker(poll)
+	defer tick.Stop()
+	var seen bool
+	for {
+		st, err := s.Status(ctx)
+		if err != nil {
+			return st, err
+		}
+		seen = seen || st.PID != 0
+		switch {
+		case st.Active == "active":
+			return st, nil
+		case st.Active == "failed", st.Crashed(0) && (seen || st.Active != "inactive"):
+			return st, fmt.Errorf("%w with status %d (%s) before it was ready%s", ErrExited, st.Code, st.Result, s.lastWords(ctx))
+		case st.Active == "inactive" && time.Since(began) > 5*time.Second:
+			return st, fmt.Errorf("%w: systemd did not start %s (a condition of the unit?)%s", ErrNotReady, s.Unit, s.lastWords(ctx))
+		}
+		if p.Busy != nil && p.Busy(ctx) {
+			sign = time.Now()
+		}
+		switch {
+		case time.Since(began) > p.Limit:
+			return st, fmt.Errorf("%w within %s%s", ErrNotReady, p.Limit, s.lastWords(ctx))
+		case p.Idle > 0 && time.Since(sign) > p.Idle:
+			return st, fmt.Errorf("%w and did nothing for %s%s", ErrNotReady, p.Idle, s.lastWords(ctx))
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return st, context.Cause(ctx)
+		}
+	}
+}
+
+// lastWords is the end of what the service logged, for the error; empty when there is no journal.
+func (s Service) lastWords(ctx context.Context) string {
+	run := s.Run
+	if run == nil {
+		run = host.Run
+	}
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	out, err := run(ctx, host.Command{Name: "journalctl", Args: []string{"--unit=" + s.Unit, "--lines=20", "--output=cat", "--no-pager", "--quiet"}})
+	if err != nil {
+		return ""
+	}
+	if line := loudest(string(out)); line != "" {
+		return "; its log says: " + line
+	}
+	return ""
+}
+
+// loudest picks the last line that speaks of an error, else the last line, at most 300 bytes of it.
+func loudest(log string) string {
+	lines := strings.Split(strings.TrimSpace(log), "\n")
+	pick := lines[len(lines)-1]
+	for i := len(lines) - 1; i >= 0; i-- {
+		low := strings.ToLower(lines[i])
+		if strings.Contains(low, "error") || strings.Contains(low, "fatal") || strings.Contains(low, "panic") || strings.Contains(low, "critical") {
+			pick = lines[i]
+			break
+		}
+	}
+	if len(pick) > 300 {
+		pick = pick[:300] + "…"
+	}
+	return strings.TrimSpace(pick)
+}
