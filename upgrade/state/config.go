@@ -20,6 +20,7 @@ type Config struct {
 	Track    string            `yaml:"track,omitempty" json:"track,omitempty"`       // "esr" (default), "latest", or a minor such as "11.7"
 	Window   string            `yaml:"window,omitempty" json:"window,omitempty"`     // when an unattended upgrade may begin, UTC: "Sun 02:00-04:00", "daily 02:00-04:00"; empty: any time
 	Watch    time.Duration     `yaml:"watch,omitempty" json:"watch,omitempty"`       // how long a new version is watched; default 60s
+	Patience time.Duration     `yaml:"patience,omitempty" json:"patience,omitempty"` // how long a new version may migrate the database; default 10m
 	Skip     map[string]string `yaml:"skip,omitempty" json:"skip,omitempty"`         // versions never to install, each with its reason
 	Releases Sources           `yaml:"releases,omitempty" json:"releases,omitempty"` // where releases come from; empty: the vendor's own pages
 	URL      string            `yaml:"url,omitempty" json:"url,omitempty"`           // the public URL, checked after an upgrade
@@ -36,3 +37,6 @@ type Sources struct {
 
 // DefaultWatch is how long a new version is watched before the run is committed.
 const DefaultWatch = 60 * time.Second
+
+// DefaultPatience is how long a new version may be at work on the database before it is ready.
+const DefaultPatience = 10 * time.Minute

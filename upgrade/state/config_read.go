@@ -125,6 +125,9 @@ func (c Config) Check(name string) problem.List {
 	if c.Watch != 0 && (c.Watch < time.Second || c.Watch > time.Hour) {
 		add("watch", c.Watch.String(), "1s to 1h, such as 60s")
 	}
+	if c.Patience != 0 && (c.Patience < 30*time.Second || c.Patience > 24*time.Hour) {
+		add("patience", c.Patience.String(), "30s to 24h, such as 10m")
+	}
 	for _, v := range sorted(c.Skip) {
 		if !versionShape.MatchString(v) {
 			add("skip", v, "full versions such as 9.10.1, each with a reason")

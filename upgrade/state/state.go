@@ -52,7 +52,18 @@ type Run struct {
 	AdoptedFrom        string    `json:"adopted_from,omitempty"`        // a plain directory at Link was moved here
 	ConfigCopy         string    `json:"config_copy,omitempty"`         // config as it was before the new version could rewrite it
 	ConfigPath         string    `json:"config_path,omitempty"`         // where it is to be put back
+	Moves              []Move    `json:"moves,omitempty"`               // what is moved out of the install directory, in order
+	WasActive          bool      `json:"was_active,omitempty"`          // the service ran before
+	Address            string    `json:"address,omitempty"`             // where the server answers this host, such as http://127.0.0.1:8065
+	ServerName         string    `json:"server_name,omitempty"`         // of its certificate, when it speaks TLS itself
+	Port               int       `json:"port,omitempty"`                // that the gate guards
+	Migrates           bool      `json:"migrates,omitempty"`            // the new version has migrations to run, or cannot tell
+	SchemaBefore       string    `json:"schema_before,omitempty"`       // migrations applied at the stop, as one comparable word
+	SchemaTarget       int       `json:"schema_target,omitempty"`       // the highest migration of the new version, when known
+	Plan               string    `json:"plan,omitempty"`                // the new version's migration plan, by which it can go back
+	KeepData           bool      `json:"keep_data,omitempty"`           // the database fits the old version as it is: no copy is put back
 	Dump               string    `json:"dump,omitempty"`                // the verified database dump of this run
+	StoppedDump        string    `json:"stopped_dump,omitempty"`        // one made after the stop, where no role may copy the database
 	Checkpoint         string    `json:"checkpoint,omitempty"`          // name of the copy of the database, once begun
 	CheckpointComplete bool      `json:"checkpoint_complete,omitempty"` // only a complete copy may be put back
 	Stopped            bool      `json:"stopped,omitempty"`             // the service was stopped, or was about to be
@@ -60,6 +71,12 @@ type Run struct {
 	GateClosed         bool      `json:"gate_closed,omitempty"`
 	OpenedAt           time.Time `json:"opened_at,omitzero"` // users reach the new version since: the checkpoint may lose their posts
 	Committed          bool      `json:"committed,omitempty"`
+}
+
+// Move is one rename from the install directory to where it outlives versions; a link stays behind.
+type Move struct {
+	From string `json:"from"`
+	To   string `json:"to"`
 }
 
 // Finished is one ended run, for `upgrade history`.
