@@ -1,0 +1,122 @@
+package provider
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	p "github.com/pulumi/pulumi-go-provider"
+	"github.com/pulumi/pulumi-go-provider/infer"
+
+	"github.com/google/uuid"
+)
+
+// ProjectArgs are the inputs of digitalocean.Project.
+type ProjectArgs struct {
+	Description *string  `pulumi:"description,optional"`
+	Environment *string  `pulumi:"environment,optional"`
+	IsDefault   *bool    `pulumi:"isDefault,optional"`
+	Name        *string  `pulumi:"name,optional"`
+	Purpose     *string  `pulumi:"purpose,optional"`
+	Resources   []string `pulumi:"resources,optional"`
+}
+
+// ProjectState is a project: a folder of resources in the control panel.
+type ProjectState struct {
+	ProjectArgs
+	CreatedAt string `pulumi:"createdAt"`
+	OwnerId   int    `pulumi:"ownerId"`
+	OwnerUuid string `pulumi:"ownerUuid"`
+	UpdatedAt string `pulumi:"updatedAt"`
+}
+
+func newProjects(cloud *Cloud) infer.InferredResource {
+	r := &resource[ProjectArgs, ProjectState]{cloud: cloud, name: "Project"}
+	r.autoname = func(in *ProjectArgs) **string { return &in.Name }
+	r.check = func(in *ProjectArgs) (failures []p.CheckFailure) {
+		environments := []string{"development", "staging", "production"}
+		if in.Environment != nil && !slices.Contains(environments, strings.ToLower(*in.Environment)) {
+			failures = append(failures, fails("environment", "%q is none of %s", *in.Environment, strings.Join(environments, ", ")))
+		}
+		if name := value(in.Name); name == "" || len(name) > 175 {
+			failures = append(failures, fails("name", "must have 1 to 175 characters"))
+		}
+		return failures
+	}
+	save := func(id string, state ProjectState) (string, ProjectState, error) {
+		state.UpdatedAt = now()
+		return id, state, cloud.change(func(c *Contents) error {
+			if err := c.urnsExist(state.Resources); err != nil {
+				return err
+			}
+			projects, err := all[ProjectState](c, r.name)
+			if err != nil {
+				return err
+			}
+			for other, project := range projects {
+				if other != id && *project.Name == *state.Name {
+					return refused("name: a project %q already exists", *state.Name)
+				}
+			}
+			return c.put(r.name, id, state)
+		})
+	}
+	r.create = func(_ context.Context, in ProjectArgs) (string, ProjectState, error) {
+		return save(uuid.NewString(), ProjectState{ProjectArgs: in, CreatedAt: now(), OwnerId: 1, OwnerUuid: uuid.Nil.String()})
+	}
+	r.update = func(_ context.Context, id string, _ ProjectState, state *ProjectState) (err error) {
+		_, *state, err = save(id, *state)
+		return err
+	}
+	return infer.Resource(r)
+}
+
+// urnsExist refuses names of resources that the cloud does not have.
+func (c *Contents) urnsExist(urns []string) error {
+	kinds := map[string]string{
+		"droplet": "Droplet", "volume": "Volume", "dbaas": "DatabaseCluster", "domain": "Domain",
+		"space": "SpacesBucket", "reservedip": "ReservedIp", "floatingip": "ReservedIp", "vpc": "Vpc",
+	}
+	for _, urn := range urns {
+		parts := strings.SplitN(urn, ":", 3)
+		if len(parts) != 3 || parts[0] != "do" || kinds[parts[1]] == "" {
+			return refused("resources: %q is no URN of a resource", urn)
+		}
+		if _, ok := c.Resources[kinds[parts[1]]][parts[2]]; !ok {
+			return fmt.Errorf("resources: %s: %w", urn, errNotFound)
+		}
+	}
+	return nil
+}
+
+// ProjectResourcesArgs are the inputs of digitalocean.ProjectResources.
+type ProjectResourcesArgs struct {
+	Project   string   `pulumi:"project"`
+	Resources []string `pulumi:"resources"`
+}
+
+// ProjectResourcesState puts resources into a project.
+type ProjectResourcesState struct{ ProjectResourcesArgs }
+
+func newProjectResources(cloud *Cloud) infer.InferredResource {
+	r := &resource[ProjectResourcesArgs, ProjectResourcesState]{cloud: cloud, name: "ProjectResources"}
+	save := func(state ProjectResourcesState) error {
+		return cloud.change(func(c *Contents) error {
+			if _, ok := c.Resources["Project"][state.Project]; !ok {
+				return fmt.Errorf("project %q: %w", state.Project, errNotFound)
+			}
+			if err := c.urnsExist(state.Resources); err != nil {
+				return err
+			}
+			return c.put(r.name, state.Project, state)
+		})
+	}
+	r.create = func(_ context.Context, in ProjectResourcesArgs) (string, ProjectResourcesState, error) {
+		return in.Project, ProjectResourcesState{in}, save(ProjectResourcesState{in})
+	}
+	r.update = func(_ context.Context, _ string, _ ProjectResourcesState, state *ProjectResourcesState) error {
+		return save(*state)
+	}
+	return infer.Resource(r)
+}

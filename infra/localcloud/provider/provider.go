@@ -1,0 +1,62 @@
+// Package provider is a Pulumi provider named digitalocean whose cloud is this computer. A program
+// written for DigitalOcean runs on it unchanged: droplets, database clusters, volumes, firewalls,
+// reserved addresses and DNS records are real, the rest is recorded. Names and types of all
+// properties are those of pulumi-digitalocean 4.76.0.
+package provider
+
+import (
+	"context"
+
+	p "github.com/pulumi/pulumi-go-provider"
+	"github.com/pulumi/pulumi-go-provider/infer"
+	"github.com/pulumi/pulumi-go-provider/middleware/schema"
+)
+
+// Name is the name of the provider's package, and Version the release whose interface it has.
+const (
+	Name    = "digitalocean"
+	Version = "4.76.0"
+)
+
+// New returns the provider. Nothing is opened until the first resource is worked on, so its schema
+// can be read anywhere.
+func New(cloud *Cloud) p.Provider {
+	return withReplacements(infer.Provider(infer.Options{
+		Metadata: schema.Metadata{
+			DisplayName: "DigitalOcean on this computer",
+			Description: "The resources of DigitalOcean that Townsquare uses, made of machines on this computer.",
+			Publisher:   "Townsquare",
+		},
+		Config: infer.Config(&Config{cloud: cloud}),
+		Resources: []infer.InferredResource{
+			newDatabaseClusters(cloud), newDatabaseDbs(cloud), newDatabaseFirewalls(cloud), newDatabaseUsers(cloud),
+			newDnsRecords(cloud), newDomains(cloud),
+			newDroplets(cloud), newSshKeys(cloud), newVolumes(cloud), newVolumeAttachments(cloud),
+			newFirewalls(cloud), newReservedIps(cloud), newReservedIpAssignments(cloud), newVpcs(cloud),
+			newMonitorAlerts(cloud), newUptimeAlerts(cloud), newUptimeChecks(cloud),
+			newProjects(cloud), newProjectResources(cloud),
+			newSpacesBuckets(cloud), newSpacesKeys(cloud),
+		},
+		Functions: []infer.InferredFunction{infer.Function(&DatabaseCa{cloud: cloud})},
+	}))
+}
+
+// Config is the provider's configuration: the cloud, and what the real provider takes, which is not
+// needed here.
+type Config struct {
+	Cloud             string `pulumi:"cloud,optional"`
+	Token             string `pulumi:"token,optional" provider:"secret"`
+	SpacesAccessId    string `pulumi:"spacesAccessId,optional" provider:"secret"`
+	SpacesSecretKey   string `pulumi:"spacesSecretKey,optional" provider:"secret"`
+	ApiEndpoint       string `pulumi:"apiEndpoint,optional"`
+	SpacesEndpoint    string `pulumi:"spacesEndpoint,optional"`
+	RequestsPerSecond string `pulumi:"requestsPerSecond,optional"`
+
+	cloud *Cloud
+}
+
+// Configure keeps the cloud's name for the first resource.
+func (c *Config) Configure(context.Context) error {
+	c.cloud.name = c.Cloud
+	return nil
+}
