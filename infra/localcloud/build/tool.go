@@ -47,6 +47,19 @@ func (t Tool) Get(ctx context.Context, c *Cache) (string, error) {
 	return filepath.Join(dir, "bin", t.Programs[0]), nil
 }
 
+// Path returns the path of t's first program if the cache has it, and an error that says what to type if not. For
+// processes that must not start a build, such as those inside the cloud's network.
+func (t Tool) Path(ctx context.Context, c *Cache) (string, error) {
+	e, err := t.Entry(ctx)
+	if err != nil {
+		return "", err
+	}
+	if !c.Has(e) {
+		return "", fmt.Errorf("%s is not built: type localcloud build %s", t.What, t.Name)
+	}
+	return filepath.Join(c.Path(e), "bin", t.Programs[0]), nil
+}
+
 // Entry is t as an entry of the cache. Its key covers go.mod, go.sum, the stamps, the version of Go, the processor
 // and this package's own recipe.
 func (t Tool) Entry(ctx context.Context) (Entry, error) {
