@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/lib.sh
 
-readonly cloud=demo first=7.7.0
+readonly cloud=demo first=7.7.0 second=9.10.0
 readonly home=/var/lib/townsquare-cloud/$cloud
 identity=$home/secrets/ops_ed25519
 people=$home/people.json
@@ -37,6 +37,7 @@ if [ -d "$home" ]; then
   bin/localcloud down --cloud $cloud
 fi
 bin/localcloud up --cloud $cloud --forward
+bin/localcloud mirror publish --cloud $cloud $first $second
 show pulumi up --stack dev
 bin/localcloud pulumi up --cloud $cloud --stack dev
 url=$(bin/localcloud pulumi outputs --cloud $cloud --stack dev --json | sed -n 's/.*"url": *"\([^"]*\)".*/\1/p')

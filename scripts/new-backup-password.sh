@@ -12,7 +12,7 @@ if [ $# -ne 1 ]; then
 fi
 stack=$1
 cd "$(dirname "$0")/.."
-pulumi stack select --stack "$stack" >/dev/null 2>&1 || {
+pulumi stack --non-interactive --stack "$stack" >/dev/null 2>&1 || {
 	echo "there is no stack $stack; type: pulumi stack init $stack" >&2
 	exit 1
 }

@@ -28,7 +28,7 @@ for program in pulumi ssh-keygen; do
 	}
 done
 cd "$(dirname "$0")/.."
-pulumi stack select --stack "$stack" >/dev/null 2>&1 || {
+pulumi stack --non-interactive --stack "$stack" >/dev/null 2>&1 || {
 	echo "there is no stack $stack; type: pulumi stack init $stack" >&2
 	exit 1
 }

@@ -43,10 +43,11 @@ chmod 600 /opt/mattermost/tls/site.key`)
 		t.Error("plan changed the host")
 	}
 	// First a version that does not work: the plain directory must come back as it was.
+	localcloud(t, "mirror", "publish", "--cloud", name, after, "--bad", broken[0].kind).must(t)
 	s.watched(t, func() { s.apply(t, broken[0].version, 4) })
-	s.whole(t, "7.7.0")
+	s.whole(t, before)
 	s.watched(t, func() {
-		if got := s.apply(t, after); got.From != "7.7.0" || got.Outcome != "done" {
+		if got := s.apply(t, after); got.From != before || got.Outcome != "done" {
 			t.Errorf("report is %+v", got)
 		}
 	})

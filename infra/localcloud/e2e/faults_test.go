@@ -8,36 +8,48 @@ import (
 	"time"
 )
 
-// fault is a release that the mirror offers with something wrong.
+// damage is something wrong on the way from the mirror, in the words of `localcloud mirror fault`.
+type damage struct {
+	name  string
+	fault []string
+}
+
+// damaged releases and pages must be refused before anything is touched.
+var damaged = []damage{
+	{"of another hash", []string{"archive", "wrong-hash", "--version", after}},
+	{"signed by another key", []string{after + ".sig", "wrong-signature"}},
+	{"corrupt", []string{after, "corrupt", "--bytes", "1000000"}},
+	{"cut off, each time", []string{after, "cut", "--bytes", "3000000"}},
+	{"listed on a page of another shape", []string{"archive", "shape"}},
+}
+
+// fault is a genuine release that fails once it runs.
 type fault struct {
 	name    string
 	version string
+	kind    string // in the words of `localcloud mirror publish --bad`
+	watch   string // how long the upgrade looks on; it must see the fault
 }
 
-// damaged archives must be refused before anything is touched.
-var damaged = []fault{
-	{"of another hash", "9.10.21"},
-	{"of another signature", "9.10.22"},
-	{"corrupt", "9.10.23"},
-	{"cut off", "9.10.24"},
-}
-
-// broken versions are genuine and fail once they run.
 var broken = []fault{
-	{"exits", "9.10.11"},
-	{"hangs", "9.10.12"},
-	{"crash-loops", "9.10.13"},
-	{"answers as another", "9.10.14"},
+	{"exits", "9.10.2", "exit", "10s"},
+	{"hangs", "9.10.3", "hang", "10s"},
+	{"crash-loops", "9.10.4", "crash", "20s"},
+	{"answers as another", "9.10.5", "wrong-version", "10s"},
+	{"exits after its migrations", "9.10.7", "migrate-exit", "10s"},
+	{"dies while it is watched", "9.10.9", "crash-later", "40s"},
 }
 
-func (s *server) damaged(t *testing.T, f fault) {
+func (s *server) damaged(t *testing.T, d damage) {
+	localcloud(t, append([]string{"mirror", "fault", "--cloud", name}, d.fault...)...).must(t)
+	defer localcloud(t, "mirror", "fault", "--cloud", name, "--clear").must(t)
 	pid := s.shell(t, "systemctl show -p MainPID -p ActiveEnterTimestamp mattermost")
-	s.apply(t, f.version, 1, 3)
+	s.apply(t, after, 1, 3)
 	if is := s.shell(t, "systemctl show -p MainPID -p ActiveEnterTimestamp mattermost"); is != pid {
 		t.Errorf("the service was touched: %s, was %s", is, pid)
 	}
-	if slices.Contains(s.bad(t), f.version) {
-		t.Errorf("%s is on the skip list, though it never ran", f.version)
+	if slices.Contains(s.bad(t), after) {
+		t.Errorf("%s is on the skip list, though it never ran", after)
 	}
 	s.whole(t, before)
 }
@@ -47,8 +59,10 @@ func (s *server) damaged(t *testing.T, f fault) {
 const serviceBack = 60 * time.Second
 
 func (s *server) broken(t *testing.T, f fault) {
+	localcloud(t, "mirror", "publish", "--cloud", name, "--bad", f.kind).must(t)
+	defer localcloud(t, "mirror", "withdraw", "--cloud", name, f.version).must(t)
 	seen := s.watched(t, func() {
-		if got := s.apply(t, f.version, 4); got.Outcome != "rolled-back" {
+		if got := s.applyWatching(t, f.version, f.watch, 4); got.Outcome != "rolled-back" {
 			t.Errorf("report is %+v", got)
 		}
 	})

@@ -132,6 +132,7 @@ func (s *server) checkAndPlan(t *testing.T) {
 }
 
 func (s *server) patch(t *testing.T) {
+	localcloud(t, "mirror", "publish", "--cloud", name, patch).must(t)
 	seen := s.watched(t, func() {
 		if got := s.apply(t, patch); got.From != after || got.Outcome != "done" {
 			t.Errorf("report is %+v", got)

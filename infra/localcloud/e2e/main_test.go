@@ -35,9 +35,10 @@ func run(m *testing.M) int {
 		}
 	}
 	// Down first: a run that was killed may have left its cloud behind.
-	for _, verb := range []string{"down", "up"} {
-		if r := command(ctx, filepath.Join(programs, "localcloud"), verb, "--cloud", name); r.code != 0 {
-			fmt.Fprintf(os.Stderr, "localcloud %s: %s", verb, r)
+	for _, arguments := range [][]string{{"down"}, {"up"}, {"mirror", "publish", before, after}} {
+		argv := append([]string{filepath.Join(programs, "localcloud")}, arguments...)
+		if r := command(ctx, append(argv, "--cloud", name)...); r.code != 0 {
+			fmt.Fprint(os.Stderr, r)
 			return 1
 		}
 	}

@@ -58,8 +58,13 @@ func (s *server) upgrade(ctx context.Context, arguments ...string) result {
 // apply takes the server to a version and wants one of the exit codes.
 func (s *server) apply(t *testing.T, version string, codes ...int) report {
 	t.Helper()
+	return s.applyWatching(t, version, "10s", codes...)
+}
+
+func (s *server) applyWatching(t *testing.T, version, watch string, codes ...int) report {
+	t.Helper()
 	start := time.Now()
-	r := s.upgrade(t.Context(), "apply", "--json", "--yes", "--watch", "10s", "--to", version)
+	r := s.upgrade(t.Context(), "apply", "--json", "--yes", "--watch", watch, "--to", version)
 	r.must(t, codes...)
 	var got report
 	r.into(t, &got)
