@@ -8,8 +8,13 @@ package machine
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"net/netip"
+	"os"
+	"path/filepath"
+	"regexp"
 
 	"townsquare/infra/localcloud/network"
 )
@@ -20,95 +25,187 @@ var ErrNotExist = errors.New("no such machine")
 
 // Spec is what a machine is made from.
 type Spec struct {
-	Name     string     // also its cloud-init instance id
-	Hostname string     // empty: Name
-	MemoryMB int        // limit in MiB; 0: 8192
-	Address  netip.Addr // zero: allocated by the network
-	Address6 netip.Addr // zero: allocated by the network
-	UserData string     // cloud-init user data; with From and empty: as in the snapshot
-	Volumes  []Volume
-	From     string // directory made by Snapshot; empty: the plain base image
-}
-
-// Volume is a block device that outlives machines. A machine sees it as
-// /dev/disk/by-id/scsi-0DO_Volume_<Name>.
-type Volume struct {
-	Name string
+	Name       string     // lower-case letters, digits and dashes, at most 40
+	InstanceID string     // cloud-init's instance id; empty: Name, with From: as in the snapshot
+	Hostname   string     // empty: Name
+	MemoryMB   int        // limit in MiB; 0: 8192
+	DiskGB     int        // size in GiB of the (sparse) disk; 0: 60; with From: as in the snapshot
+	Address    netip.Addr // zero: allocated by the network
+	Address6   netip.Addr // zero: allocated by the network
+	UserData   string     // cloud-init user data; with From and empty: as in the snapshot
+	PublicKeys []string   // cloud-init's public-keys, as a provider hands them over
+	Volumes    []Volume   // plugged in before the first boot
+	From       string     // directory made by Snapshot; empty: the plain base image
 }
 
 // Machine is one server, running or not.
 type Machine struct {
 	Cloud *network.Cloud
 	Spec  Spec
+
+	dir string
+}
+
+var validName = regexp.MustCompile(`^[a-z][a-z0-9-]{0,39}$`)
+
+// Limits of what Create makes when Spec leaves it open.
+const (
+	defaultMemoryMB = 8192 // s-4vcpu-8gb
+	defaultDiskGB   = 60
+)
+
+func directory(cloud *network.Cloud, name string) string {
+	return filepath.Join(cloud.Dir, "machines", name)
 }
 
 // Create makes a machine that is off. It fails if the name is taken.
-func Create(ctx context.Context, cloud *network.Cloud, spec Spec) (*Machine, error) {
-	return nil, errors.ErrUnsupported
+func Create(ctx context.Context, cloud *network.Cloud, spec Spec) (m *Machine, err error) {
+	if !validName.MatchString(spec.Name) {
+		return nil, fmt.Errorf("create machine %q: a name is 1 to 40 lower-case letters, digits and dashes and begins with a letter", spec.Name)
+	}
+	if spec.MemoryMB == 0 {
+		spec.MemoryMB = defaultMemoryMB
+	}
+	if spec.DiskGB == 0 {
+		spec.DiskGB = defaultDiskGB
+	}
+	if err := spec.inherit(); err != nil {
+		return nil, err
+	}
+	if spec.Hostname == "" {
+		spec.Hostname = spec.Name
+	}
+	lower, err := lowerLayers(spec)
+	if err != nil {
+		return nil, fmt.Errorf("create machine %s: %w", spec.Name, err)
+	}
+	m = &Machine{Cloud: cloud, Spec: spec, dir: directory(cloud, spec.Name)}
+	if err := os.MkdirAll(filepath.Dir(m.dir), 0o700); err != nil {
+		return nil, err
+	}
+	if err := os.Mkdir(m.dir, 0o700); err != nil {
+		if errors.Is(err, os.ErrExist) {
+			return nil, fmt.Errorf("create machine %s: there is one already", spec.Name)
+		}
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(fmt.Errorf("create machine %s: %w", spec.Name, err), m.Remove(context.WithoutCancel(ctx)))
+		}
+	}()
+	addr, err := cloud.Claim(spec.Name, network.MachineAddr{Address: spec.Address, Address6: spec.Address6})
+	if err != nil {
+		return nil, err
+	}
+	m.Spec.Address, m.Spec.Address6 = addr.Address, addr.Address6
+	for _, v := range spec.Volumes {
+		if err := m.mayAttach(v.Name); err != nil {
+			return nil, err
+		}
+	}
+	if err := makeDisk(ctx, m.diskPath(), spec); err != nil {
+		return nil, err
+	}
+	return m, m.save(record{Spec: m.Spec, Lower: lower})
+}
+
+// record is what the machine's directory says about it.
+type record struct {
+	Spec  Spec
+	Lower []string // read-only layers under the disk, uppermost first
+}
+
+func (m *Machine) diskPath() string { return filepath.Join(m.dir, "disk.img") }
+
+func (m *Machine) save(r record) error {
+	data, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return err
+	}
+	// User data may hold a host key: root only, as everything in here.
+	temp := filepath.Join(m.dir, "machine.json.new")
+	if err := os.WriteFile(temp, data, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(temp, filepath.Join(m.dir, "machine.json"))
+}
+
+func (m *Machine) load() (record, error) {
+	var r record
+	data, err := os.ReadFile(filepath.Join(m.dir, "machine.json"))
+	if err != nil {
+		return r, err
+	}
+	if err := json.Unmarshal(data, &r); err != nil {
+		return r, fmt.Errorf("read machine %s: %w", filepath.Base(m.dir), err)
+	}
+	return r, nil
 }
 
 // Open finds a machine that Create made. The error is ErrNotExist if there is
 // none.
-func Open(cloud *network.Cloud, name string) (*Machine, error) { return nil, ErrNotExist }
+func Open(cloud *network.Cloud, name string) (*Machine, error) {
+	m := &Machine{Cloud: cloud, dir: directory(cloud, name)}
+	r, err := m.load()
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("machine %s: %w", name, ErrNotExist)
+	}
+	if err != nil {
+		return nil, err
+	}
+	m.Spec = r.Spec
+	return m, nil
+}
 
 // List returns all machines of a cloud, by name.
-func List(cloud *network.Cloud) ([]*Machine, error) { return nil, nil }
+func List(cloud *network.Cloud) ([]*Machine, error) {
+	entries, err := os.ReadDir(directory(cloud, ""))
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, err
+	}
+	var all []*Machine
+	for _, entry := range entries {
+		m, err := Open(cloud, entry.Name())
+		if errors.Is(err, ErrNotExist) {
+			continue // being made or removed
+		}
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, m)
+	}
+	return all, nil
+}
 
-// Start switches the machine on and returns when its systemd answers. It
-// returns at once when the machine is running.
-func (m *Machine) Start(ctx context.Context) error { return errors.ErrUnsupported }
+// SetMemory changes the memory limit, in MiB, from the next start on.
+func (m *Machine) SetMemory(mb int) error {
+	return m.change(func(r *record) error {
+		r.Spec.MemoryMB = mb
+		return nil
+	})
+}
 
-// WaitReady waits until the system has booted and cloud-init has finished. A
-// cloud-init that ended in error is an error with its own report in it.
-func (m *Machine) WaitReady(ctx context.Context) error { return errors.ErrUnsupported }
-
-// PowerOff shuts the machine down in order. It returns at once when it is off.
-func (m *Machine) PowerOff(ctx context.Context) error { return errors.ErrUnsupported }
-
-// Kill pulls the plug: writes that were not synced are lost.
-func (m *Machine) Kill(ctx context.Context) error { return errors.ErrUnsupported }
+func (m *Machine) change(f func(*record) error) error {
+	r, err := m.load()
+	if err != nil {
+		return err
+	}
+	if err := f(&r); err != nil {
+		return err
+	}
+	m.Spec = r.Spec
+	return m.save(r)
+}
 
 // Remove kills the machine if it runs and deletes its disk. Volumes stay.
 // Removing twice is no error.
-func (m *Machine) Remove(ctx context.Context) error { return errors.ErrUnsupported }
-
-// Running says whether the machine is on.
-func (m *Machine) Running() bool { return false }
-
-// Exec runs a program as root inside the running machine and returns what it
-// wrote to standard output. A program that fails is an *ExecError.
-func (m *Machine) Exec(ctx context.Context, argv ...string) (string, error) {
-	return "", errors.ErrUnsupported
-}
-
-// Rootfs is the root directory of the running machine as seen from outside;
-// empty when it is off.
-func (m *Machine) Rootfs() string { return "" }
-
-// Snapshot copies the disk of a machine that is off to dir, for Spec.From.
-func (m *Machine) Snapshot(ctx context.Context, dir string) error { return errors.ErrUnsupported }
-
-// Attach plugs a volume into the machine, running or not. Attaching twice is
-// no error; a volume attached elsewhere is.
-func (m *Machine) Attach(ctx context.Context, v Volume) error { return errors.ErrUnsupported }
-
-// Detach pulls a volume out. It must not be mounted in a running machine.
-func (m *Machine) Detach(ctx context.Context, name string) error { return errors.ErrUnsupported }
-
-// CreateVolume makes a volume of sizeGB GiB (sparse) holding an empty ext4 file
-// system. It fails if the name is taken.
-func CreateVolume(ctx context.Context, cloud *network.Cloud, name string, sizeGB int) error {
-	return errors.ErrUnsupported
-}
-
-// RemoveVolume deletes a volume. Removing twice is no error; removing one that
-// is attached is.
-func RemoveVolume(ctx context.Context, cloud *network.Cloud, name string) error {
-	return errors.ErrUnsupported
-}
-
-// GrowVolume makes a volume sizeGB GiB large; its file system grows when a
-// machine runs resize2fs, as on a real server.
-func GrowVolume(ctx context.Context, cloud *network.Cloud, name string, sizeGB int) error {
-	return errors.ErrUnsupported
+func (m *Machine) Remove(ctx context.Context) error {
+	if err := m.Kill(ctx); err != nil {
+		return fmt.Errorf("remove machine %s: %w", m.Spec.Name, err)
+	}
+	if err := os.RemoveAll(m.dir); err != nil {
+		return fmt.Errorf("remove machine %s: %w", m.Spec.Name, err)
+	}
+	return m.Cloud.Free(m.Spec.Name)
 }

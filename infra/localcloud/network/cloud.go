@@ -91,4 +91,4 @@ func (c *Cloud) SocketPath() string { return filepath.Join(c.Dir, "daemon.sock")
 
 // Bundle is the PEM file of every authority a client of this cloud should
 // trust: the computer's own, the cloud's, and the ACME server's root.
-func (c *Cloud) Bundle() string { return filepath.Join(c.Dir, "ca-bundle.pem") }
+func (c *Cloud) Bundle() string { return filepath.Join(c.Dir, "trust.pem") }

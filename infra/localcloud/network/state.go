@@ -18,18 +18,19 @@ type State struct {
 	Firewalls map[string]Firewall    `json:"firewalls,omitempty"`
 	Reserved  map[string]ReservedIP  `json:"reserved,omitempty"` // by address
 	Machines  map[string]MachineAddr `json:"machines,omitempty"` // by machine name
-	Labels    map[string]string      `json:"labels,omitempty"`
 }
 
-// Record is one DNS record. Name is relative to the zone; "@" is the zone
-// itself. TTL is in seconds.
+// Record is one DNS record. Name is a full name, with or without the last dot.
 type Record struct {
-	Name  string `json:"name"`
-	Type  string `json:"type"` // A, AAAA, CAA, CNAME, TXT
-	Value string `json:"value"`
-	TTL   int    `json:"ttl,omitempty"`
-	Flags int    `json:"flags,omitempty"` // CAA
-	Tag   string `json:"tag,omitempty"`   // CAA
+	Name     string `json:"name"`
+	Type     string `json:"type"` // A, AAAA, CAA, CNAME, TXT, MX, NS, SRV
+	Value    string `json:"value"`
+	TTL      int    `json:"ttl,omitempty"`      // seconds; 0: 60
+	Flags    int    `json:"flags,omitempty"`    // CAA
+	Tag      string `json:"tag,omitempty"`      // CAA
+	Priority int    `json:"priority,omitempty"` // MX, SRV
+	Weight   int    `json:"weight,omitempty"`   // SRV
+	Port     int    `json:"port,omitempty"`     // SRV
 }
 
 // Firewall admits to its machines what its rules name and drops the rest, in
@@ -141,35 +142,52 @@ func (c *Cloud) lock() (unlock func(), err error) {
 	return func() { file.Close() }, nil
 }
 
-// Allocate gives a machine its addresses; the same name gets the same ones
-// again. The lowest free pair from 10.91.0.10 and fd91::10 on is used.
-func (c *Cloud) Allocate(machine string) (MachineAddr, error) {
-	var addr MachineAddr
+// Claim gives a machine its addresses: the wanted ones where they are not
+// zero, else the lowest free pair from 10.91.0.10 and fd91::10 on. The same
+// name gets the same ones again.
+func (c *Cloud) Claim(machine string, want MachineAddr) (MachineAddr, error) {
+	addr := want
 	err := c.Update(func(s *State) error {
-		if have, ok := s.Machines[machine]; ok {
+		if have, ok := s.Machines[machine]; ok && (!want.Address.IsValid() || have.Address == want.Address) {
 			addr = have
 			return nil
 		}
-		taken := map[netip.Addr]bool{}
-		for _, m := range s.Machines {
-			taken[m.Address] = true
+		taken := map[netip.Addr]string{}
+		for name, m := range s.Machines {
+			taken[m.Address] = name
 		}
-		for n := byte(10); n < 250; n++ {
+		for n := 10; n < 250 && !addr.Address.IsValid(); n++ {
 			a := machines.Addr().As4()
-			a[3] = n
-			if taken[netip.AddrFrom4(a)] {
-				continue
+			a[3] = byte(n)
+			if _, ok := taken[netip.AddrFrom4(a)]; !ok {
+				addr.Address = netip.AddrFrom4(a)
 			}
-			b := machines6.Addr().As16()
-			// The last group is written in hexadecimal: …10 is fd91::10.
-			b[14], b[15] = n/100, (n/10%10)<<4|n%10
-			addr = MachineAddr{Address: netip.AddrFrom4(a), Address6: netip.AddrFrom16(b)}
-			s.Machines[machine] = addr
-			return nil
 		}
-		return errors.New("allocate address: all 240 are taken")
+		if !addr.Address.IsValid() {
+			return errors.New("claim address: all 240 are taken")
+		}
+		if owner, ok := taken[addr.Address]; ok && owner != machine {
+			return fmt.Errorf("claim address %s: it is %s's", addr.Address, owner)
+		}
+		if !machines.Contains(addr.Address) || addr.Address == Gateway {
+			return fmt.Errorf("claim address %s: machines live in %s", addr.Address, machines)
+		}
+		if !addr.Address6.IsValid() {
+			addr.Address6 = pairOf(addr.Address)
+		}
+		s.Machines[machine] = addr
+		return nil
 	})
 	return addr, err
+}
+
+// pairOf writes the last number of an IPv4 address as the last group of an
+// IPv6 one, so that 10.91.0.10 and fd91::10 are the same machine to a reader.
+func pairOf(a netip.Addr) netip.Addr {
+	n := a.As4()[3]
+	b := machines6.Addr().As16()
+	b[14], b[15] = n/100, (n/10%10)<<4|n%10
+	return netip.AddrFrom16(b)
 }
 
 // Free gives a machine's addresses back, with the reserved address that

@@ -1,0 +1,46 @@
+package cmd
+
+import (
+	"context"
+	"io"
+	"net/http"
+
+	"github.com/spf13/cobra"
+
+	"townsquare/infra/localcloud/base"
+	"townsquare/infra/localcloud/build"
+	"townsquare/infra/localcloud/network"
+	"townsquare/infra/localcloud/services"
+)
+
+// fromOthers are the commands that other packages bring along.
+func fromOthers() []*cobra.Command {
+	return []*cobra.Command{
+		build.Command(baseTarget()),
+	}
+}
+
+// baseTarget is the machines' Debian as a thing to build.
+func baseTarget() build.Target {
+	return build.Target{
+		Name: "base", About: "Debian " + base.Release + ": what every machine starts from", Default: true,
+		Get: func(ctx context.Context, _ *build.Cache) (string, error) {
+			image, err := base.Build(ctx, progressOutput())
+			return image.Dir, err
+		},
+		Has: func(context.Context, *build.Cache) (string, bool, error) {
+			image, err := base.Find()
+			return image.Dir, err == nil, nil
+		},
+	}
+}
+
+// serviceOptions gathers what the daemon is made of. Nothing is built here:
+// what is missing is an error that says what to type.
+func serviceOptions(ctx context.Context, cloud *network.Cloud, forward bool) (services.Options, error) {
+	pebble, err := build.Pebble().Path(ctx, build.NewCache(build.NewProgress(io.Discard)))
+	if err != nil {
+		return services.Options{}, err
+	}
+	return services.Options{Pebble: pebble, Mirror: http.NotFoundHandler(), Forward: forward}, nil
+}

@@ -1,0 +1,124 @@
+package machine
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// cgroups are the control groups of one machine: one where the computer has
+// cgroup v2 only, two where it has v1 with v2 beside it.
+type cgroups struct {
+	memory string // where memory is limited
+	v2     bool   // memory is a v2 group
+	all    []string
+}
+
+// findCgroups reads where the hierarchies are mounted.
+func findCgroups(name string) (cgroups, error) {
+	data, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return cgroups{}, err
+	}
+	var unified, memory string
+	for _, line := range strings.Split(string(data), "\n") {
+		left, right, ok := strings.Cut(line, " - ")
+		fields, kind := strings.Fields(left), strings.Fields(right)
+		if !ok || len(fields) < 5 || len(kind) < 3 {
+			continue
+		}
+		switch {
+		case kind[0] == "cgroup2" && unified == "":
+			unified = fields[4]
+		case kind[0] == "cgroup" && strings.Contains(","+kind[2]+",", ",memory,") && memory == "":
+			memory = fields[4]
+		}
+	}
+	if unified == "" {
+		return cgroups{}, errors.New("this computer has no cgroup2 mounted (try: mount -t cgroup2 none /sys/fs/cgroup/unified)")
+	}
+	g := cgroups{all: []string{filepath.Join(unified, name)}}
+	if memory != "" {
+		g.memory = filepath.Join(memory, name)
+		g.all = append(g.all, g.memory)
+	} else {
+		g.memory, g.v2 = g.all[0], true
+	}
+	return g, nil
+}
+
+// create makes the groups with a limit in MiB.
+func (g cgroups) create(limitMB int) error {
+	for _, dir := range g.all {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return fmt.Errorf("create control group: %w", err)
+		}
+	}
+	file := "memory.limit_in_bytes"
+	if g.v2 {
+		file = "memory.max"
+		// A controller reaches a group only if every group above passes it on.
+		parent := filepath.Dir(g.memory)
+		for _, dir := range []string{filepath.Dir(parent), parent} {
+			if err := os.WriteFile(filepath.Join(dir, "cgroup.subtree_control"), []byte("+memory"), 0); err != nil {
+				return fmt.Errorf("limit memory: %w", err)
+			}
+		}
+	}
+	if err := os.WriteFile(filepath.Join(g.memory, file), []byte(strconv.Itoa(limitMB<<20)), 0); err != nil {
+		return fmt.Errorf("limit memory to %d MiB: %w", limitMB, err)
+	}
+	return nil
+}
+
+// enter moves the calling process in; what it starts begins there.
+func (g cgroups) enter() error {
+	for _, dir := range g.all {
+		if err := os.WriteFile(filepath.Join(dir, "cgroup.procs"), []byte("0"), 0); err != nil {
+			return fmt.Errorf("enter control group: %w", err)
+		}
+	}
+	return nil
+}
+
+// remove deletes the groups, and those of the machine's own systemd under
+// them. Groups vanish a moment after their last process does.
+func (g cgroups) remove() error {
+	var failed error
+	for range 50 {
+		failed = nil
+		for _, dir := range g.all {
+			failed = errors.Join(failed, removeTree(dir))
+		}
+		if failed == nil {
+			return nil
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	return fmt.Errorf("remove control group: %w", failed)
+}
+
+func removeTree(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if e.IsDir() {
+			if err := removeTree(filepath.Join(dir, e.Name())); err != nil {
+				return err
+			}
+		}
+	}
+	if err := os.Remove(dir); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return nil
+}

@@ -1,0 +1,233 @@
+package machine
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"strings"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// Running says whether the machine is on.
+func (m *Machine) Running() bool {
+	file, err := os.Open(m.lockPath())
+	if err != nil {
+		return false
+	}
+	defer file.Close()
+	return errors.Is(unix.Flock(int(file.Fd()), unix.LOCK_SH|unix.LOCK_NB), unix.EWOULDBLOCK)
+}
+
+// readRunning reads what the supervisor wrote; an error if the machine is off
+// or not yet that far.
+func (m *Machine) readRunning() (running, error) {
+	var run running
+	if !m.Running() {
+		return run, fmt.Errorf("machine %s is off", m.Spec.Name)
+	}
+	data, err := os.ReadFile(m.runPath())
+	if err != nil {
+		return run, err
+	}
+	return run, json.Unmarshal(data, &run)
+}
+
+// Rootfs is the root directory of the running machine as seen from outside;
+// empty when it is off.
+func (m *Machine) Rootfs() string {
+	run, err := m.readRunning()
+	if err != nil {
+		return ""
+	}
+	return fmt.Sprintf("/proc/%d/root", run.Leader)
+}
+
+// Start switches the machine on and returns when its systemd answers. It
+// returns at once when the machine is running.
+func (m *Machine) Start(ctx context.Context) error {
+	if _, err := m.Cloud.Ask(ctx, http.MethodPost, "/machines/"+m.Spec.Name+"/start"); err != nil {
+		return fmt.Errorf("start machine %s: %w", m.Spec.Name, err)
+	}
+	return m.poll(ctx, 30*time.Second, "systemd does not answer", func() bool {
+		out, _ := m.Exec(ctx, "systemctl", "is-system-running")
+		switch strings.TrimSpace(out) {
+		case "starting", "running", "degraded", "maintenance":
+			return true
+		}
+		return false
+	})
+}
+
+// WaitReady waits until the system has booted and cloud-init has finished. A
+// cloud-init that ended in error is an error with its own report in it.
+func (m *Machine) WaitReady(ctx context.Context) error {
+	out, err := m.Exec(ctx, "cloud-init", "status", "--wait", "--long")
+	var failed *ExecError
+	// 2: done, with warnings that do not stop a server from serving.
+	if errors.As(err, &failed) && failed.Code != 2 {
+		return fmt.Errorf("machine %s: cloud-init: %w\n%s", m.Spec.Name, err, strings.TrimSpace(out))
+	}
+	if err != nil && failed == nil {
+		return err
+	}
+	return m.poll(ctx, 2*time.Minute, "boot does not finish", func() bool {
+		out, _ := m.Exec(ctx, "systemctl", "is-system-running")
+		out = strings.TrimSpace(out)
+		return out == "running" || out == "degraded"
+	})
+}
+
+func (m *Machine) poll(ctx context.Context, limit time.Duration, failure string, done func() bool) error {
+	deadline := time.Now().Add(limit)
+	for !done() {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if !m.Running() {
+			return fmt.Errorf("machine %s went off (see %s)", m.Spec.Name, m.ConsolePath())
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("machine %s: %s after %s (see %s)", m.Spec.Name, failure, limit, m.ConsolePath())
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	return nil
+}
+
+// powerOffSignal asks systemd for poweroff.target: SIGRTMIN+4.
+const powerOffSignal = unix.Signal(34 + 4)
+
+// PowerOff shuts the machine down in order. It returns at once when it is off.
+// A machine that takes more than two minutes stays on, and that is an error.
+func (m *Machine) PowerOff(ctx context.Context) error {
+	run, err := m.readRunning()
+	if err != nil {
+		return m.awaitOff(ctx, time.Second)
+	}
+	if err := unix.Kill(run.Leader, powerOffSignal); err != nil && !errors.Is(err, unix.ESRCH) {
+		return fmt.Errorf("power off machine %s: %w", m.Spec.Name, err)
+	}
+	return m.awaitOff(ctx, 2*time.Minute)
+}
+
+func (m *Machine) awaitOff(ctx context.Context, limit time.Duration) error {
+	deadline := time.Now().Add(limit)
+	for m.Running() {
+		if time.Now().After(deadline) {
+			return fmt.Errorf("machine %s is still on after %s (see %s)", m.Spec.Name, limit, m.ConsolePath())
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+	return nil
+}
+
+// Kill pulls the plug: the network goes silent, writes that were not synced
+// are lost, and no process gets to say goodbye. It returns at once when the
+// machine is off, and also clears what a crash left of it.
+func (m *Machine) Kill(ctx context.Context) error {
+	var failed error
+	if run, err := m.readRunning(); err == nil {
+		// First the cable: a peer must see silence, not closed connections.
+		_ = exec.Command("ip", "-n", m.Cloud.Namespace(), "link", "set", m.hostInterface(), "down").Run()
+		failed = m.cutStorage(run)
+		for _, pid := range []int{run.Supervisor, run.Nspawn, run.Leader} {
+			_ = unix.Kill(pid, unix.SIGKILL)
+		}
+		if err := awaitGone(ctx, run.Nspawn, run.Leader); err != nil {
+			return err
+		}
+	}
+	if err := m.awaitOff(ctx, 10*time.Second); err != nil {
+		return err
+	}
+	_ = os.Remove(m.runPath())
+	groups, err := findCgroups(m.cgroupName())
+	if err != nil {
+		return err
+	}
+	return errors.Join(failed, groups.remove())
+}
+
+func awaitGone(ctx context.Context, pids ...int) error {
+	for _, pid := range pids {
+		for unix.Kill(pid, 0) == nil {
+			// A zombie whose parent is slow has let go of everything.
+			if data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid)); err == nil && strings.Contains(string(data), ") Z ") {
+				break
+			}
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case <-time.After(5 * time.Millisecond):
+			}
+		}
+	}
+	return nil
+}
+
+// cutStorage stops the file systems of the disk and of mounted volumes as they
+// are: what was not yet written out never will be.
+func (m *Machine) cutStorage(run running) error {
+	failed := shutDown(fmt.Sprintf("/proc/%d/root%s/disk", run.Supervisor, m.dir))
+	for _, device := range run.Volumes {
+		mounted, err := mountPoints(run.Leader, device)
+		failed = errors.Join(failed, err)
+		if len(mounted) > 0 {
+			failed = errors.Join(failed, shutDown(fmt.Sprintf("/proc/%d/root%s", run.Leader, mounted[0])))
+		}
+	}
+	return failed
+}
+
+// ext4Shutdown is EXT4_IOC_SHUTDOWN of linux/fs/ext4/ext4.h, _IOR('X', 125,
+// __u32), and noLogFlush its flag to leave even the journal unwritten.
+const (
+	ext4Shutdown = 0x8004587d
+	noLogFlush   = uint32(2)
+)
+
+func shutDown(mountPoint string) error {
+	dir, err := os.Open(mountPoint)
+	if err != nil {
+		return fmt.Errorf("cut off %s: %w", mountPoint, err)
+	}
+	defer dir.Close()
+	flags := noLogFlush
+	if _, _, errno := unix.Syscall(unix.SYS_IOCTL, dir.Fd(), ext4Shutdown, uintptr(unsafe.Pointer(&flags))); errno != 0 {
+		return fmt.Errorf("cut off %s: %w", mountPoint, errno)
+	}
+	return nil
+}
+
+// mountPoints lists where a process's mount namespace has a device mounted.
+func mountPoints(pid int, device string) ([]string, error) {
+	var stat unix.Stat_t
+	if err := unix.Stat(device, &stat); err != nil {
+		return nil, fmt.Errorf("look at %s: %w", device, err)
+	}
+	number := fmt.Sprintf("%d:%d", unix.Major(stat.Rdev), unix.Minor(stat.Rdev))
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/mountinfo", pid))
+	if err != nil {
+		return nil, err
+	}
+	var points []string
+	for _, line := range strings.Split(string(data), "\n") {
+		fields := strings.Fields(line)
+		// 4: the mounted root within the file system; binds of parts do too.
+		if len(fields) > 4 && fields[2] == number {
+			points = append(points, strings.NewReplacer(`\040`, " ", `\134`, `\`).Replace(fields[4]))
+		}
+	}
+	return points, nil
+}

@@ -1,0 +1,108 @@
+package machine
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+)
+
+type snapshot struct {
+	InstanceID string
+	Hostname   string
+	UserData   string
+	PublicKeys []string
+	Lower      []string
+}
+
+// Snapshot copies the disk of a machine that is off to dir, for Spec.From.
+// Volumes are not part of it. Machines made from it need it as long as they
+// live.
+func (m *Machine) Snapshot(ctx context.Context, dir string) error {
+	if m.Running() {
+		return fmt.Errorf("snapshot machine %s: it is running", m.Spec.Name)
+	}
+	r, err := m.load()
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	if err := copySparse(ctx, m.diskPath(), filepath.Join(dir, "disk.img")); err != nil {
+		return fmt.Errorf("snapshot machine %s: %w", m.Spec.Name, err)
+	}
+	// A machine whose plug was pulled left its journal to be replayed, which a
+	// read-only layer cannot do.
+	if err := repair(ctx, filepath.Join(dir, "disk.img")); err != nil {
+		return fmt.Errorf("snapshot machine %s: %w", m.Spec.Name, err)
+	}
+	lower := append([]string{filepath.Join(dir, "disk.img")}, r.Lower...)
+	data, err := json.MarshalIndent(snapshot{
+		InstanceID: m.instanceID(), Hostname: r.Spec.Hostname,
+		UserData: r.Spec.UserData, PublicKeys: r.Spec.PublicKeys, Lower: lower,
+	}, "", "  ")
+	if err != nil {
+		return err
+	}
+	// Written last: a directory without it is no snapshot.
+	return os.WriteFile(filepath.Join(dir, "snapshot.json"), data, 0o600)
+}
+
+// inherit fills from the snapshot what the spec leaves open.
+func (s *Spec) inherit() error {
+	if s.From == "" {
+		return nil
+	}
+	snap, err := readSnapshot(s.From)
+	if err != nil {
+		return err
+	}
+	if s.InstanceID == "" {
+		s.InstanceID = snap.InstanceID
+	}
+	if s.Hostname == "" {
+		s.Hostname = snap.Hostname
+	}
+	if s.UserData == "" {
+		s.UserData = snap.UserData
+	}
+	if s.PublicKeys == nil {
+		s.PublicKeys = snap.PublicKeys
+	}
+	return nil
+}
+
+func readSnapshot(dir string) (snapshot, error) {
+	var s snapshot
+	data, err := os.ReadFile(filepath.Join(dir, "snapshot.json"))
+	if errors.Is(err, os.ErrNotExist) {
+		return s, fmt.Errorf("%s holds no snapshot", dir)
+	}
+	if err != nil {
+		return s, err
+	}
+	return s, json.Unmarshal(data, &s)
+}
+
+func copySparse(ctx context.Context, from, to string) error {
+	out, err := exec.CommandContext(ctx, "cp", "--sparse=always", "--reflink=auto", from, to).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("copy %s: %w: %s", filepath.Base(from), err, strings.TrimSpace(string(out)))
+	}
+	return nil
+}
+
+func repair(ctx context.Context, image string) error {
+	out, err := exec.CommandContext(ctx, "e2fsck", "-p", image).CombinedOutput()
+	var exit *exec.ExitError
+	// 1: errors were corrected.
+	if err == nil || errors.As(err, &exit) && exit.ExitCode() == 1 {
+		return nil
+	}
+	return fmt.Errorf("e2fsck: %w: %s", err, strings.TrimSpace(string(out)))
+}

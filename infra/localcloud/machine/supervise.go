@@ -1,0 +1,350 @@
+package machine
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"townsquare/infra/localcloud/network"
+)
+
+// linkLocalGateway is the gateway on each machine's own link: IPv6 answers for
+// an address only on the interface that has it.
+var linkLocalGateway = netip.MustParseAddr("fe80::1")
+
+// rebooted is systemd-nspawn's exit status when the machine wants to be
+// started again.
+const rebooted = 133
+
+// running is what a supervisor says about its machine.
+type running struct {
+	Supervisor int               `json:"supervisor"` // process ids, as seen from outside
+	Nspawn     int               `json:"nspawn"`
+	Leader     int               `json:"leader"`  // the machine's process 1
+	Volumes    map[string]string `json:"volumes"` // name to loop device
+}
+
+// supervisor keeps one machine running: it lives exactly as long as the
+// machine is on.
+type supervisor struct {
+	m       *Machine
+	groups  cgroups
+	root    string
+	volumes map[string]*os.File
+}
+
+// Supervise boots a machine and returns when it is off. The caller is a
+// process of its own with a private mount namespace, in the cloud's network
+// namespace and in a session of its own; everything that Supervise sets up
+// ends with that process, however it ends.
+func Supervise(cloud *network.Cloud, name string) error {
+	// The machine is to die with this thread (Pdeathsig), so it must be the
+	// main one's for good.
+	runtime.LockOSThread()
+	m, err := Open(cloud, name)
+	if err != nil {
+		return err
+	}
+	lock, err := os.OpenFile(m.lockPath(), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		return fmt.Errorf("machine %s is running already", name)
+	}
+	r, err := m.load()
+	if err != nil {
+		return err
+	}
+	groups, err := findCgroups(m.cgroupName())
+	if err != nil {
+		return err
+	}
+	s := &supervisor{m: m, groups: groups, volumes: map[string]*os.File{}}
+	if err := leaveOtherNamespaces(); err != nil {
+		return err
+	}
+	if err := groups.create(r.Spec.MemoryMB); err != nil {
+		return err
+	}
+	if err := groups.enter(); err != nil {
+		return err
+	}
+	if s.root, err = m.mountRoot(r); err != nil {
+		return err
+	}
+	if err := s.plug(); err != nil {
+		return err
+	}
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, unix.SIGHUP)
+	for {
+		again, err := s.boot(hangup)
+		os.Remove(m.runPath())
+		if err != nil || !again {
+			return errors.Join(err, s.leave())
+		}
+	}
+}
+
+// leaveOtherNamespaces drops this mount namespace's copies of network
+// namespaces: they would keep another cloud's alive after its end.
+func leaveOtherNamespaces() error {
+	entries, err := os.ReadDir("/run/netns")
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	for _, e := range entries {
+		if err := unix.Unmount("/run/netns/"+e.Name(), unix.MNT_DETACH); err != nil && !errors.Is(err, unix.EINVAL) {
+			return fmt.Errorf("unmount namespace %s: %w", e.Name(), err)
+		}
+	}
+	return nil
+}
+
+// boot runs the machine once, to power-off or reboot.
+func (s *supervisor) boot(hangup <-chan os.Signal) (again bool, err error) {
+	if err := s.m.seed(s.root); err != nil {
+		return false, err
+	}
+	cmd := exec.Command("systemd-nspawn", s.arguments()...)
+	cmd.Env = append(os.Environ(),
+		// Debian 13 knows only the unified hierarchy, whatever this computer has.
+		"SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1",
+		"SYSTEMD_NSPAWN_TMPFS_TMP=0")
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := cmd.Start(); err != nil {
+		return false, fmt.Errorf("start systemd-nspawn: %w", err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	if err := s.announce(cmd.Process.Pid, ended); err != nil {
+		cmd.Process.Kill()
+		return false, err
+	}
+	for {
+		select {
+		case <-hangup:
+			if err := s.replug(cmd.Process.Pid); err != nil {
+				fmt.Fprintf(os.Stderr, "attach volumes: %v\n", err)
+			}
+		case err := <-ended:
+			var exit *exec.ExitError
+			if errors.As(err, &exit) && exit.ExitCode() == rebooted {
+				return true, nil
+			}
+			if err != nil {
+				return false, fmt.Errorf("systemd-nspawn: %w", err)
+			}
+			return false, nil
+		}
+	}
+}
+
+func (s *supervisor) arguments() []string {
+	args := []string{
+		"--quiet", "--boot", "--settings=no",
+		// This computer's systemd, if it has one, is not asked.
+		"--register=no", "--keep-unit",
+		"--directory=" + s.root,
+		"--machine=tsq-" + s.m.Cloud.Name + "-" + s.m.Spec.Name,
+		"--hostname=" + s.m.Spec.Hostname,
+		"--network-veth-extra=" + s.m.hostInterface() + ":eth0",
+		"--resolv-conf=off", "--timezone=off", "--link-journal=no",
+		"--console=read-only",
+	}
+	for name, device := range s.volumes {
+		args = append(args, "--bind="+device.Name()+":"+devicePath(name))
+	}
+	return args
+}
+
+// announce connects the machine to the network and says that it runs.
+func (s *supervisor) announce(nspawn int, ended <-chan error) error {
+	deadline := time.Now().Add(20 * time.Second)
+	connected, leader := false, 0
+	for !connected || leader == 0 {
+		select {
+		case err := <-ended:
+			return fmt.Errorf("systemd-nspawn ended at once: %w", err)
+		case <-time.After(10 * time.Millisecond):
+		}
+		if time.Now().After(deadline) {
+			return errors.New("machine has no process 1 after 20 s")
+		}
+		if !connected {
+			if _, err := net.InterfaceByName(s.m.hostInterface()); err == nil {
+				if err := s.connect(); err != nil {
+					return err
+				}
+				connected = true
+			}
+		}
+		if leader == 0 {
+			leader = findLeader(nspawn)
+		}
+	}
+	return s.writeRunning(nspawn, leader)
+}
+
+func (s *supervisor) writeRunning(nspawn, leader int) error {
+	volumes := map[string]string{}
+	for name, device := range s.volumes {
+		volumes[name] = device.Name()
+	}
+	data, err := json.Marshal(running{Supervisor: os.Getpid(), Nspawn: nspawn, Leader: leader, Volumes: volumes})
+	if err != nil {
+		return err
+	}
+	temp := s.m.runPath() + ".new"
+	if err := os.WriteFile(temp, data, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(temp, s.m.runPath())
+}
+
+// connect gives the outside end of the machine's cable its routes.
+func (s *supervisor) connect() error {
+	dev, spec := s.m.hostInterface(), s.m.Spec
+	batch := fmt.Sprintf("link set %[1]s up\n"+
+		"address replace %[2]s/64 dev %[1]s nodad\n"+
+		"route replace %[3]s/32 dev %[1]s src %[4]s\n"+
+		"route replace %[5]s/128 dev %[1]s src %[6]s\n",
+		dev, linkLocalGateway, spec.Address, network.Gateway, spec.Address6, network.Gateway6)
+	cmd := exec.Command("ip", "-batch", "-")
+	cmd.Stdin = strings.NewReader(batch)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("connect machine: ip: %w: %s", err, strings.TrimSpace(string(out)))
+	}
+	return nil
+}
+
+// leave takes the supervisor out of the machine's control groups and deletes
+// them.
+func (s *supervisor) leave() error {
+	for _, dir := range s.groups.all {
+		top := filepath.Join(filepath.Dir(filepath.Dir(dir)), "cgroup.procs")
+		if err := os.WriteFile(top, []byte("0"), 0); err != nil {
+			return fmt.Errorf("leave control group: %w", err)
+		}
+	}
+	return s.groups.remove()
+}
+
+func (m *Machine) cgroupName() string {
+	return filepath.Join("townsquare-"+m.Cloud.Name, m.Spec.Name)
+}
+func (m *Machine) lockPath() string { return filepath.Join(m.dir, "run.lock") }
+func (m *Machine) runPath() string  { return filepath.Join(m.dir, "run.json") }
+
+// ConsolePath is the log of the machine's console and its supervisor.
+func (m *Machine) ConsolePath() string { return filepath.Join(m.dir, "console.log") }
+
+// hostInterface is the outside end of the machine's cable.
+func (m *Machine) hostInterface() string { return fmt.Sprintf("m%d", m.Spec.Address.As4()[3]) }
+
+// findLeader looks for the child of systemd-nspawn that is process 1 of its
+// own namespace. 0: not there yet.
+func findLeader(nspawn int) int {
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		return 0
+	}
+	for _, e := range entries {
+		var pid int
+		if _, err := fmt.Sscan(e.Name(), &pid); err != nil {
+			continue
+		}
+		data, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+		if err != nil {
+			continue
+		}
+		parent, inner := 0, ""
+		for _, line := range strings.Split(string(data), "\n") {
+			fields := strings.Fields(line)
+			if len(fields) < 2 {
+				continue
+			}
+			switch fields[0] {
+			case "PPid:":
+				fmt.Sscan(fields[1], &parent)
+			case "NSpid:":
+				if len(fields) > 2 {
+					inner = fields[len(fields)-1]
+				}
+			}
+		}
+		if parent == nspawn && inner == "1" {
+			return pid
+		}
+	}
+	return 0
+}
+
+// Spawn starts a supervisor as a process of its own and returns when its
+// machine has a process 1. It is what the cloud's daemon does for Start.
+func Spawn(ctx context.Context, cloud *network.Cloud, name string, argv ...string) error {
+	m, err := Open(cloud, name)
+	if err != nil {
+		return err
+	}
+	if m.Running() {
+		return nil
+	}
+	log, err := os.OpenFile(m.ConsolePath(), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	began, err := log.Seek(0, 2)
+	if err != nil {
+		return err
+	}
+	cmd := exec.Command("/proc/self/exe", argv...)
+	cmd.Args[0] = "localcloud"
+	cmd.Dir = "/"
+	cmd.Stdout, cmd.Stderr = log, log
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Unshareflags: syscall.CLONE_NEWNS}
+	// A child belongs to the namespace of the thread that makes it.
+	if err := cloud.Do(cmd.Start); err != nil {
+		return fmt.Errorf("start machine %s: %w", name, err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	for {
+		select {
+		case err := <-ended:
+			return fmt.Errorf("start machine %s: %w: %s", name, err, tailFrom(m.ConsolePath(), began))
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(10 * time.Millisecond):
+			if run, err := m.readRunning(); err == nil && run.Supervisor == cmd.Process.Pid {
+				return nil
+			}
+		}
+	}
+}
+
+func tailFrom(path string, offset int64) string {
+	data, err := os.ReadFile(path)
+	if err != nil || int64(len(data)) < offset {
+		return ""
+	}
+	data = data[offset:]
+	return strings.TrimSpace(string(data[max(0, len(data)-2000):]))
+}

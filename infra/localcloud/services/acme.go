@@ -1,0 +1,122 @@
+package services
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"townsquare/infra/localcloud/network"
+)
+
+const (
+	acmePort       = "14000"
+	acmeManagement = "15000"
+)
+
+// startACME runs pebble, a small ACME server, in the cloud's network, and
+// writes the root that it issues from to ca/acme.pem. Pebble keeps nothing: a
+// new daemon has a new root, and whoever had a certificate asks for another.
+func startACME(ctx context.Context, cloud *network.Cloud, ca *authority, pebble string) (*exec.Cmd, error) {
+	dir := filepath.Join(cloud.Dir, "acme")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	certPEM, keyPEM, err := ca.issue(acmeName)
+	if err != nil {
+		return nil, err
+	}
+	gateway := network.Gateway.String()
+	config, err := json.MarshalIndent(map[string]any{"pebble": map[string]any{
+		"listenAddress":           net.JoinHostPort(gateway, acmePort),
+		"managementListenAddress": net.JoinHostPort(gateway, acmeManagement),
+		"certificate":             filepath.Join(dir, "server.pem"),
+		"privateKey":              filepath.Join(dir, "server.key"),
+		"httpPort":                80,
+		"tlsPort":                 443,
+		"keyAlgorithm":            "ecdsa",
+		"caaIdentities":           []string{"letsencrypt.org", acmeName},
+		"profiles": map[string]any{"default": map[string]any{
+			"description": "ninety days, as public authorities issue", "validityPeriod": 90 * 24 * 3600,
+		}},
+	}}, "", "  ")
+	if err != nil {
+		return nil, err
+	}
+	for name, data := range map[string][]byte{"server.pem": certPEM, "server.key": keyPEM, "pebble.json": config} {
+		if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {
+			return nil, err
+		}
+	}
+	log, err := os.Create(filepath.Join(dir, "pebble.log"))
+	if err != nil {
+		return nil, err
+	}
+	defer log.Close()
+	cmd := exec.Command(pebble, "-config", filepath.Join(dir, "pebble.json"), "-dnsserver", net.JoinHostPort(gateway, "53"))
+	cmd.Dir = dir
+	// Deliberate delays and refusals are for testing ACME clients; this cloud
+	// tests what is built on one.
+	cmd.Env = append(os.Environ(), "PEBBLE_VA_NOSLEEP=1", "PEBBLE_WFE_NONCEREJECT=0", "PEBBLE_AUTHZREUSE=0")
+	cmd.Stdout, cmd.Stderr = log, log
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := cloud.Do(cmd.Start); err != nil {
+		return nil, fmt.Errorf("start pebble: %w", err)
+	}
+	root, err := acmeRoot(ctx, cloud, ca)
+	if err == nil {
+		err = os.WriteFile(filepath.Join(cloud.Dir, "ca", "acme.pem"), root, 0o644)
+	}
+	if err != nil {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+		return nil, fmt.Errorf("start pebble: %w (see %s)", err, log.Name())
+	}
+	return cmd, nil
+}
+
+// acmeRoot asks pebble for the root certificate of what it issues.
+func acmeRoot(ctx context.Context, cloud *network.Cloud, ca *authority) ([]byte, error) {
+	pool := x509.NewCertPool()
+	pool.AddCert(ca.certificate)
+	client := &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{
+		DisableKeepAlives: true,
+		TLSClientConfig:   &tls.Config{RootCAs: pool, ServerName: acmeName, MinVersion: tls.VersionTLS12},
+		DialContext:       cloud.DialContext,
+	}}
+	url := "https://" + net.JoinHostPort(network.Gateway.String(), acmeManagement) + "/roots/0"
+	var last error
+	for range 100 {
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+		if err != nil {
+			return nil, err
+		}
+		response, err := client.Do(request)
+		if err == nil {
+			body, err := io.ReadAll(response.Body)
+			response.Body.Close()
+			if err == nil && response.StatusCode == http.StatusOK {
+				return body, nil
+			}
+			last = errors.Join(err, fmt.Errorf("answered %s", response.Status))
+		} else {
+			last = err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+	return nil, last
+}
