@@ -72,7 +72,7 @@ func from(op *Operation) string {
 	if run := op.Record.Run; run != nil && run.ID == op.ID {
 		return run.From
 	}
-	if op.Facts != nil {
+	if op.Facts != nil && op.Facts.Installed() {
 		return op.Facts.Version.String()
 	}
 	return ""
@@ -82,8 +82,8 @@ func target(op *Operation) string {
 	if run := op.Record.Run; run != nil && run.ID == op.ID {
 		return run.To
 	}
-	if op.Choice.Target != nil {
-		return op.Choice.Target.Version.String()
+	if op.Choice.Next != nil {
+		return op.Choice.Next.Version.String()
 	}
 	return ""
 }

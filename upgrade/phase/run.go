@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"townsquare/upgrade/problem"
+	"townsquare/upgrade/release"
 	"townsquare/upgrade/state"
 )
 
@@ -22,6 +23,7 @@ type Report struct {
 	Why      string            `json:"why,omitempty"`        // why this target, or why none
 	Warnings []string          `json:"warnings,omitempty"`
 	Problems []problem.Problem `json:"problems,omitempty"` // of a refusal
+	Hint     string            `json:"hint,omitempty"`     // what to type about the error
 	Exit     int               `json:"exit"`               // the exit code of the command
 }
 
@@ -72,10 +74,10 @@ func Run(ctx context.Context, phases []Phase, op *Operation) (Report, error) {
 	r.Downtime, r.Phases, r.Warnings = l.downtime(), l.times, l.warnings
 	r.Outcome, r.Exit = outcome(err), Code(err)
 	if err != nil {
-		r.Error = err.Error()
-		var list problem.List
-		if errors.As(err, &list) {
-			r.Problems = list
+		r.Error, r.Hint = err.Error(), Hint(err)
+		var refused *Refused
+		if errors.As(err, &refused) {
+			r.Problems = refused.Problems
 		}
 	}
 	if e := finish(op, r); e != nil {
@@ -121,10 +123,15 @@ func forward(ctx context.Context, phases []Phase, op *Operation, l *log, r *Repo
 // back undoes phases after cause and wraps cause in what that led to.
 func back(ctx context.Context, phases []Phase, op *Operation, cause error) error {
 	run := op.Record.Run
-	var list problem.List
+	var (
+		list   problem.List
+		choice *release.ChoiceError
+	)
 	switch {
 	case run == nil && errors.As(cause, &list):
 		return &Refused{Problems: list}
+	case run == nil && errors.As(cause, &choice):
+		return &Refused{Problems: choice.Problems}
 	case run == nil:
 		return cause
 	case run.Committed:
@@ -239,4 +246,12 @@ func finish(op *Operation, r Report) (err error) {
 		op.release = nil
 	}
 	return err
+}
+
+// Stillborn is the report of a run that failed before it could begin.
+func Stillborn(id, name string, err error) Report {
+	now := time.Now().UTC()
+	r := Report{Exit: Code(err), Hint: Hint(err)}
+	r.Finished = state.Finished{ID: id, Operation: name, Started: now, Ended: now, Outcome: outcome(err), Error: err.Error()}
+	return r
 }

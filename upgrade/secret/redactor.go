@@ -31,7 +31,11 @@ func (r *Redactor) Add(values ...string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, v := range values {
-		for _, part := range append(passwords(v), v) {
+		parts := passwords(v)
+		if len(parts) == 0 && strings.Contains(v, "://") {
+			continue // an address without a password, such as a socket's, is no secret
+		}
+		for _, part := range append(parts, v) {
 			for _, form := range forms(part) {
 				if len(form) >= shortest && !slices.Contains(r.secrets, form) {
 					r.secrets = append(r.secrets, form)

@@ -1,0 +1,174 @@
+package cli
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"townsquare/upgrade/phase"
+	"townsquare/upgrade/problem"
+	"townsquare/upgrade/state"
+)
+
+type applyOptions struct {
+	targetFlags
+	choiceFlags
+	yes        bool
+	unattended bool
+	watch      time.Duration
+}
+
+func (a *app) apply() *cobra.Command {
+	var o applyOptions
+	cmd := &cobra.Command{
+		Use:   "apply",
+		Short: "Install Mattermost, or upgrade it",
+		Long: `Installs Mattermost where there is none, and upgrades it where there is. When it is up to date,
+nothing is changed. If a run is in progress on the server, it is followed instead.
+
+The work is done on the server: Ctrl-C here only stops the watching. To end a run and put
+everything back, type: upgrade cancel.
+` + exitCodes,
+		Example: `  upgrade apply --stack prod
+  upgrade apply --stack prod --to 9.10.0 --yes
+  upgrade apply --host ops@chat.example.org --host-key "ssh-ed25519 AAAA…"`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.runApply(cmd.Context(), &o)
+		},
+	}
+	o.choiceFlags.add(cmd)
+	cmd.Flags().BoolVarP(&o.yes, "yes", "y", false, "do not ask")
+	cmd.Flags().BoolVar(&o.unattended, "unattended", false, "for scheduled runs: do not ask, and only begin within the server's window")
+	cmd.Flags().DurationVar(&o.watch, "watch", 0, "how long to watch the new version before it is kept (default 60s)")
+	a.common(cmd, &o.targetFlags)
+	return cmd
+}
+
+func (o *applyOptions) check(a *app) problem.List {
+	found := append(o.choiceFlags.check(), o.targetFlags.check()...)
+	if c := (state.Config{Watch: o.watch}).Check("--watch"); len(c) > 0 || o.watch < 0 {
+		found = append(found, problem.Problem{Where: "--watch", Found: o.watch.String(), Allowed: "1s to 1h, such as 60s"})
+	}
+	if !o.yes && !o.unattended && !isTerminal(a.stdin) {
+		found = append(found, problem.Problem{Where: "--yes", Found: "missing, and there is no terminal to ask on",
+			Hint: "upgrade apply --yes …"})
+	}
+	return found
+}
+
+func (a *app) runApply(ctx context.Context, o *applyOptions) error {
+	if found := o.check(a); len(found) > 0 {
+		return &usageError{problems: found}
+	}
+	s, err := a.open(ctx, &o.targetFlags)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	r := request{To: o.to, Retry: o.retry, Watch: o.watch, Who: who(), Unattended: o.unattended}
+	for sure := o.yes || o.unattended; ; sure = true {
+		plan, err := s.examine(ctx, "plan", r)
+		if err != nil {
+			return err
+		}
+		report, again, err := a.step(ctx, s, plan, r, sure)
+		if err != nil {
+			return err
+		}
+		if again && report.Exit == phase.ExitDone {
+			a.printer.Say("Mattermost is now %s, a stop on the way to %s. Going on.", report.To, plan.Target)
+			continue
+		}
+		if err := a.printer.Report(report); err != nil {
+			return err
+		}
+		return exitWith(report.Exit)
+	}
+}
+
+// step does one run, or follows the one in progress. again says that the run, if it went well,
+// was a stop on the way.
+func (a *app) step(ctx context.Context, s *session, plan phase.Preview, r request, sure bool) (phase.Report, bool, error) {
+	switch {
+	case plan.Running != "":
+		a.printer.Say("A run is in progress on the server; following it.")
+		report, err := s.follow(ctx, plan.Running)
+		return report, false, err
+	case plan.Left != "":
+		a.printer.Say("The run %s was left unfinished, as by a power cut; it is put back first.", plan.Left)
+	case plan.Error != "" || plan.UpToDate || plan.Closed:
+		return a.still(plan), false, nil
+	default:
+		for _, w := range plan.Warnings {
+			a.printer.Say("! %s", w)
+		}
+		if err := a.confirm(ctx, plan, sure); err != nil {
+			return phase.Report{}, false, err
+		}
+	}
+	var started startAnswer
+	if err := s.ask(ctx, []string{"start"}, r, &started); err != nil {
+		return phase.Report{}, false, err
+	}
+	if started.Attached {
+		a.printer.Say("Someone else has just started a run on the server; following it.")
+	}
+	report, err := s.follow(ctx, started.Run)
+	return report, plan.To != plan.Target && !started.Attached, err
+}
+
+// still is the report of a run that was not needed, or refused.
+func (a *app) still(plan phase.Preview) phase.Report {
+	r := phase.Report{UpToDate: plan.UpToDate, Why: plan.Why, Warnings: plan.Warnings,
+		Problems: plan.Problems, Hint: plan.Hint, Exit: plan.Exit}
+	r.Operation, r.From, r.To, r.Error = "apply", plan.From, plan.To, plan.Error
+	r.Started = time.Now().UTC()
+	r.Ended = r.Started
+	switch {
+	case plan.Exit == phase.ExitRefused:
+		r.Outcome = phase.OutcomeRefused
+	case plan.Error != "":
+		r.Outcome = phase.OutcomeFailed
+	default:
+		r.Outcome = phase.OutcomeDone
+	}
+	return r
+}
+
+func (a *app) confirm(ctx context.Context, plan phase.Preview, sure bool) error {
+	title := a.printer.Title(plan)
+	if sure {
+		a.printer.Say("%s", title)
+		return nil
+	}
+	answer := make(chan string, 1)
+	a.printer.Ask("%s? [y/N] ", title)
+	go func() {
+		line, _ := bufio.NewReader(a.stdin).ReadString('\n')
+		answer <- strings.ToLower(strings.TrimSpace(line))
+	}()
+	select {
+	case <-ctx.Done():
+		a.printer.Say("")
+		return fmt.Errorf("nothing was changed: %w", context.Cause(ctx))
+	case word := <-answer:
+		if word == "y" || word == "yes" {
+			return nil
+		}
+		return errors.New("not confirmed; nothing was changed")
+	}
+}
+
+func isTerminal(r io.Reader) bool {
+	file, ok := r.(*os.File)
+	return ok && term.IsTerminal(int(file.Fd()))
+}

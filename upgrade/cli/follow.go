@@ -1,0 +1,68 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"strconv"
+
+	"townsquare/upgrade/host"
+	"townsquare/upgrade/phase"
+)
+
+// follow shows the run's events until its result. A cut connection is made again, and the events
+// go on where they were. Ending ctx only stops the looking: the run goes on.
+func (s *session) follow(ctx context.Context, id string) (phase.Report, error) {
+	var (
+		report phase.Report
+		got    bool
+		seen   int
+	)
+	for {
+		lines := &lineWriter{each: func(line []byte) error {
+			e, err := phase.Decode(line)
+			if err != nil {
+				return err
+			}
+			seen++
+			s.printer.Event(e)
+			if r, ok := phase.ReportOf(e); ok {
+				report, got = r, true
+			}
+			return nil
+		}}
+		err := s.call(ctx, []string{"events", "--follow", "--run", id, "--skip", strconv.Itoa(seen)}, nil, lines)
+		switch {
+		case got:
+			return report, nil
+		case ctx.Err() != nil:
+			return report, s.detached(ctx)
+		case err == nil:
+			return report, phase.ErrSilent
+		case !errors.Is(err, host.ErrCut):
+			return report, remote(err)
+		}
+		s.printer.Say("The connection was lost. The run goes on on the server; connecting again …")
+		s.close()
+		if _, err := s.connect(ctx, reconnectFor); err != nil {
+			if ctx.Err() != nil {
+				return report, s.detached(ctx)
+			}
+			s.printer.Say("The run goes on on the server all the same.")
+			s.printer.Hint("follow it when the server can be reached: " + s.printer.Command("apply"))
+			return report, err
+		}
+		s.printer.Say("Connected again.")
+	}
+}
+
+// detached says what a person who stopped looking can do.
+func (s *session) detached(ctx context.Context) error {
+	s.printer.Idle()
+	s.printer.Say("You are no longer watching. The run goes on on the server.")
+	s.printer.Hint("watch it again: " + s.printer.Command("apply"))
+	s.printer.Hint("end it and put everything back: " + s.printer.Command("cancel"))
+	if errors.Is(context.Cause(ctx), phase.ErrInterrupted) {
+		return exitWith(phase.ExitInterrupted)
+	}
+	return context.Cause(ctx)
+}

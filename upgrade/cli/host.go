@@ -1,0 +1,164 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"townsquare/upgrade/host"
+	"townsquare/upgrade/phase"
+	"townsquare/upgrade/release"
+	"townsquare/upgrade/state"
+)
+
+// request is what the operator's side asks of the host's, as JSON on stdin: the delivery in it
+// holds secrets.
+type request struct {
+	Delivery   host.Delivery `json:"delivery"`
+	To         string        `json:"to,omitempty"`
+	Retry      bool          `json:"retry,omitempty"`
+	Watch      time.Duration `json:"watch,omitempty"`
+	Who        string        `json:"who,omitempty"`
+	Unattended bool          `json:"unattended,omitempty"`
+}
+
+// server is the host's side: what its commands need, so that a test can give them another place
+// than / and no systemd.
+type server struct {
+	app     *app
+	root    string // "/"; all paths are below it
+	service host.Service
+	self    string // the program that a run's unit starts
+	apply   func() []phase.Phase
+	checks  func() []phase.Phase
+	choice  func() []phase.Phase
+}
+
+func (a *app) server() *server {
+	return &server{app: a, root: "/", service: host.Service{Run: host.Run}, self: host.Upgrader,
+		apply: phase.Apply, checks: phase.Plan, choice: phase.Check}
+}
+
+func (h *server) path(p string) string { return filepath.Join(h.root, p) }
+
+// host is the parent of what the operator's side calls over SSH. Not for people.
+func (a *app) host() *cobra.Command {
+	cmd := &cobra.Command{Use: "host", Short: "the server's side of the other commands", Hidden: true}
+	h := a.server()
+	cmd.AddCommand(h.examineCommand(), h.startCommand(), h.runCommand(), h.eventsCommand(),
+		h.statusCommand(), h.unlockCommand(), h.cancelCommand())
+	return cmd
+}
+
+// take reads the request from stdin.
+func (h *server) take() (request, error) {
+	var r request
+	decoder := json.NewDecoder(io.LimitReader(h.app.stdin, 1<<20))
+	if err := decoder.Decode(&r); err != nil && !errors.Is(err, io.EOF) {
+		return r, fmt.Errorf("read the request: %w", err)
+	}
+	h.app.redactor.Add(r.Delivery.Secrets()...)
+	return r, nil
+}
+
+func (h *server) answer(v any) error {
+	return json.NewEncoder(h.app.stdout).Encode(v)
+}
+
+// operation fills in what phases need from outside.
+func (h *server) operation(id, name string, emit func(phase.Event)) (*phase.Operation, error) {
+	config, err := state.LoadConfig(h.path(state.ConfigFile))
+	if err != nil {
+		return nil, err
+	}
+	record, err := state.Load(h.path(state.Path))
+	if err != nil {
+		return nil, err
+	}
+	op := &phase.Operation{
+		ID: id, Name: name,
+		Record: record,
+		Config: config,
+		Releases: &release.Client{
+			Sources:  release.Sources(config.Releases),
+			CacheDir: h.path(state.Dir + "/cache"),
+		},
+		Arch:  runtime.GOARCH,
+		Watch: config.Watch,
+	}
+	if op.Watch == 0 {
+		op.Watch = state.DefaultWatch
+	}
+	op.Save = func() error { return op.Record.Save(h.path(state.Path)) }
+	op.Reload = func() (*state.State, error) { return state.Load(h.path(state.Path)) }
+	h.knowSecrets()
+	learned := false
+	op.Emit = func(e phase.Event) {
+		if !learned && op.Facts != nil && op.Facts.Config != nil {
+			learned = true
+			for _, key := range secretSettings {
+				h.app.redactor.Add(op.Facts.Config.String(key))
+			}
+		}
+		emit(e)
+	}
+	return op, nil
+}
+
+// secretSettings are the settings of Mattermost that nobody may read in a log.
+var secretSettings = []string{
+	"SqlSettings.DataSource", "SqlSettings.AtRestEncryptKey", "FileSettings.PublicLinkSalt",
+	"FileSettings.AmazonS3SecretAccessKey", "EmailSettings.SMTPPassword", "LdapSettings.BindPassword",
+	"GitLabSettings.Secret", "GoogleSettings.Secret", "Office365Settings.Secret", "OpenIdSettings.Secret",
+	"ElasticsearchSettings.Password", "MessageExportSettings.GlobalRelaySettings.SMTPPassword",
+}
+
+// knowSecrets tells the redactor what the host's own files hold.
+func (h *server) knowSecrets() {
+	if data, err := os.ReadFile(h.path(state.AdminFile)); err == nil {
+		h.app.redactor.Add(strings.TrimSpace(string(data)))
+	}
+	if data, err := os.ReadFile(h.path(state.EnvFile)); err == nil {
+		for line := range strings.Lines(string(data)) {
+			if key, value, ok := strings.Cut(strings.TrimSpace(line), "="); ok && secretName(key) {
+				h.app.redactor.Add(strings.Trim(value, `"'`))
+			}
+		}
+	}
+}
+
+func secretName(key string) bool {
+	for _, word := range []string{"DATASOURCE", "PASSWORD", "SECRET", "SALT", "KEY"} {
+		if strings.Contains(key, word) {
+			return true
+		}
+	}
+	return false
+}
+
+// deliver puts the operator's configuration in place and says what that changed.
+func (h *server) deliver(d host.Delivery) error {
+	_, err := d.Write(h.root)
+	return err
+}
+
+// lines emits events to stdout, one a line.
+func (h *server) lines() func(phase.Event) {
+	return func(e phase.Event) {
+		if line, err := phase.Encode(e, h.app.redactor); err == nil {
+			_, _ = h.app.stdout.Write(line)
+		}
+	}
+}
+
+// running returns the run in progress, if any.
+func (h *server) running(ctx context.Context) (string, error) { return h.service.Running(ctx) }

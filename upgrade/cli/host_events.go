@@ -1,0 +1,66 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"townsquare/upgrade/phase"
+)
+
+func trimLog(name string) string { return strings.TrimSuffix(name, ".jsonl") }
+
+func (h *server) eventsCommand() *cobra.Command {
+	var (
+		run    string
+		skip   int
+		follow bool
+	)
+	cmd := &cobra.Command{
+		Use:  "events",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return h.events(cmd.Context(), run, skip, follow)
+		},
+	}
+	cmd.Flags().StringVar(&run, "run", "", "")
+	cmd.Flags().IntVar(&skip, "skip", 0, "")
+	cmd.Flags().BoolVar(&follow, "follow", false, "")
+	return cmd
+}
+
+// askEvery is the pause between two questions to systemd whether the run is still there.
+const askEvery = 2 * time.Second
+
+// events copies a run's log to stdout; with follow, until its result.
+func (h *server) events(ctx context.Context, run string, skip int, follow bool) error {
+	path, err := phase.JournalPath(h.path(phase.JournalDir), run)
+	if err != nil {
+		return err
+	}
+	asked := time.Time{}
+	alive := func(ctx context.Context) (bool, error) {
+		if !follow {
+			return false, nil
+		}
+		if time.Since(asked) < askEvery {
+			return true, nil
+		}
+		id, err := h.running(ctx)
+		asked = time.Now()
+		return id == run, err
+	}
+	err = phase.Follow(ctx, path, skip, alive, h.app.stdout)
+	if errors.Is(err, phase.ErrSilent) && !follow {
+		if _, e := os.Stat(path); errors.Is(e, fs.ErrNotExist) {
+			return e
+		}
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,61 @@
+package cli
+
+import (
+	"context"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"townsquare/upgrade/phase"
+)
+
+func (h *server) examineCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:  "examine check|plan",
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			r, err := h.take()
+			if err != nil {
+				return err
+			}
+			return h.examine(cmd.Context(), args[0], r)
+		},
+	}
+}
+
+// examine makes a plan and writes its events to stdout, the plan last. While a run is in progress,
+// or one was left unfinished, nothing is examined: the host is neither old nor new then.
+func (h *server) examine(ctx context.Context, what string, r request) error {
+	emit := h.lines()
+	running, err := h.running(ctx)
+	if err != nil {
+		return err
+	}
+	if running != "" {
+		emit(phase.Event{Kind: phase.Result, Data: phase.Preview{Running: running, Exit: phase.ExitLocked}})
+		return nil
+	}
+	if err := h.deliver(r.Delivery); err != nil {
+		return err
+	}
+	op, err := h.operation("", what, emit)
+	if err != nil {
+		return err
+	}
+	if left := op.Record.Run; left != nil {
+		emit(phase.Event{Kind: phase.Result, Data: phase.Preview{Left: left.ID, Exit: phase.ExitError}})
+		return nil
+	}
+	if r.Unattended && !op.Config.InWindow(time.Now()) {
+		emit(phase.Event{Kind: phase.Result, Data: phase.Preview{Closed: true, Why: "The server's window is " + op.Config.Window + " (UTC)."}})
+		return nil
+	}
+	op.To, op.Retry = r.To, r.Retry
+	checks, rest := h.choice(), []phase.Phase(nil)
+	if what == "plan" {
+		checks = h.checks()
+		rest = h.apply()[len(checks):]
+	}
+	_, err = phase.Examine(ctx, checks, rest, op)
+	return exitWith(phase.Code(err))
+}

@@ -1,0 +1,90 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"townsquare/upgrade/host"
+	"townsquare/upgrade/phase"
+)
+
+type runOptions struct {
+	id    string
+	who   string
+	to    string
+	retry bool
+	watch time.Duration
+}
+
+func (h *server) runCommand() *cobra.Command {
+	var o runOptions
+	cmd := &cobra.Command{
+		Use:  "run",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return h.run(cmd.Context(), o)
+		},
+	}
+	cmd.Flags().StringVar(&o.id, "id", phase.NewID("apply", time.Now()), "")
+	cmd.Flags().StringVar(&o.who, "who", "root", "")
+	cmd.Flags().StringVar(&o.to, "to", "", "")
+	cmd.Flags().BoolVar(&o.retry, "retry-failed", false, "")
+	cmd.Flags().DurationVar(&o.watch, "watch", 0, "")
+	return cmd
+}
+
+// run is the run itself, in its unit. Its log is all that the outside sees; the unit's own journal
+// gets the outcome. SIGTERM ends ctx, and Run puts everything back.
+func (h *server) run(ctx context.Context, o runOptions) error {
+	journal, err := phase.OpenJournal(h.path(phase.JournalDir), o.id, h.app.redactor)
+	if err != nil {
+		return err
+	}
+	defer journal.Close()
+	emit := func(e phase.Event) {
+		if err := journal.Write(e); err != nil {
+			fmt.Fprintf(os.Stderr, "write the log of %s: %v\n", o.id, err)
+		}
+	}
+	op, err := h.operation(o.id, "apply", emit)
+	if err != nil {
+		report := phase.Stillborn(o.id, "apply", err)
+		emit(phase.Event{Time: time.Now().UTC(), Run: o.id, Kind: phase.Result, Text: report.Error, Data: report})
+		return err
+	}
+	op.To, op.Retry = o.to, o.retry
+	if o.watch != 0 {
+		op.Watch = o.watch
+	}
+	op.Lock = func(_ context.Context, why string, lost func(error)) (func() error, error) {
+		lock, err := host.TakeLock(h.path(host.LockPath), host.Holder{Who: o.who, Why: why, Run: o.id}, lost)
+		if err != nil {
+			return nil, err
+		}
+		return lock.Release, nil
+	}
+	_, err = phase.Run(ctx, h.apply(), op)
+	h.prune()
+	return err
+}
+
+// keepJournals is how many logs of runs a host keeps; the record's history is as long.
+const keepJournals = 100
+
+// prune removes the oldest logs. Their names sort by time.
+func (h *server) prune() {
+	dir := h.path(phase.JournalDir)
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return
+	}
+	for i := 0; i < len(entries)-keepJournals; i++ {
+		if path, err := phase.JournalPath(dir, trimLog(entries[i].Name())); err == nil {
+			_ = os.Remove(path)
+		}
+	}
+}

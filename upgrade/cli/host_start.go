@@ -1,0 +1,79 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"townsquare/upgrade/host"
+	"townsquare/upgrade/phase"
+)
+
+// startAnswer says which run to follow.
+type startAnswer struct {
+	Run      string `json:"run"`
+	Attached bool   `json:"attached"` // it was in progress already
+}
+
+func (h *server) startCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:  "start",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			r, err := h.take()
+			if err != nil {
+				return err
+			}
+			answer, err := h.start(cmd.Context(), r)
+			if err != nil {
+				return err
+			}
+			return h.answer(answer)
+		},
+	}
+}
+
+// start starts a run as a unit of its own, or names the one that is in progress.
+func (h *server) start(ctx context.Context, r request) (startAnswer, error) {
+	if id, err := h.running(ctx); err != nil || id != "" {
+		return startAnswer{Run: id, Attached: true}, err
+	}
+	if err := h.deliver(r.Delivery); err != nil {
+		return startAnswer{}, err
+	}
+	if err := h.install(); err != nil {
+		return startAnswer{}, err
+	}
+	id := phase.NewID("apply", time.Now())
+	argv := []string{h.self, "host", "run", "--id", id, "--who", r.Who}
+	if r.To != "" {
+		argv = append(argv, "--to", r.To)
+	}
+	if r.Retry {
+		argv = append(argv, "--retry-failed")
+	}
+	if r.Watch != 0 {
+		argv = append(argv, "--watch", r.Watch.String())
+	}
+	err := h.service.Start(ctx, id, argv)
+	if errors.Is(err, host.ErrRunning) {
+		if id, err = h.running(ctx); err == nil && id != "" {
+			return startAnswer{Run: id, Attached: true}, nil
+		}
+		return startAnswer{}, errors.Join(host.ErrRunning, err)
+	}
+	return startAnswer{Run: id}, err
+}
+
+// install puts this program where the unit looks for it. Over SSH it is there already; with
+// --local it may have been started from anywhere.
+func (h *server) install() error {
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	return host.Install(self, h.self)
+}

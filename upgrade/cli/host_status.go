@@ -1,0 +1,100 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"townsquare/upgrade/host"
+	"townsquare/upgrade/mattermost"
+	"townsquare/upgrade/problem"
+	"townsquare/upgrade/state"
+	"townsquare/upgrade/ui"
+)
+
+func (h *server) statusCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:  "status",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			status, err := h.status(cmd.Context())
+			if err != nil {
+				return err
+			}
+			return h.answer(status)
+		},
+	}
+}
+
+// status looks at the host and changes nothing. What cannot be found out is a problem in it.
+func (h *server) status(ctx context.Context) (ui.Status, error) {
+	var s ui.Status
+	record, err := state.Load(h.path(state.Path))
+	if err != nil {
+		return s, err
+	}
+	s.Previous, s.Bad, s.History = record.Previous, record.Bad, record.History
+	if record.Run != nil {
+		s.Unfinished = record.Run.ID
+	}
+	if s.Running, err = h.running(ctx); err != nil {
+		return s, err
+	}
+	if holder, held, err := host.ReadLock(h.path(host.LockPath)); err != nil {
+		return s, err
+	} else if held {
+		s.Lock = &holder
+	}
+	if config, err := state.LoadConfig(h.path(state.ConfigFile)); err == nil {
+		s.Track, s.Window, s.URL = config.Track, config.Window, config.URL
+	}
+	h.knowSecrets()
+	h.installed(ctx, &s)
+	return s, nil
+}
+
+// installed finds what is installed and how it is.
+func (h *server) installed(ctx context.Context, s *ui.Status) {
+	found, err := mattermost.Discover(ctx, mattermost.Discovery{})
+	var list problem.List
+	switch {
+	case errors.As(err, &list):
+		s.Problems = list
+	case err != nil:
+		s.Problems = problem.List{{Where: "the server", Found: err.Error()}}
+	}
+	if found == nil {
+		return
+	}
+	if found.Config != nil {
+		for _, key := range secretSettings {
+			h.app.redactor.Add(found.Config.String(key))
+		}
+	}
+	s.Installed = found.Installed()
+	if !s.Installed {
+		return
+	}
+	s.Version, s.Edition, s.Path = found.Version.String(), string(found.Edition), found.Dir
+	if s.URL == "" {
+		s.URL = found.SiteURL
+	}
+	unit, err := found.Service().Status(ctx)
+	if err != nil {
+		s.Problems = append(s.Problems, problem.Problem{Where: found.Unit.Name, Found: err.Error()})
+	}
+	s.Service, s.Up = unit.Active, unit.Age.Round(time.Second)
+	if answer, err := found.Health.Ping(ctx); err != nil {
+		s.Problems = append(s.Problems, problem.Problem{Where: "Mattermost", Found: err.Error(),
+			Hint: "sudo journalctl -u " + found.Unit.Name + " -n 50"})
+	} else {
+		s.Healthy = true
+		if answer.Build != "" && answer.Build != s.Version {
+			s.Problems = append(s.Problems, problem.Problem{Where: "Mattermost",
+				Found: "version " + answer.Build + " answers, but " + s.Version + " is installed",
+				Hint:  "sudo systemctl restart " + found.Unit.Name})
+		}
+	}
+}

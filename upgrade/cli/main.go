@@ -1,0 +1,187 @@
+// Package cli has the commands of upgrade: flags in, exit code out; one file a command.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"townsquare/upgrade/phase"
+	"townsquare/upgrade/problem"
+	"townsquare/upgrade/secret"
+	"townsquare/upgrade/state"
+	"townsquare/upgrade/ui"
+)
+
+// Main runs the command that the process was started with and returns its exit code.
+func Main() int {
+	ctx, stop := interruptible(context.Background())
+	defer stop()
+	a := &app{
+		stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, env: os.Getenv,
+		redactor: &secret.Redactor{},
+	}
+	return a.main(ctx, os.Args[1:])
+}
+
+// interruptible is a context that the first SIGINT or SIGTERM ends, with phase.ErrInterrupted as
+// its cause; the second one ends the process.
+func interruptible(parent context.Context) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(parent)
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		if _, ok := <-signals; ok {
+			cancel(phase.ErrInterrupted)
+			signal.Stop(signals)
+		}
+	}()
+	return ctx, func() { signal.Stop(signals); close(signals); cancel(nil) }
+}
+
+// app is what every command needs from the process.
+type app struct {
+	stdin          io.Reader
+	stdout, stderr io.Writer
+	env            func(string) string
+	redactor       *secret.Redactor
+	printer        *ui.Printer
+}
+
+func (a *app) main(ctx context.Context, args []string) int {
+	a.printer = ui.New(a.stdout, a.stderr, a.env, a.redactor)
+	defer a.printer.Close()
+	root := a.root()
+	root.SetArgs(args)
+	root.SetIn(a.stdin)
+	root.SetOut(a.stdout)
+	root.SetErr(a.stderr)
+	cmd, err := root.ExecuteContextC(ctx)
+	return a.exit(cmd, err)
+}
+
+// exit is the one place where an error becomes words and an exit code.
+func (a *app) exit(cmd *cobra.Command, err error) int {
+	var (
+		usage *usageError
+		code  *exitError
+	)
+	switch {
+	case err == nil:
+		return phase.ExitDone
+	case errors.As(err, &code): // all was said already
+		return code.code
+	case errors.As(err, &usage):
+		a.printer.Usage(usage.problems, cmd.CommandPath()+" --help")
+		return phase.ExitUsage
+	}
+	a.printer.Fail(err)
+	return phase.Code(err)
+}
+
+// exitError carries an exit code past a command that has said everything itself.
+type exitError struct{ code int }
+
+func (e *exitError) Error() string { return fmt.Sprintf("exit code %d", e.code) }
+
+func exitWith(code int) error {
+	if code == phase.ExitDone {
+		return nil
+	}
+	return &exitError{code}
+}
+
+// usageError is everything that is wrong with what was typed.
+type usageError struct{ problems problem.List }
+
+func (e *usageError) Error() string { return e.problems.Error() }
+
+func usage(p ...problem.Problem) error { return &usageError{problems: p} }
+
+const long = `Installs Mattermost on a server and keeps it current.
+
+It looks for a newer release, checks that the server can take it, makes a backup, and swaps the
+version in seconds. If anything goes wrong, it puts everything back as it was. All of that runs on
+the server itself, so a lost connection or a closed laptop does no harm.
+
+The server is named by one of:
+  --stack prod                                   a server made by pulumi up
+  --host ops@chat.example.org --host-key "ssh-ed25519 AAAA…"    any other server
+  --local                                        this machine`
+
+const exitCodes = `
+Exit codes:
+  0    done, or nothing to do
+  1    an error; Mattermost was not touched
+  2    the command was not understood
+  3    refused: something has to be put right first
+  4    it failed, and everything was put back
+  5    it failed, and putting back failed too: needs a person, and says what to type
+  10   an update is available (check only)
+  11   someone else is at work on the server
+  130  interrupted`
+
+func (a *app) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "upgrade",
+		Short: "Install Mattermost on a server and keep it current",
+		Long:  long + "\n" + exitCodes,
+		Example: `  upgrade check --stack prod      is there something new?
+  upgrade plan --stack prod       what would happen?
+  upgrade apply --stack prod      do it`,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return cmd.Help()
+			}
+			return unknownCommand(cmd, args[0])
+		},
+	}
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.SetFlagErrorFunc(flagError)
+	root.AddCommand(a.check(), a.plan(), a.apply(), a.status(), a.history(), a.unlock(), a.cancel(), a.host())
+	return root
+}
+
+func unknownCommand(cmd *cobra.Command, word string) error {
+	var names []string
+	for _, c := range cmd.Commands() {
+		if c.IsAvailableCommand() {
+			names = append(names, c.Name())
+		}
+	}
+	p := problem.Problem{Where: fmt.Sprintf("%q", word), Found: "no such command", Allowed: strings.Join(names, ", ")}
+	if near := state.Nearest(word, names); near != "" {
+		p.Hint = "did you mean: " + cmd.CommandPath() + " " + near
+	}
+	return usage(p)
+}
+
+func flagError(cmd *cobra.Command, err error) error {
+	p := problem.Problem{Where: cmd.CommandPath(), Found: err.Error()}
+	if name, ok := strings.CutPrefix(err.Error(), "unknown flag: --"); ok {
+		var names []string
+		cmd.Flags().VisitAll(flagNames(&names))
+		if near := state.Nearest(name, names); near != "" {
+			p.Hint = "did you mean --" + near + "?"
+		}
+	}
+	return usage(p)
+}
+
+// noArgs refuses words that are left over: most often a flag's value after a space too many.
+func noArgs(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	return usage(problem.Problem{Where: cmd.CommandPath(), Found: fmt.Sprintf("does not expect %q", args[0]), Allowed: "flags only"})
+}

@@ -1,0 +1,76 @@
+package cli
+
+import (
+	"context"
+	"regexp"
+
+	"github.com/spf13/cobra"
+
+	"townsquare/upgrade/problem"
+)
+
+// choiceFlags say which version.
+type choiceFlags struct {
+	to    string
+	retry bool
+}
+
+func (c *choiceFlags) add(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&c.to, "to", "", "this version, such as 9.10.0 (default: what the policy chooses)")
+	cmd.Flags().BoolVar(&c.retry, "retry-failed", false, "try a version again that failed on this server before")
+}
+
+var fullVersion = regexp.MustCompile(`^v?[0-9]+\.[0-9]+\.[0-9]+$`)
+
+func (c *choiceFlags) check() problem.List {
+	if c.to == "" || fullVersion.MatchString(c.to) {
+		return nil
+	}
+	return problem.List{{Where: "--to", Found: `"` + c.to + `"`, Allowed: "a full version",
+		Hint: "for example: --to 9.10.0"}}
+}
+
+func (a *app) plan() *cobra.Command {
+	var (
+		f targetFlags
+		c choiceFlags
+	)
+	cmd := &cobra.Command{
+		Use:   "plan",
+		Short: "What would an upgrade do?",
+		Long: `Does all the checks for real and describes the rest. Changes nothing in Mattermost.
+
+Exit codes: 0 it could be done, or nothing is to do; 1 an error, 2 not understood,
+3 refused: something has to be put right first, 11 a run is in progress.`,
+		Example: "  upgrade plan --stack prod\n  upgrade plan --stack prod --to 9.10.0",
+		Args:    noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.runPlan(cmd.Context(), &f, c)
+		},
+	}
+	c.add(cmd)
+	a.common(cmd, &f)
+	return cmd
+}
+
+func (a *app) runPlan(ctx context.Context, f *targetFlags, c choiceFlags) error {
+	if found := append(c.check(), f.check()...); len(found) > 0 {
+		return &usageError{problems: found}
+	}
+	s, err := a.open(ctx, f)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	plan, err := s.examine(ctx, "plan", request{To: c.to, Retry: c.retry})
+	if err != nil {
+		return err
+	}
+	if err := a.busy(plan); err != nil {
+		return err
+	}
+	if err := a.printer.Plan(plan); err != nil {
+		return err
+	}
+	return exitWith(plan.Exit)
+}

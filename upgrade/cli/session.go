@@ -1,0 +1,238 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/user"
+	"strings"
+	"syscall"
+	"time"
+
+	"townsquare/upgrade/host"
+	"townsquare/upgrade/phase"
+	"townsquare/upgrade/ui"
+)
+
+// reconnectFor is how long a cut connection is tried again. The run goes on meanwhile.
+const reconnectFor = 15 * time.Minute
+
+// session is the way to one host: a connection, or this machine itself.
+type session struct {
+	target  target
+	wait    time.Duration
+	printer *ui.Printer
+	conn    *host.Conn // nil when local
+}
+
+// open finds the server, waits until it has booted, and brings it this program.
+func (a *app) open(ctx context.Context, f *targetFlags) (*session, error) {
+	a.printer.Target = f.words()
+	t, err := f.find(ctx, a)
+	if err != nil {
+		return nil, err
+	}
+	s := &session{target: t, wait: f.wait, printer: a.printer}
+	if t.local {
+		if os.Geteuid() != 0 {
+			return nil, &notRootError{}
+		}
+		return s, nil
+	}
+	facts, err := s.connect(ctx, f.wait)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.bring(ctx, facts); err != nil {
+		s.close()
+		return nil, err
+	}
+	return s, nil
+}
+
+type notRootError struct{}
+
+func (*notRootError) Error() string { return "--local needs root" }
+
+// Hint says what to type.
+func (*notRootError) Hint() string { return "sudo " + strings.Join(os.Args, " ") }
+
+func (s *session) close() {
+	if s.conn != nil {
+		s.conn.Close()
+	}
+}
+
+func (s *session) connect(ctx context.Context, limit time.Duration) (host.Facts, error) {
+	s.printer.Busy("connecting to " + s.target.address.String())
+	defer s.printer.Idle()
+	waiter := host.Waiter{
+		Dial: func(ctx context.Context) (*host.Conn, error) {
+			return host.Dial(ctx, s.target.address, s.target.keys)
+		},
+		Made:  s.target.made,
+		Limit: limit,
+		Waiting: func(what string) {
+			s.printer.Say("%s; waiting up to %s", what, ui.Took(limit))
+			s.printer.Busy("waiting for " + s.target.address.Host)
+		},
+	}
+	conn, facts, err := waiter.Reach(ctx)
+	s.conn = conn
+	return facts, err
+}
+
+// bring uploads this program, unless the same is there.
+func (s *session) bring(ctx context.Context, facts host.Facts) error {
+	build, err := hostBuild(ctx, facts.Arch, s.printer.Say)
+	if err != nil {
+		return err
+	}
+	_, err = s.conn.Upload(ctx, build, facts.SHA256, host.Upgrader, func(done, total int64) {
+		s.printer.Progress("copying upgrade to the server", done, total)
+	})
+	return err
+}
+
+// call runs `upgrade host words…` on the host, as root, with request as JSON on its stdin; what it
+// writes to stdout goes to out.
+func (s *session) call(ctx context.Context, words []string, request any, out io.Writer) error {
+	var stdin bytes.Buffer
+	if request != nil {
+		if err := json.NewEncoder(&stdin).Encode(request); err != nil {
+			return err
+		}
+	}
+	words = append([]string{"host"}, words...)
+	if s.conn != nil {
+		return s.conn.Run(ctx, host.AsRoot(append([]string{host.Upgrader}, words...)...), &stdin, out)
+	}
+	var stderr bytes.Buffer
+	cmd := exec.CommandContext(ctx, "/proc/self/exe", words...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = &stdin, out, &stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C is ours to answer, not the child's
+	err := cmd.Run()
+	var exit *exec.ExitError
+	switch {
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case errors.As(err, &exit):
+		return &host.ExitError{Name: "upgrade", Code: exit.ExitCode(), Stderr: stderr.String()}
+	}
+	return err
+}
+
+// ask is call for an answer that is one JSON object.
+func (s *session) ask(ctx context.Context, words []string, request, answer any) error {
+	var out bytes.Buffer
+	if err := s.call(ctx, words, request, &out); err != nil {
+		return remote(err)
+	}
+	if err := json.Unmarshal(out.Bytes(), answer); err != nil {
+		return fmt.Errorf("read the host's answer: %w", err)
+	}
+	return nil
+}
+
+// remoteError is an error that the host's side has already put into words.
+type remoteError struct {
+	text string
+	hint string
+	code int
+}
+
+func (e *remoteError) Error() string { return e.text }
+func (e *remoteError) Hint() string  { return e.hint }
+
+// remote gives an error of the host's side back its words. Its last lines on stderr are "error: …"
+// and "-> hint", as every command's are.
+func remote(err error) error {
+	var exit *host.ExitError
+	if !errors.As(err, &exit) {
+		return err
+	}
+	e := &remoteError{text: strings.TrimSpace(exit.Stderr), code: exit.Code}
+	if before, hint, ok := strings.Cut(e.text, "\n  -> "); ok {
+		e.text, e.hint = before, hint
+	}
+	e.text = strings.TrimPrefix(e.text, "error: ")
+	if e.text == "" {
+		e.text = exit.Error()
+	}
+	return e
+}
+
+// examine runs the checks on the host and returns their plan; events may be nil.
+func (s *session) examine(ctx context.Context, what string, r request) (phase.Preview, error) {
+	s.printer.Busy("looking at the server")
+	defer s.printer.Idle()
+	var plan phase.Preview
+	got := false
+	lines := &lineWriter{each: func(line []byte) error {
+		e, err := phase.Decode(line)
+		if err != nil {
+			return err
+		}
+		if e.Kind == phase.Begin {
+			s.printer.Busy(e.Phase)
+		}
+		if e.Kind == phase.Result {
+			data, _ := json.Marshal(e.Data)
+			got = true
+			return json.Unmarshal(data, &plan)
+		}
+		return nil
+	}}
+	r.Delivery = s.target.delivery
+	err := s.call(ctx, []string{"examine", what}, r, lines)
+	if got {
+		return plan, nil // whatever the exit code says, the plan says too
+	}
+	if err == nil {
+		err = errors.New("the host gave no answer")
+	}
+	return plan, remote(err)
+}
+
+// who names the person for the lock and the log.
+func who() string {
+	name := "someone"
+	if u, err := user.Current(); err == nil {
+		name = u.Username
+	}
+	if machine, err := os.Hostname(); err == nil {
+		name += "@" + machine
+	}
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f {
+			return -1
+		}
+		return r
+	}, name)
+}
+
+// lineWriter calls each with every whole line.
+type lineWriter struct {
+	each func(line []byte) error
+	rest []byte
+}
+
+func (w *lineWriter) Write(p []byte) (int, error) {
+	w.rest = append(w.rest, p...)
+	for {
+		i := bytes.IndexByte(w.rest, '\n')
+		if i < 0 {
+			return len(p), nil
+		}
+		line := w.rest[:i]
+		w.rest = w.rest[i+1:]
+		if err := w.each(line); err != nil {
+			return 0, err
+		}
+	}
+}

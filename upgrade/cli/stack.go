@@ -1,0 +1,122 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os/exec"
+	"strings"
+
+	"townsquare/upgrade/host"
+	"townsquare/upgrade/problem"
+	"townsquare/upgrade/state"
+)
+
+// outputsFormat is the newest shape of the stack's outputs that this program reads.
+const outputsFormat = 1
+
+// outputs is what a stack tells about its server; see infra/stack.go.
+type outputs struct {
+	Format           int           `json:"format"`
+	URL              string        `json:"url"`
+	Address          string        `json:"address"`
+	SSHUser          string        `json:"sshUser"`
+	SSHHostKey       string        `json:"sshHostKey"`
+	DatabaseURL      string        `json:"databaseUrl"`
+	DatabaseAdminURL string        `json:"databaseAdminUrl"`
+	DatabaseCA       string        `json:"databaseCa"`
+	Edition          string        `json:"edition"`
+	Track            string        `json:"track"`
+	Window           string        `json:"window"`
+	Releases         state.Sources `json:"releases"`
+	BackupAccessKey  string        `json:"backupAccessKey"`
+	BackupSecretKey  string        `json:"backupSecretKey"`
+	BackupPassword   string        `json:"backupPassword"`
+}
+
+// fromStack asks Pulumi for the stack's outputs.
+func (t *target) fromStack(ctx context.Context, stack, project string, a *app) error {
+	a.printer.Busy("asking Pulumi for the server of stack " + stack)
+	defer a.printer.Idle()
+	cmd := exec.CommandContext(ctx, "pulumi", "stack", "output", "--json", "--show-secrets",
+		"--non-interactive", "--stack", stack)
+	cmd.Dir = project
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := cmd.Run(); err != nil {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		return &stackError{stack: stack, project: project, cause: err, said: strings.TrimSpace(stderr.String())}
+	}
+	return t.fromOutputs(stack, stdout.Bytes(), a)
+}
+
+// fromOutputs reads the outputs; everything that is missing comes back at once.
+func (t *target) fromOutputs(stack string, data []byte, a *app) error {
+	var o outputs
+	where := "stack " + stack
+	if err := json.Unmarshal(data, &o); err != nil {
+		return fmt.Errorf("read the outputs of %s: %w", where, err)
+	}
+	a.redactor.Add(o.DatabaseURL, o.DatabaseAdminURL, o.BackupAccessKey, o.BackupSecretKey, o.BackupPassword)
+	var found problem.List
+	missing := func(name, value string) {
+		if value == "" {
+			found = append(found, problem.Problem{Where: where + ": " + name, Found: "no such output",
+				Hint: "make the server first: pulumi up --stack " + stack})
+		}
+	}
+	if o.Format > outputsFormat {
+		return fmt.Errorf("%s has outputs of format %d, this program knows %d: take the newer one", where, o.Format, outputsFormat)
+	}
+	missing("address", o.Address)
+	missing("sshUser", o.SSHUser)
+	missing("sshHostKey", o.SSHHostKey)
+	missing("databaseUrl", o.DatabaseURL)
+	if len(found) > 0 {
+		return found.Err()
+	}
+	key, err := parseHostKey(o.SSHHostKey)
+	if err != nil {
+		return fmt.Errorf("%s: sshHostKey %w", where, err)
+	}
+	config := state.Config{Edition: o.Edition, Track: o.Track, Window: o.Window, Releases: o.Releases, URL: o.URL}
+	if found := config.Check(where); len(found) > 0 {
+		return found.Err()
+	}
+	t.made = true
+	t.address = host.Address{User: o.SSHUser, Host: o.Address, HostKey: key}
+	t.delivery = host.Delivery{Config: &config, SiteURL: o.URL,
+		DatabaseURL: o.DatabaseURL, AdminURL: o.DatabaseAdminURL, CA: o.DatabaseCA}
+	return nil
+}
+
+// stackError says why Pulumi did not give the outputs.
+type stackError struct {
+	stack, project string
+	cause          error
+	said           string
+}
+
+func (e *stackError) Error() string {
+	if errors.Is(e.cause, exec.ErrNotFound) {
+		return "pulumi is not installed, or not on the PATH"
+	}
+	if e.said == "" {
+		return fmt.Sprintf("ask Pulumi for stack %s: %v", e.stack, e.cause)
+	}
+	return fmt.Sprintf("ask Pulumi for stack %s: %s", e.stack, strings.TrimPrefix(e.said, "error: "))
+}
+
+func (e *stackError) Unwrap() error { return e.cause }
+
+// Hint says what to type.
+func (e *stackError) Hint() string {
+	if errors.Is(e.cause, exec.ErrNotFound) {
+		return "install Pulumi, or name the server with --host and --host-key"
+	}
+	return "see your stacks, in the folder with Pulumi.yaml: pulumi stack ls (another folder: --project DIR)"
+}

@@ -1,0 +1,72 @@
+package cli
+
+import (
+	"context"
+	"errors"
+
+	"github.com/spf13/cobra"
+
+	"townsquare/upgrade/host"
+	"townsquare/upgrade/phase"
+	"townsquare/upgrade/ui"
+)
+
+func (a *app) status() *cobra.Command {
+	var f targetFlags
+	cmd := &cobra.Command{
+		Use:   "status",
+		Short: "How is the server?",
+		Long: `Says which version is installed, whether it answers, and what goes on. On a server that is still
+booting it says so and waits. Changes nothing.
+
+Exit codes: 0 healthy, or nothing is installed yet; 1 an error, or Mattermost does not answer as it
+should; 2 not understood.`,
+		Example: "  upgrade status --stack prod",
+		Args:    noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.runStatus(cmd.Context(), &f)
+		},
+	}
+	a.common(cmd, &f)
+	return cmd
+}
+
+func (a *app) runStatus(ctx context.Context, f *targetFlags) error {
+	status, err := a.askStatus(ctx, f)
+	var booting *host.BootingError
+	switch {
+	case errors.As(err, &booting):
+		status = ui.Status{Booting: true}
+	case err != nil:
+		return err
+	}
+	if err := a.printer.Status(status); err != nil {
+		return err
+	}
+	if err != nil || len(status.Problems) > 0 && status.Running == "" {
+		return exitWith(phase.ExitError)
+	}
+	return nil
+}
+
+func (a *app) askStatus(ctx context.Context, f *targetFlags) (ui.Status, error) {
+	var status ui.Status
+	s, err := a.open(ctx, f)
+	if err != nil {
+		return status, err
+	}
+	defer s.close()
+	a.printer.Busy("looking at the server")
+	defer a.printer.Idle()
+	err = s.ask(ctx, []string{"status"}, nil, &status)
+	status.Host = s.target.name()
+	return status, err
+}
+
+// name is what a person calls the server.
+func (t target) name() string {
+	if t.local {
+		return "this machine"
+	}
+	return t.address.Host
+}

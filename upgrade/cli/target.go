@@ -1,0 +1,211 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	"golang.org/x/crypto/ssh"
+
+	"townsquare/upgrade/host"
+	"townsquare/upgrade/problem"
+	"townsquare/upgrade/state"
+)
+
+// targetFlags names the server, in one of three ways.
+type targetFlags struct {
+	stack    string
+	project  string
+	host     string
+	hostKey  string
+	identity string
+	config   string
+	local    bool
+	wait     time.Duration
+}
+
+func (f *targetFlags) add(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.SortFlags = false
+	flags.StringVar(&f.stack, "stack", "", "the server of this Pulumi stack, such as prod")
+	flags.StringVar(&f.project, "project", ".", "where that stack's Pulumi.yaml is")
+	flags.StringVar(&f.host, "host", "", "any other server: user@name, or user@name:port")
+	flags.StringVar(&f.hostKey, "host-key", "", `its SSH host key, as in "ssh-ed25519 AAAA…"`)
+	flags.BoolVar(&f.local, "local", false, "this machine (as root)")
+	flags.StringVar(&f.identity, "identity", "", "the private SSH key file to log in with (default: your agent, then ~/.ssh)")
+	flags.StringVar(&f.config, "config", "", "with --host or --local: an upgrade.yaml to put on the server")
+	flags.DurationVar(&f.wait, "wait", 10*time.Minute, "how long to wait for a server that is still booting")
+}
+
+func flagNames(names *[]string) func(*pflag.Flag) {
+	return func(f *pflag.Flag) {
+		if !f.Hidden {
+			*names = append(*names, f.Name)
+		}
+	}
+}
+
+// words are the flags as typed, for hints.
+func (f *targetFlags) words() string {
+	var b strings.Builder
+	add := func(name, value string) {
+		if value == "" {
+			return
+		}
+		if strings.ContainsAny(value, " '\"$") {
+			value = host.Quote(value)
+		}
+		fmt.Fprintf(&b, " --%s %s", name, value)
+	}
+	add("stack", f.stack)
+	if f.project != "." {
+		add("project", f.project)
+	}
+	add("host", f.host)
+	add("host-key", f.hostKey)
+	if f.local {
+		b.WriteString(" --local")
+	}
+	add("identity", f.identity)
+	return strings.TrimSpace(b.String())
+}
+
+// target is a server, found.
+type target struct {
+	local    bool
+	made     bool // by Townsquare: ready only when its first boot said so
+	address  host.Address
+	keys     host.Keys
+	delivery host.Delivery
+}
+
+// userAtHost allows what ssh does, less what could be taken for something else.
+var userAtHost = regexp.MustCompile(`^([a-z_][a-z0-9_.-]*)@(\[[0-9a-fA-F:.]+\]|[0-9A-Za-z]([0-9A-Za-z.-]*[0-9A-Za-z])?)(:[0-9]+)?$`)
+
+// check finds everything that is wrong with the flags before anything is contacted.
+func (f *targetFlags) check() problem.List {
+	var found problem.List
+	add := func(where, what, allowed, hint string) {
+		found = append(found, problem.Problem{Where: where, Found: what, Allowed: allowed, Hint: hint})
+	}
+	named := 0
+	for _, set := range []bool{f.stack != "", f.host != "", f.local} {
+		if set {
+			named++
+		}
+	}
+	switch {
+	case named == 0:
+		add("server", "not named", "one of --stack, --host, --local", "for example: upgrade status --stack prod")
+	case named > 1:
+		add("server", "named more than once", "only one of --stack, --host, --local", "")
+	}
+	if f.host != "" {
+		if !userAtHost.MatchString(f.host) {
+			add("--host", fmt.Sprintf("%q", f.host), "user@name or user@name:port", "for example: --host ops@chat.example.org")
+		} else if _, err := parseAddress(f.host); err != nil {
+			add("--host", err.Error(), "a port from 1 to 65535", "")
+		}
+		if f.hostKey == "" {
+			add("--host-key", "missing: a server's key is never learned from the network", `its line, as in "ssh-ed25519 AAAA…"`,
+				"on the server itself, type: cat /etc/ssh/ssh_host_ed25519_key.pub")
+		}
+	}
+	if f.hostKey != "" {
+		if f.host == "" {
+			add("--host-key", "given without --host", "", "")
+		}
+		if _, err := parseHostKey(f.hostKey); err != nil {
+			add("--host-key", err.Error(), `one public key, as in "ssh-ed25519 AAAA…"`, "")
+		}
+	}
+	if f.identity != "" {
+		if info, err := os.Stat(f.identity); err != nil {
+			add("--identity", err.Error(), "a private key file", "")
+		} else if info.IsDir() {
+			add("--identity", f.identity+" is a directory", "a private key file", "")
+		}
+	}
+	if f.config != "" && f.stack != "" {
+		add("--config", "given with --stack", "the stack's own settings decide: pulumi config set townsquare:track …", "")
+	}
+	if f.wait < 0 {
+		add("--wait", f.wait.String(), "a duration such as 10m, or 0", "")
+	}
+	return found
+}
+
+// find reads what the flags point to: the stack's outputs, the configuration.
+func (f *targetFlags) find(ctx context.Context, a *app) (target, error) {
+	if found := f.check(); len(found) > 0 {
+		return target{}, &usageError{problems: found}
+	}
+	home, _ := os.UserHomeDir()
+	t := target{local: f.local, keys: host.Keys{Identity: f.identity, Agent: a.env("SSH_AUTH_SOCK"), Home: home}}
+	if f.config != "" {
+		config, err := readConfig(f.config)
+		if err != nil {
+			return target{}, err
+		}
+		t.delivery.Config = &config
+	}
+	var err error
+	switch {
+	case f.stack != "":
+		err = t.fromStack(ctx, f.stack, f.project, a)
+	case f.host != "":
+		if t.address, err = parseAddress(f.host); err == nil {
+			t.address.HostKey, err = parseHostKey(f.hostKey)
+		}
+	}
+	return t, err
+}
+
+// readConfig reads a file that must be there, unlike the host's own.
+func readConfig(path string) (state.Config, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return state.Config{}, usage(problem.Problem{Where: "--config", Found: err.Error(), Allowed: "a readable file"})
+	}
+	config, err := state.ParseConfig(path, data)
+	if list, ok := err.(problem.List); ok {
+		return state.Config{}, &usageError{problems: list}
+	}
+	return config, err
+}
+
+func parseAddress(s string) (host.Address, error) {
+	user, rest, _ := strings.Cut(s, "@")
+	a := host.Address{User: user, Host: strings.Trim(rest, "[]")}
+	if name, port, err := net.SplitHostPort(rest); err == nil {
+		n, err := strconv.Atoi(port)
+		if err != nil || n < 1 || n > 65535 {
+			return a, fmt.Errorf("port %s", port)
+		}
+		a.Host, a.Port = name, n
+	}
+	return a, nil
+}
+
+// parseHostKey reads "type base64 comment", with or without a host's name before it, as
+// ssh-keyscan and known_hosts have it.
+func parseHostKey(s string) (ssh.PublicKey, error) {
+	s = strings.TrimSpace(s)
+	if key, _, _, rest, err := ssh.ParseAuthorizedKey([]byte(s)); err == nil && len(rest) == 0 {
+		return key, nil
+	}
+	if _, _, key, _, rest, err := ssh.ParseKnownHosts([]byte(s)); err == nil && len(rest) == 0 {
+		return key, nil
+	}
+	if strings.HasPrefix(s, "SHA256:") {
+		return nil, fmt.Errorf("is a fingerprint, not the key itself")
+	}
+	return nil, fmt.Errorf("is no SSH public key")
+}

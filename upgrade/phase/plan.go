@@ -1,0 +1,111 @@
+package phase
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"townsquare/upgrade/problem"
+)
+
+// Preview is what an operation would do: the Data of the last event of Examine.
+type Preview struct {
+	From     string            `json:"from,omitempty"` // what is installed; empty when nothing is
+	Edition  string            `json:"edition,omitempty"`
+	To       string            `json:"to,omitempty"`     // what would be installed now
+	Target   string            `json:"target,omitempty"` // where the policy leads to; To may be a stop on the way
+	Path     []string          `json:"path,omitempty"`   // the stops before Target
+	UpToDate bool              `json:"up_to_date"`
+	Security bool              `json:"security,omitempty"`    // Target's notes speak of security
+	EndOf    string            `json:"end_of_life,omitempty"` // last day of support of Target, "2027-05-15"
+	Why      string            `json:"why,omitempty"`
+	Steps    []Step            `json:"steps,omitempty"`
+	Warnings []string          `json:"warnings,omitempty"`
+	Problems []problem.Problem `json:"problems,omitempty"` // reasons to refuse
+	Error    string            `json:"error,omitempty"`
+	Hint     string            `json:"hint,omitempty"`
+	Running  string            `json:"running,omitempty"`        // a run in progress; nothing was examined
+	Left     string            `json:"unfinished,omitempty"`     // a run that must be put back; nothing was examined
+	Closed   bool              `json:"outside_window,omitempty"` // an unattended run may not begin now
+	Exit     int               `json:"exit"`
+}
+
+// Step is one phase in a plan.
+type Step struct {
+	Title string `json:"title"`
+	What  string `json:"what,omitempty"` // what it would do on this host
+	Done  bool   `json:"done"`           // it only looks, and has looked
+}
+
+// Examine does the checks for real, which change nothing, and describes the rest.
+func Examine(ctx context.Context, checks, rest []Phase, op *Operation) (Preview, error) {
+	l := newLog(op)
+	var plan Preview
+	err := func() error {
+		for _, p := range checks {
+			op.current = p.Title()
+			began := time.Now()
+			op.Emit(Event{Kind: Begin})
+			err := do(ctx, p.Run, op)
+			switch {
+			case errors.Is(err, Done):
+				return nil
+			case err != nil:
+				op.Emit(Event{Kind: Failed, Text: err.Error(), Took: time.Since(began)})
+				return back(ctx, nil, op, err)
+			}
+			op.Emit(Event{Kind: End, Took: time.Since(began)})
+			plan.Steps = append(plan.Steps, Step{Title: p.Title(), Done: true})
+		}
+		for _, p := range rest {
+			step := Step{Title: p.Title()}
+			if d, ok := p.(Describer); ok {
+				step.What = d.Describe(op)
+			}
+			plan.Steps = append(plan.Steps, step)
+		}
+		return nil
+	}()
+	op.current = ""
+	plan.choice(op)
+	plan.Warnings, plan.Exit = l.warnings, Code(err)
+	if err != nil {
+		plan.Error, plan.Hint = err.Error(), Hint(err)
+		var refused *Refused
+		if errors.As(err, &refused) {
+			plan.Problems = refused.Problems
+		}
+	}
+	op.Emit(Event{Kind: Result, Text: plan.Error, Data: plan})
+	return plan, err
+}
+
+func (p *Preview) choice(op *Operation) {
+	p.From = from(op)
+	if op.Facts != nil && op.Facts.Installed() {
+		p.Edition = string(op.Facts.Edition)
+	}
+	c := op.Choice
+	p.UpToDate, p.Why = c.UpToDate, c.Why
+	for _, v := range c.Path {
+		p.Path = append(p.Path, v.String())
+	}
+	if c.Target != nil {
+		p.Target, p.To, p.Security = c.Target.Version.String(), c.Target.Version.String(), c.Target.Security
+		if !c.Target.EndOfLife.IsZero() {
+			p.EndOf = c.Target.EndOfLife.Format(time.DateOnly)
+		}
+	}
+	if c.Next != nil {
+		p.To = c.Next.Version.String()
+	}
+}
+
+// Hint returns what err, or an error in its chain, says can be typed; the outermost wins.
+func Hint(err error) string {
+	var h interface{ Hint() string }
+	if errors.As(err, &h) {
+		return h.Hint()
+	}
+	return ""
+}

@@ -1,0 +1,104 @@
+package ui
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"townsquare/upgrade/phase"
+)
+
+// Check ends a check: what is installed and what could be.
+func (p *Printer) Check(plan phase.Preview) error {
+	err := p.Result(plan, func(w io.Writer) {
+		switch {
+		case plan.Error != "":
+			p.refusal(w, plan)
+		case plan.UpToDate:
+			fmt.Fprintln(w, p.paint(green, "Mattermost "+plan.From+" is up to date."))
+			p.why(w, plan)
+		default:
+			fmt.Fprintln(w, p.paint(bold, available(plan)))
+			p.why(w, plan)
+		}
+	})
+	if plan.Error == "" && !plan.UpToDate {
+		p.Hint("see what would happen: " + p.Command("plan"))
+		p.Hint("do it: " + p.Command("apply"))
+	}
+	return err
+}
+
+func available(plan phase.Preview) string {
+	if plan.From == "" {
+		return "Mattermost is not installed yet; it would be " + plan.Target + "."
+	}
+	kind := "An update"
+	if plan.Security {
+		kind = "A security update"
+	}
+	return fmt.Sprintf("%s is available: Mattermost %s (installed: %s).", kind, plan.Target, plan.From)
+}
+
+func (p *Printer) why(w io.Writer, plan phase.Preview) {
+	if plan.Why != "" {
+		fmt.Fprintln(w, "  "+plan.Why)
+	}
+	if len(plan.Path) > 0 {
+		fmt.Fprintf(w, "  On the way: %s, then %s.\n", strings.Join(plan.Path, ", then "), plan.Target)
+	}
+	if plan.EndOf != "" {
+		fmt.Fprintf(w, "  %s is supported until %s.\n", plan.Target, plan.EndOf)
+	}
+}
+
+func (p *Printer) refusal(w io.Writer, plan phase.Preview) {
+	if len(plan.Problems) == 0 {
+		fmt.Fprintln(w, p.paint(red, "error: ")+plan.Error)
+		return
+	}
+	fmt.Fprintln(w, p.paint(yellow, "This has to be put right first. Nothing was changed."))
+	p.problems(w, plan.Problems)
+}
+
+// Plan ends a plan: what would happen, step by step.
+func (p *Printer) Plan(plan phase.Preview) error {
+	err := p.Result(plan, func(w io.Writer) {
+		switch {
+		case plan.Error != "":
+			p.refusal(w, plan)
+			return
+		case plan.UpToDate:
+			fmt.Fprintln(w, p.paint(green, upToDate(plan.From, plan.Why)))
+			return
+		}
+		fmt.Fprintln(w, p.paint(bold, p.Title(plan)))
+		p.why(w, plan)
+		fmt.Fprintln(w)
+		for i, s := range plan.Steps {
+			sign := fmt.Sprintf("%2d", i+1)
+			if s.Done {
+				sign = p.paint(green, p.sign(" ✓", "ok"))
+			}
+			fmt.Fprintf(w, "  %s  %s\n", sign, s.Title)
+			if s.What != "" {
+				fmt.Fprintf(w, "      %s\n", p.paint(dim, s.What))
+			}
+		}
+		fmt.Fprintln(w, "\nNothing was changed. If a step fails, everything is put back.")
+	})
+	if plan.Error != "" {
+		p.Hint(plan.Hint)
+	} else if !plan.UpToDate {
+		p.Hint("do it: " + p.Command("apply"))
+	}
+	return err
+}
+
+// Title says in one line what would be done.
+func (p *Printer) Title(plan phase.Preview) string {
+	if plan.From == "" {
+		return "Install Mattermost " + plan.To
+	}
+	return fmt.Sprintf("Upgrade Mattermost from %s to %s", plan.From, plan.To)
+}

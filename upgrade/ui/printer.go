@@ -1,0 +1,126 @@
+// Package ui has all words to a person, and the JSON for machines. The result goes to stdout,
+// talk to stderr; bars, clocks and colours are for terminals only.
+package ui
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"golang.org/x/term"
+
+	"townsquare/upgrade/secret"
+)
+
+// Printer writes for one person or one machine. Every byte passes the redactor.
+type Printer struct {
+	JSON   bool   // the result is one JSON object on stdout
+	Target string // the flags that name the host, as typed, for hints such as "upgrade apply --stack prod"
+
+	out, err *secret.Writer
+	screen   *screen // nil off a terminal
+	color    bool
+	unicode  bool
+	lines    lineState
+}
+
+// New makes a printer for the two streams. env looks up the environment: NO_COLOR and TERM=dumb
+// turn colours off (no-color.org), CI turns the moving parts off.
+func New(stdout, stderr io.Writer, env func(string) string, r *secret.Redactor) *Printer {
+	p := &Printer{out: r.Writer(stdout), err: r.Writer(stderr)}
+	file, ok := stderr.(*os.File)
+	terminal := ok && term.IsTerminal(int(file.Fd())) && env("TERM") != "dumb"
+	p.color = terminal && env("NO_COLOR") == ""
+	for _, name := range []string{"LC_ALL", "LC_CTYPE", "LANG"} {
+		if v := strings.ToUpper(env(name)); v != "" {
+			p.unicode = terminal && (strings.Contains(v, "UTF-8") || strings.Contains(v, "UTF8"))
+			break
+		}
+	}
+	if terminal && env("CI") == "" {
+		p.screen = newScreen(p.err, func() int {
+			width, _, err := term.GetSize(int(file.Fd()))
+			if err != nil || width < 20 {
+				return 80
+			}
+			return width
+		})
+	}
+	return p
+}
+
+// Close ends what moves and writes what is held back.
+func (p *Printer) Close() {
+	p.screen.clear()
+	_ = p.out.Flush()
+	_ = p.err.Flush()
+}
+
+// Say tells a person something, on stderr.
+func (p *Printer) Say(format string, args ...any) { p.line(fmt.Sprintf(format, args...)) }
+
+// Ask writes a question, whose answer follows on the same line.
+func (p *Printer) Ask(format string, args ...any) {
+	p.screen.clear()
+	fmt.Fprintf(p.err, format, args...)
+	_ = p.err.Flush()
+}
+
+// Hint tells what to type next, on stderr, apart from results and errors.
+func (p *Printer) Hint(text string) {
+	if text != "" {
+		p.line(p.paint(dim, "  "+p.sign("→", "->")+" ") + text)
+	}
+}
+
+// line writes one line to stderr, above whatever moves.
+func (p *Printer) line(text string) {
+	p.screen.above(func() { fmt.Fprintln(p.err, text) })
+}
+
+// Result writes the result: v as JSON, or the text that human writes.
+func (p *Printer) Result(v any, human func(w io.Writer)) error {
+	p.screen.clear()
+	if !p.JSON {
+		human(p.out)
+		return p.out.Flush()
+	}
+	encoder := json.NewEncoder(p.out)
+	encoder.SetIndent("", "  ")
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(v); err != nil {
+		return err
+	}
+	return p.out.Flush()
+}
+
+// Command is a command line for the same host, to be typed as it stands.
+func (p *Printer) Command(words string) string {
+	return strings.TrimSpace("upgrade " + words + " " + p.Target)
+}
+
+type style string
+
+const (
+	dim    style = "2"
+	bold   style = "1"
+	red    style = "31"
+	green  style = "32"
+	yellow style = "33"
+)
+
+func (p *Printer) paint(s style, text string) string {
+	if !p.color {
+		return text
+	}
+	return "\x1b[" + string(s) + "m" + text + "\x1b[0m"
+}
+
+func (p *Printer) sign(sign, plain string) string {
+	if p.unicode {
+		return sign
+	}
+	return plain
+}

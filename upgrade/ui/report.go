@@ -1,0 +1,144 @@
+package ui
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"townsquare/upgrade/phase"
+	"townsquare/upgrade/problem"
+	"townsquare/upgrade/state"
+)
+
+// Report ends an apply: the result on stdout, what to type next on stderr.
+func (p *Printer) Report(r phase.Report) error {
+	err := p.Result(r, func(w io.Writer) {
+		fmt.Fprintln(w)
+		fmt.Fprintln(w, p.headline(r))
+		p.phases(w, r.Finished)
+		p.problems(w, r.Problems)
+	})
+	for _, hint := range p.next(r) {
+		p.Hint(hint)
+	}
+	return err
+}
+
+func (p *Printer) headline(r phase.Report) string {
+	reason := strings.TrimSuffix(firstLine(r.Error), " (rolled back)")
+	to := "Mattermost"
+	if r.To != "" {
+		to += " " + r.To
+	}
+	switch {
+	case r.UpToDate:
+		return p.paint(green, upToDate(r.From, r.Why))
+	case r.Outcome == phase.OutcomeDone && r.From == "":
+		return p.paint(green, to+" is installed.")
+	case r.Outcome == phase.OutcomeDone:
+		return p.paint(green, fmt.Sprintf("Mattermost is now %s; it was %s.", r.To, r.From))
+	case r.Outcome == phase.OutcomeRefused:
+		return p.paint(yellow, to+" cannot be installed yet. Nothing was changed.")
+	case r.Outcome == phase.OutcomeRolledBack && r.From == "":
+		return p.paint(red, fmt.Sprintf("%s could not be installed: %s\nEverything is as it was before.", to, reason))
+	case r.Outcome == phase.OutcomeRolledBack:
+		return p.paint(red, fmt.Sprintf("%s did not work: %s\n%s serves again, and everything is as it was.", to, reason, r.From))
+	case r.Outcome == phase.OutcomeNotRolledBack:
+		return p.paint(red, fmt.Sprintf("%s did not work, and putting everything back did not work either.\n%s\nMattermost may be down until someone looks.", to, r.Error))
+	case r.Outcome == phase.OutcomeInterrupted:
+		return p.paint(yellow, "Stopped on request. Everything is as it was.")
+	default:
+		return p.paint(red, fmt.Sprintf("%s was not installed: %s\nMattermost kept running; nothing was changed.", to, reason))
+	}
+}
+
+func upToDate(version, why string) string {
+	text := "Mattermost " + version + " is up to date."
+	if why != "" {
+		text += "\n" + why
+	}
+	return text + "\nNothing was changed."
+}
+
+// phases is the table of times.
+func (p *Printer) phases(w io.Writer, f state.Finished) {
+	if len(f.Phases) == 0 {
+		return
+	}
+	width := 0
+	for _, t := range f.Phases {
+		width = max(width, len([]rune(t.Title)))
+	}
+	fmt.Fprintln(w)
+	for _, t := range f.Phases {
+		fmt.Fprintf(w, "  %-*s  %10s\n", width, t.Title, Took(t.Took))
+	}
+	fmt.Fprintf(w, "\n  %-*s  %10s\n", width, "in all", Took(f.Ended.Sub(f.Started)))
+	if f.From != "" {
+		fmt.Fprintf(w, "  %-*s  %10s\n", width, "of it, the service was away", Took(f.Downtime))
+	}
+}
+
+// problems lists findings, each with what to type under it.
+func (p *Printer) problems(w io.Writer, list []problem.Problem) {
+	for _, f := range list {
+		fmt.Fprintf(w, "\n  %s %s\n", p.sign("✗", "-"), p.paint(bold, f.Where))
+		if f.Found != "" {
+			fmt.Fprintf(w, "      found:   %s\n", f.Found)
+		}
+		if f.Allowed != "" {
+			fmt.Fprintf(w, "      allowed: %s\n", f.Allowed)
+		}
+		if f.Hint != "" {
+			fmt.Fprintf(w, "      do:      %s\n", f.Hint)
+		}
+	}
+}
+
+// next is what can be typed after a run, the most urgent first.
+func (p *Printer) next(r phase.Report) []string {
+	logs := "on the host: sudo journalctl -u mattermost -u townsquare-upgrade -n 100"
+	var hints []string
+	if r.Hint != "" {
+		hints = append(hints, r.Hint)
+	}
+	switch r.Outcome {
+	case phase.OutcomeNotRolledBack:
+		hints = append(hints,
+			"try again to put everything back: "+p.Command("apply"),
+			"see how the service is: "+p.Command("status"), logs)
+	case phase.OutcomeRolledBack:
+		hints = append(hints, "see why: "+logs,
+			"try again in spite of it: "+p.Command("apply --retry-failed"))
+	case phase.OutcomeRefused:
+		hints = append(hints, "then look again: "+p.Command("plan"))
+	case phase.OutcomeFailed, phase.OutcomeInterrupted:
+		hints = append(hints, "try again: "+p.Command("apply"))
+	case phase.OutcomeDone:
+		if !r.UpToDate {
+			hints = append(hints, "see how it is: "+p.Command("status"))
+		}
+	}
+	return hints
+}
+
+// Fail writes an error, and apart from it what to type.
+func (p *Printer) Fail(err error) {
+	p.screen.clear()
+	if list, ok := err.(problem.List); ok {
+		p.problems(p.err, list)
+		return
+	}
+	p.line(p.paint(red, "error: ") + err.Error())
+	p.Hint(phase.Hint(err))
+}
+
+// Usage writes what is wrong with what was typed, all of it.
+func (p *Printer) Usage(list problem.List, help string) {
+	p.screen.clear()
+	for _, f := range list {
+		p.line(p.paint(red, "error: ") + f.String())
+		p.Hint(f.Hint)
+	}
+	p.Hint("see how it is used: " + help)
+}

@@ -1,0 +1,180 @@
+package ui
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"text/tabwriter"
+	"time"
+
+	"townsquare/upgrade/host"
+	"townsquare/upgrade/phase"
+	"townsquare/upgrade/problem"
+	"townsquare/upgrade/state"
+)
+
+// Status is how a server is.
+type Status struct {
+	Host       string               `json:"host,omitempty"`
+	Booting    bool                 `json:"booting,omitempty"` // its first boot goes on; nothing else is known
+	Installed  bool                 `json:"installed"`
+	Version    string               `json:"version,omitempty"`
+	Edition    string               `json:"edition,omitempty"`
+	Path       string               `json:"path,omitempty"`
+	URL        string               `json:"url,omitempty"`
+	Service    string               `json:"service,omitempty"` // as systemd says: active, failed, …
+	Up         time.Duration        `json:"up_ns,omitempty"`   // since when the service runs
+	Healthy    bool                 `json:"healthy"`
+	Track      string               `json:"track,omitempty"`
+	Window     string               `json:"window,omitempty"`
+	Previous   string               `json:"previous,omitempty"`
+	Bad        map[string]state.Bad `json:"bad,omitempty"`
+	Running    string               `json:"running,omitempty"`    // the run in progress
+	Unfinished string               `json:"unfinished,omitempty"` // a run in the record
+	Lock       *host.Holder         `json:"lock,omitempty"`
+	Problems   problem.List         `json:"problems,omitempty"`
+	History    []state.Finished     `json:"history,omitempty"`
+}
+
+// Status writes how a server is.
+func (p *Printer) Status(s Status) error {
+	err := p.Result(s, func(w io.Writer) { p.statusText(w, s) })
+	switch {
+	case s.Booting:
+		p.Hint("wait longer: " + p.Command("status --wait 30m"))
+	case s.Running != "":
+		p.Hint("follow it: " + p.Command("apply"))
+	case s.Unfinished != "":
+		p.Hint("put everything back: " + p.Command("apply"))
+	case !s.Installed && len(s.Problems) == 0:
+		p.Hint("install it: " + p.Command("apply"))
+	}
+	return err
+}
+
+func (p *Printer) statusText(w io.Writer, s Status) {
+	row := func(name, value string) {
+		if value != "" {
+			fmt.Fprintf(w, "  %-10s %s\n", name, value)
+		}
+	}
+	switch {
+	case s.Booting:
+		fmt.Fprintln(w, p.paint(yellow, "The server is still doing its first boot."))
+		return
+	case !s.Installed && len(s.Problems) == 0:
+		fmt.Fprintln(w, p.paint(green, "The server is ready.")+" Mattermost is not installed yet.")
+	case s.Healthy && len(s.Problems) == 0:
+		fmt.Fprintln(w, p.paint(green, "Mattermost "+s.Version+" serves."))
+	case s.Installed:
+		fmt.Fprintln(w, p.paint(red, "Mattermost "+s.Version+" is not as it should be."))
+	default:
+		fmt.Fprintln(w, p.paint(red, "The server is not as it should be."))
+	}
+	row("server", s.Host)
+	row("address", s.URL)
+	row("edition", s.Edition)
+	row("folder", s.Path)
+	if s.Service != "" {
+		row("service", s.Service+since(s.Up))
+	}
+	row("track", s.Track)
+	row("window", s.Window)
+	row("before", s.Previous)
+	for _, v := range sortedKeys(s.Bad) {
+		row("skipped", fmt.Sprintf("%s, since %s: %s", v, s.Bad[v].Since.Format(time.DateOnly), firstLine(s.Bad[v].Reason)))
+	}
+	if s.Lock != nil {
+		row("at work", fmt.Sprintf("%s: %s, since %s", s.Lock.Who, s.Lock.Why, s.Lock.Since.Local().Format("15:04:05")))
+	}
+	if s.Running != "" {
+		row("run", s.Running+" is in progress")
+	} else if s.Unfinished != "" {
+		row("run", s.Unfinished+" was left unfinished, as by a power cut")
+	}
+	if n := len(s.History); n > 0 {
+		last := s.History[n-1]
+		row("last run", fmt.Sprintf("%s, %s: %s", last.Started.Local().Format("2006-01-02 15:04"), change(last), outcomeWord(last.Outcome)))
+	}
+	p.problems(w, s.Problems)
+}
+
+func since(d time.Duration) string {
+	if d <= 0 {
+		return ""
+	}
+	return " for " + Took(d)
+}
+
+// History writes what was done before, the newest first.
+func (p *Printer) History(runs []state.Finished) error {
+	return p.Result(runs, func(w io.Writer) {
+		if len(runs) == 0 {
+			fmt.Fprintln(w, "Nothing was done on this server yet.")
+			return
+		}
+		table := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
+		fmt.Fprintln(table, "WHEN\tWHAT\tHOW IT ENDED\tAWAY FOR\tTOOK")
+		for _, r := range runs {
+			away := "-"
+			if r.Downtime > 0 {
+				away = Took(r.Downtime)
+			}
+			fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", r.Started.Local().Format("2006-01-02 15:04"),
+				change(r), outcomeWord(r.Outcome), away, Took(r.Ended.Sub(r.Started)))
+			if r.Error != "" {
+				fmt.Fprintf(table, "\t  %s\t\t\t\n", firstLine(r.Error))
+			}
+		}
+		_ = table.Flush()
+	})
+}
+
+func change(r state.Finished) string {
+	if r.From == "" {
+		return r.To + " installed"
+	}
+	return r.From + " to " + r.To
+}
+
+func outcomeWord(outcome string) string {
+	switch outcome {
+	case phase.OutcomeRolledBack:
+		return "failed, put back"
+	case phase.OutcomeNotRolledBack:
+		return "failed, not put back"
+	case phase.OutcomeInterrupted:
+		return "stopped on request"
+	}
+	return outcome
+}
+
+// Unlocked says what became of a lock; v is the same as JSON.
+func (p *Printer) Unlocked(v any, found, alive, gone bool, holder *host.Holder) error {
+	return p.Result(v, func(w io.Writer) {
+		switch {
+		case !found:
+			fmt.Fprintln(w, "The server was not locked.")
+		case !alive:
+			fmt.Fprintf(w, "The server is free. The lock was left behind by %s (%s).\n", holder.Who, holder.Why)
+		case gone:
+			fmt.Fprintf(w, "The server is free. %s (%s) has stopped and put everything back.\n", holder.Who, holder.Why)
+		default:
+			fmt.Fprintf(w, "The lock was taken from %s (%s), who is still putting things back.\n", holder.Who, holder.Why)
+		}
+	})
+}
+
+// NoRun says that there was nothing to cancel; v is the same as JSON.
+func (p *Printer) NoRun(v any) error {
+	return p.Result(v, func(w io.Writer) { fmt.Fprintln(w, "No run is in progress on the server.") })
+}
+
+func sortedKeys[V any](m map[string]V) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}
