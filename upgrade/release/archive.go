@@ -3,6 +3,7 @@ package release
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"fmt"
 	"net/url"
 	"path"
@@ -30,7 +31,7 @@ const vendorEntries = 80
 var (
 	entryHeading = regexp.MustCompile(`^Mattermost (Enterprise|Team) Edition v?(\d\S*)(.*)$`)
 	entryURL     = regexp.MustCompile("^[-*]\\s+`?<?(https?://[^`>\\s]+\\.tar\\.gz)(?:\\?[^`>\\s]*)?>?`?\\s*$")
-	entryHash    = regexp.MustCompile("^[-*]\\s+SHA-256 Checksum:\\s*`?([^`\\s]*)`?\\s*$")
+	entryHash    = regexp.MustCompile(`^[-*]\s+SHA-256 Checksum:(.*)$`)
 	entrySig     = regexp.MustCompile(`^[-*]\s+GPG Signature:\s*(?:\[[^\]]*\]\(([^)\s]+)\)|<?([^>\s]+)>?)\s*$`)
 	entryTab     = regexp.MustCompile(`^<TabItem\s.*value="mattermost-(enterprise|team)`)
 	hexHash      = regexp.MustCompile(`^[0-9a-fA-F]{64}$`)
@@ -88,10 +89,8 @@ func (p *archivePage) read(line string) error {
 		return p.set("download address", func(r *Release) *string { return &r.URL }, m[1])
 	}
 	if m := entryHash.FindStringSubmatch(line); m != nil {
-		if m[1] == "" {
-			m[1] = "nothing"
-		}
-		return p.set("SHA-256", func(r *Release) *string { return &r.SHA256 }, m[1])
+		value := cmp.Or(strings.Trim(m[1], "` \t"), "nothing")
+		return p.set("SHA-256", func(r *Release) *string { return &r.SHA256 }, value)
 	}
 	if m := entrySig.FindStringSubmatch(line); m != nil {
 		return p.set("signature", func(r *Release) *string { return &r.SignatureURL }, m[1]+m[2])

@@ -131,10 +131,17 @@ func (cat *Catalog) crossCheck(source string, minors map[minor]support, tags map
 	return nil
 }
 
-// stale warns of releases that another page knows and the archive does not list yet.
+// stale warns of releases that another page knows and the archive does not list yet. A mirror that
+// offers old releases only is not behind by mistake, and not warned of.
 func (cat *Catalog) stale(newest map[minor]Version, minors map[minor]support, tags map[Version]published, now time.Time) {
+	var last minor
+	for m := range newest {
+		if last.compare(m) < 0 {
+			last = m
+		}
+	}
 	for m, s := range minors {
-		if _, ok := newest[m]; !ok && !s.Start.IsZero() && s.Start.Before(now) && !now.After(s.End) {
+		if minors[last].End.After(now) && last.compare(m) < 0 && s.Start.Before(now) && !now.After(s.End) {
 			cat.warn("the release policy lists %s as released on %s; the version archive does not have it yet", m, s.Start.Format(time.DateOnly))
 		}
 	}

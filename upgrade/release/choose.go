@@ -96,7 +96,9 @@ func (c *chooser) problem(where, found, allowed, hint string) {
 }
 
 func (c *chooser) warn(format string, args ...any) {
-	c.choice.Warnings = append(c.choice.Warnings, fmt.Sprintf(format, args...))
+	if text := fmt.Sprintf(format, args...); !slices.Contains(c.choice.Warnings, text) {
+		c.choice.Warnings = append(c.choice.Warnings, text)
+	}
 }
 
 func (c *chooser) validate() {

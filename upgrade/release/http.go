@@ -19,8 +19,11 @@ import (
 // attempts is how often one request is tried before the error is the person's.
 const attempts = 4
 
-// errNotHTTPS refuses an address, first or redirected to, that is not https.
-var errNotHTTPS = errors.New("only https is allowed")
+var (
+	// errNotHTTPS refuses an address, first or redirected to, that is not https.
+	errNotHTTPS  = errors.New("only https is allowed")
+	errRedirects = errors.New("more than 5 redirects")
+)
 
 // client gives the HTTP client with our rules on redirects; its transport may be the caller's.
 func (c *Client) client() *http.Client {
@@ -42,7 +45,7 @@ func (c *Client) client() *http.Client {
 			return fmt.Errorf("redirected to %s://%s: %w", req.URL.Scheme, req.URL.Host, errNotHTTPS)
 		}
 		if len(via) >= 5 {
-			return errors.New("more than 5 redirects")
+			return errRedirects
 		}
 		return nil
 	}
@@ -84,7 +87,7 @@ func transient(err error) bool {
 	switch {
 	case errors.As(err, &status):
 		return status.Code == 408 || status.Code == 429 || status.Code >= 500
-	case errors.Is(err, errNotHTTPS), errors.As(err, &certificate), errors.As(err, &size):
+	case errors.Is(err, errNotHTTPS), errors.Is(err, errRedirects), errors.As(err, &certificate), errors.As(err, &size):
 		return false
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return false

@@ -42,11 +42,11 @@ type Release struct {
 
 // Sources says where the vendor's pages and key are; a zero field is the vendor's own.
 type Sources struct {
-	Archive     string // version archive, .mdx
-	Policy      string // release policy, .mdx
-	GitHub      string // releases of the GitHub API, JSON
-	Key         string // OpenPGP public key, armoured or binary
-	Fingerprint string // of the primary key, 40 hex digits (64 for v6 keys)
+	Archive     string `json:"archive,omitempty" yaml:"archive,omitempty"`         // version archive, .mdx
+	Policy      string `json:"policy,omitempty" yaml:"policy,omitempty"`           // release policy, .mdx
+	GitHub      string `json:"github,omitempty" yaml:"github,omitempty"`           // releases of the GitHub API, JSON
+	Key         string `json:"key,omitempty" yaml:"key,omitempty"`                 // OpenPGP public key, armoured or binary
+	Fingerprint string `json:"fingerprint,omitempty" yaml:"fingerprint,omitempty"` // of the primary key, 40 hex digits (64 for v6 keys)
 }
 
 // The vendor's own sources. Since September 2026 the documentation lives in the server's
