@@ -79,7 +79,7 @@ func (s *server) shell(t *testing.T, script string) string {
 	if err != nil {
 		t.Fatalf("on the host: %s\n%v\n%s", script, err, out)
 	}
-	return strings.TrimSpace(string(out))
+	return strings.TrimSpace(out)
 }
 
 // input is shell with something on its stdin.
@@ -89,7 +89,7 @@ func (s *server) input(t *testing.T, in io.Reader, script string) string {
 	if err != nil {
 		t.Fatalf("on the host: %s\n%v\n%s", script, err, out)
 	}
-	return strings.TrimSpace(string(out))
+	return strings.TrimSpace(out)
 }
 
 func (s *server) client() *community.Client {
