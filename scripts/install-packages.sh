@@ -10,13 +10,12 @@ packages() {
   cat <<'LIST'
 systemd-container|systemd-nspawn|runs the machines of the local cloud
 mmdebstrap|mmdebstrap|makes the Debian image that they start from
+debian-archive-keyring|/usr/share/keyrings/debian-archive-keyring.gpg|checks what Debian signed
 nftables|nft|is the cloud firewall, in a network namespace of its own
 iproute2|ip|lays the machines' private network
-e2fsprogs|mkfs.ext4|formats the block-storage volumes
-util-linux|nsenter|enters the private network
-kmod|modprobe|loads what the machines' file systems and network need
-openssh-client|ssh-keygen|makes the host key and the operator's key
-ca-certificates|/etc/ssl/certs/ca-certificates.crt|is the trust that the cloud's own authority is added to
+e2fsprogs|mkfs.ext4|formats disks and volumes
+util-linux|nsenter|runs programs in machines
+ca-certificates|/etc/ssl/certs/ca-certificates.crt|lists the authorities this computer trusts
 shellcheck|shellcheck|checks the shell scripts
 LIST
 }

@@ -116,12 +116,9 @@ find /opt/mattermost /etc/townsquare /opt/townsquare -xdev -printf '%p %i %T@ %C
 }
 
 func (s *server) checkAndPlan(t *testing.T) {
-	var check struct {
-		Current, Target string
-		Available       bool `json:"update_available"`
-	}
+	var check struct{ From, To, Target string }
 	s.upgrade(t.Context(), "check", "--json").must(t, 10).into(t, &check)
-	if check.Current != before || !check.Available {
+	if check.From != before || check.To != after || check.Target != after {
 		t.Errorf("check says %+v", check)
 	}
 	pid := s.shell(t, "systemctl show -p MainPID mattermost")
