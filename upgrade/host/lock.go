@@ -33,9 +33,11 @@ type Holder struct {
 	BootID string `json:"boot_id"`
 }
 
-// Alive tells whether the holder's process still runs: in this boot, under its number, and begun
-// before it took the lock (a later process with a reused number is another one).
-func (h Holder) Alive() bool { return alive("/proc", h.PID, h.BootID, h.Since) }
+// Alive tells whether another process than ours still runs: in this boot, under its number, and
+// begun before since (a later process with a reused number is another one).
+func Alive(pid int, bootID string, since time.Time) bool {
+	return pid != os.Getpid() && alive("/proc", pid, bootID, since)
+}
 
 // LockedError says who else is at work on this host.
 type LockedError struct{ Holder Holder }

@@ -10,12 +10,13 @@ import (
 
 // Preview is what an operation would do: the Data of the last event of Examine.
 type Preview struct {
-	From     string            `json:"from,omitempty"` // what is installed; empty when nothing is
+	From     string            `json:"current,omitempty"` // what is installed; empty when nothing is
 	Edition  string            `json:"edition,omitempty"`
 	To       string            `json:"to,omitempty"`     // what would be installed now
 	Target   string            `json:"target,omitempty"` // where the policy leads to; To may be a stop on the way
 	Path     []string          `json:"path,omitempty"`   // the stops before Target
 	UpToDate bool              `json:"up_to_date"`
+	Newer    bool              `json:"update_available"`      // To can be installed
 	Security bool              `json:"security,omitempty"`    // Target's notes speak of security
 	EndOf    string            `json:"end_of_life,omitempty"` // last day of support of Target, "2027-05-15"
 	Why      string            `json:"why,omitempty"`
@@ -69,6 +70,7 @@ func Examine(ctx context.Context, checks, rest []Phase, op *Operation) (Preview,
 	op.current = ""
 	plan.choice(op)
 	plan.Warnings, plan.Exit = l.warnings, Code(err)
+	plan.Newer = err == nil && !plan.UpToDate
 	if err != nil {
 		plan.Error, plan.Hint = err.Error(), Hint(err)
 		var refused *Refused

@@ -7,6 +7,7 @@ import (
 	"runtime/debug"
 	"time"
 
+	"townsquare/upgrade/host"
 	"townsquare/upgrade/problem"
 	"townsquare/upgrade/release"
 	"townsquare/upgrade/state"
@@ -212,6 +213,10 @@ func Recover(ctx context.Context, phases []Phase, op *Operation) error {
 	left := op.Record.Run
 	if left == nil {
 		return nil
+	}
+	if host.Alive(left.PID, left.BootID, left.Started) { // its lock was taken away, and it is putting things back
+		return &host.LockedError{Holder: host.Holder{Who: "another run", Why: left.Operation + " to " + left.To,
+			Run: left.ID, Since: left.Started, Beat: time.Now()}}
 	}
 	done := state.Finished{ID: left.ID, Operation: left.Operation, From: left.From, To: left.To, Started: left.Started}
 	if left.Committed {
