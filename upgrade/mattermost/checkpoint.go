@@ -315,7 +315,11 @@ func exists(ctx context.Context, q querier, name string) (bool, error) {
 }
 
 func disconnect(ctx context.Context, conn *pgx.Conn, name string) error {
-	_, err := conn.Exec(ctx, "select pg_terminate_backend(pid) from pg_stat_activity where datname = $1 and pid <> pg_backend_pid() and backend_type = 'client backend'", name)
+	// Those that the role may not end, such as a provider's own monitoring, are waited for instead.
+	_, err := conn.Exec(ctx, `select pg_terminate_backend(a.pid) from pg_stat_activity a, pg_roles me, pg_roles them
+		where a.datname = $1 and a.pid <> pg_backend_pid() and a.backend_type = 'client backend'
+		and me.rolname = current_user and them.oid = a.usesysid
+		and (me.rolsuper or (not them.rolsuper and pg_has_role(current_user, them.oid, 'USAGE')))`, name)
 	if err != nil {
 		return fmt.Errorf("end connections to database %s: %w", name, err)
 	}

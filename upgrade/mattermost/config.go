@@ -104,6 +104,15 @@ func (c *Config) readFromDatabase(ctx context.Context, db *Database) error {
 	return c.parse([]byte(value))
 }
 
+// Reread reads the file again, as it is now. A configuration in the database is returned as it was.
+func (c *Config) Reread() (*Config, error) {
+	if c.InDatabase {
+		return c, nil
+	}
+	again := &Config{Path: c.Path, env: c.env, settings: map[string]any{}}
+	return again, again.read()
+}
+
 // Get is the value of a setting such as "SqlSettings.DriverName": what MM_SQLSETTINGS_DRIVERNAME
 // says, else what the file says.
 func (c *Config) Get(key string) (any, bool) {

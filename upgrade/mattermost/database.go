@@ -244,14 +244,6 @@ func (d *Database) AppliedMigrations(ctx context.Context) (string, error) {
 	return s.Migrations, nil
 }
 
-// Busy says whether anyone but us is at work in the database right now.
-func (d *Database) Busy(ctx context.Context, conn *pgx.Conn) bool {
-	var busy bool
-	err := conn.QueryRow(ctx, `select exists(select 1 from pg_stat_activity where datname = current_database()
-		and pid <> pg_backend_pid() and (state in ('active', 'idle in transaction') or query_start > now() - interval '2 seconds'))`).Scan(&busy)
-	return err == nil && busy
-}
-
 // ClearOrphans ends what a killed server left running in the database, and frees its migration
 // lock, which would make the next server wait. Only call it while the service is stopped.
 func (d *Database) ClearOrphans(ctx context.Context) error {

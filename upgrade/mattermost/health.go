@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"regexp"
+	"strings"
 	"time"
 )
 
@@ -26,21 +27,28 @@ type Answer struct {
 // build number tells patch releases apart: the version is that of the source code.
 var versionID = regexp.MustCompile(`^(\d+\.\d+\.\d+)\.(.+)\.([0-9a-f]+)\.(true|false)$`)
 
+// Public asks at the public address, as a user's program would: by name, through the proxy, with
+// the certificate verified.
+func Public(ctx context.Context, url string) (Answer, error) {
+	return ping(ctx, strings.TrimSuffix(url, "/"), &tls.Config{})
+}
+
 // Ping asks the server, with its database and its file store; an error means it must not be given
 // users. Without get_server_status the answer is 200 even when the database is down, and HEAD is
 // always 404.
 func (h Health) Ping(ctx context.Context) (Answer, error) {
+	// The server is asked on this very host, by its address: nobody stands between.
+	return ping(ctx, h.URL, &tls.Config{ServerName: h.ServerName, InsecureSkipVerify: true}) // #nosec G402
+}
+
+func ping(ctx context.Context, url string, config *tls.Config) (Answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, h.URL+"/api/v4/system/ping?get_server_status=true", nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/api/v4/system/ping?get_server_status=true", nil)
 	if err != nil {
 		return Answer{}, err
 	}
-	transport := &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{
-		// The server is asked on this very host, by its address: nobody stands between.
-		ServerName: h.ServerName, InsecureSkipVerify: true, // #nosec G402
-	}}
-	client := &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: config}, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	resp, err := client.Do(req)
 	if err != nil {
 		return Answer{}, fmt.Errorf("ping: %w", err)

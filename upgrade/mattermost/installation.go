@@ -76,6 +76,14 @@ func (i *Installation) Program(dir string) Program {
 	return p
 }
 
+// Secrets are what must never be shown: the passwords in the database URLs.
+func (i *Installation) Secrets() []string {
+	if i.Database == nil || i.Database.config.Password == "" {
+		return nil
+	}
+	return []string{i.Database.config.Password}
+}
+
 // Discovery finds an installation.
 type Discovery struct {
 	Link string // empty: where the unit's program is, else DefaultLink

@@ -146,7 +146,7 @@ type Patience struct {
 // ErrNotReady when patience is over. Restarts is systemd's count from before the start.
 func (s Service) WaitReady(ctx context.Context, p Patience) (Status, error) {
 	began := time.Now()
-	sign := began
+	sign, looked := began, began
 	tick := time.NewTicker(poll)
 	defer tick.Stop()
 	var seen bool
@@ -164,8 +164,11 @@ func (s Service) WaitReady(ctx context.Context, p Patience) (Status, error) {
 		case st.Active == "inactive" && time.Since(began) > 5*time.Second:
 			return st, fmt.Errorf("%w: systemd did not start %s (a condition of the unit?)%s", ErrNotReady, s.Unit, s.lastWords(ctx))
 		}
-		if p.Busy != nil && p.Busy(ctx) {
-			sign = time.Now()
+		if p.Busy != nil && time.Since(looked) > time.Second {
+			looked = time.Now()
+			if p.Busy(ctx) {
+				sign = time.Now()
+			}
 		}
 		switch {
 		case time.Since(began) > p.Limit:
@@ -197,6 +200,20 @@ func (s Service) lastWords(ctx context.Context) string {
 		return "; its log says: " + line
 	}
 	return ""
+}
+
+// CountErrors counts the errors that the service logged since t; 0 when the journal cannot be read.
+func (s Service) CountErrors(ctx context.Context, t time.Time) int {
+	run := s.Run
+	if run == nil {
+		run = host.Run
+	}
+	out, err := run(ctx, host.Command{Name: "journalctl", Args: []string{"--unit=" + s.Unit, "--output=cat", "--no-pager", "--quiet",
+		fmt.Sprintf("--since=@%d", t.Unix())}})
+	if err != nil {
+		return 0
+	}
+	return strings.Count(string(out), `"level":"error"`) + strings.Count(string(out), `"level":"critical"`)
 }
 
 // loudest picks the last line that speaks of an error, else the last line, at most 300 bytes of it.

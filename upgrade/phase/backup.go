@@ -1,0 +1,58 @@
+package phase
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+
+	"townsquare/upgrade/host"
+	"townsquare/upgrade/mattermost"
+	"townsquare/upgrade/state"
+)
+
+// Backup dumps the database while the service runs, and proves that the dump can be read back. It
+// is for a person's worst day; an upgrade that fails goes back by the checkpoint, which has what
+// was written after the dump as well.
+type Backup struct{}
+
+// Title says what a person reads.
+func (Backup) Title() string { return "back up the database" }
+
+// Describe says it for a plan.
+func (Backup) Describe(op *Operation) string {
+	if op.Facts.Schema.Empty() {
+		return "nothing to back up: the database is empty"
+	}
+	return fmt.Sprintf("dump %s (%d MB) to %s and verify every row", op.Facts.Database.Name, op.Facts.Schema.Bytes>>20, dumpDir())
+}
+
+func dumpDir() string { return filepath.Join(state.Dir, "dumps") }
+
+// Run leaves a verified dump in Run.Dump, and the configuration beside it.
+func (Backup) Run(ctx context.Context, op *Operation) error {
+	run, f := op.Record.Run, op.Facts
+	if f.Config.Exists && !f.Config.InDatabase {
+		if err := mattermost.CopyConfig(f.Config.Path, filepath.Join(dumpDir(), run.ID+".config.json")); err != nil {
+			return err
+		}
+	}
+	if f.Schema.Empty() {
+		op.Note("nothing to back up: the database is empty")
+		return nil
+	}
+	tools, err := mattermost.FindTools(ctx, host.Run, f.Schema.Server)
+	if err != nil {
+		return err
+	}
+	path := filepath.Join(dumpDir(), run.ID+".dump")
+	run.Dump = path
+	if err := op.Save(); err != nil {
+		return err
+	}
+	rows, err := f.Database.Dump(ctx, tools, path, func(n int64) { op.Progress(n, 0, "bytes") })
+	if err != nil {
+		return err
+	}
+	op.Note("%s: %d rows, every one verified", path, rows)
+	return nil
+}

@@ -1,0 +1,91 @@
+package phase
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+
+	"townsquare/upgrade/release"
+)
+
+// Choose reads the vendor's pages and picks the version to install.
+type Choose struct{}
+
+// Title says what a person reads.
+func (Choose) Title() string { return "choose a version" }
+
+// Run fills op.Choice; Done when the host has it already.
+func (Choose) Run(ctx context.Context, op *Operation) error {
+	catalog, err := op.Releases.Catalog(ctx)
+	if err != nil {
+		return fmt.Errorf("read what releases there are: %w", err)
+	}
+	for _, w := range catalog.Warnings {
+		op.Warn("%s", w)
+	}
+	choice, err := choose(catalog, op)
+	var refused *release.ChoiceError
+	if errors.As(err, &refused) {
+		return refused.Problems
+	}
+	if err != nil {
+		return err
+	}
+	op.Choice = choice
+	for _, w := range choice.Warnings {
+		op.Warn("%s", w)
+	}
+	if choice.UpToDate {
+		return Done
+	}
+	if len(choice.Path) > 0 {
+		op.Note("%s is reached by way of %v; this run goes to %s", choice.Target.Version, choice.Path, choice.Next.Version)
+	}
+	return nil
+}
+
+func choose(catalog *release.Catalog, op *Operation) (release.Choice, error) {
+	p := policy(op)
+	if op.Facts.Installed() || op.Facts.Last == "" {
+		return release.Choose(catalog, op.Facts.Version, p)
+	}
+	// A rebuilt host: its database and files were last used by this version, so it is upgraded from
+	// there; where nothing newer is due, that very version comes back.
+	last, err := release.Parse(op.Facts.Last)
+	if err != nil {
+		return release.Choice{}, err
+	}
+	choice, err := release.Choose(catalog, last, p)
+	if err != nil || !choice.UpToDate {
+		return choice, err
+	}
+	p.To = op.Facts.Last
+	return release.Choose(catalog, release.Version{}, p)
+}
+
+// policy is what the operator wants, with the versions that failed on this host.
+func policy(op *Operation) release.Policy {
+	p := release.Policy{Edition: edition(op), Track: op.Config.Track, Arch: op.Arch, To: op.To, RetryFailed: op.Retry,
+		Skip: map[string]string{}}
+	maps.Copy(p.Skip, op.Config.Skip)
+	for version, bad := range op.Record.Bad {
+		if !op.Retry {
+			p.Skip[version] = fmt.Sprintf("it failed here on %s: %s", bad.Since.Format("2006-01-02"), bad.Reason)
+		}
+	}
+	return p
+}
+
+// edition is the one that is installed: it is never changed. Only a first installation asks the
+// operator.
+func edition(op *Operation) release.Edition {
+	switch {
+	case op.Facts.Installed():
+		return op.Facts.Edition
+	case op.Config.Edition != "":
+		return release.Edition(op.Config.Edition)
+	default:
+		return release.Team
+	}
+}

@@ -1,0 +1,117 @@
+package phase
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"townsquare/upgrade/mattermost"
+	"townsquare/upgrade/release"
+	"townsquare/upgrade/state"
+)
+
+// Commit makes it final, and removes what no way back needs any more: the version before stays,
+// with its checkpoint.
+type Commit struct{}
+
+// Title says what a person reads.
+func (Commit) Title() string { return "commit" }
+
+// Describe says it for a plan.
+func (Commit) Describe(op *Operation) string {
+	return "the version before and its checkpoint are kept, older ones removed"
+}
+
+// keepDumps is how many runs' dumps are kept.
+const keepDumps = 2
+
+// Run cannot be undone once Committed is saved; what fails after that is only untidy.
+func (Commit) Run(ctx context.Context, op *Operation) error {
+	run := op.Record.Run
+	op.Record.Active, op.Record.Previous = run.To, run.From
+	delete(op.Record.Bad, run.To)
+	run.Committed = true
+	if err := op.Save(); err != nil {
+		return err
+	}
+	return errors.Join(
+		mattermost.NoteVersion(run.To, run.Edition),
+		pruneVersions(run),
+		pruneFiles(dumpDir(), run.ID),
+		pruneFiles(filepath.Join(state.Dir, "plans"), run.ID),
+		pruneFiles(filepath.Join(state.Dir, "config"), run.ID),
+		pruneCopies(ctx, op),
+	)
+}
+
+// pruneVersions removes the versions that Fetch made, but for this one and the one before. What it
+// did not make, such as an adopted directory, is the administrator's.
+func pruneVersions(run *state.Run) error {
+	dir := filepath.Dir(run.NewTarget)
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		path := filepath.Join(dir, e.Name())
+		if !e.IsDir() || path == run.NewTarget || path == run.OldTarget || !release.IsComplete(path) {
+			continue
+		}
+		if err := release.Remove(path); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// pruneFiles keeps the files of the last runs; their names begin with the run's id, which sorts by
+// time.
+func pruneFiles(dir, id string) error {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	runs := []string{id}
+	for i := len(entries) - 1; i >= 0; i-- {
+		name := entries[i].Name()
+		of, _, _ := strings.Cut(name, ".")
+		of = strings.TrimSuffix(of, "-stopped")
+		if !slices.Contains(runs, of) {
+			if len(runs) < keepDumps {
+				runs = append(runs, of)
+				continue
+			}
+			if err := os.Remove(filepath.Join(dir, name)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// pruneCopies keeps the newest checkpoint, which is of this run or of the last that needed one.
+func pruneCopies(ctx context.Context, op *Operation) error {
+	admin, err := findAdmin(ctx, op.Facts.Database)
+	if errors.Is(err, mattermost.ErrNoAdmin) {
+		return nil // then there are none
+	}
+	if err != nil {
+		return err
+	}
+	copies, err := admin.Copies(ctx)
+	if err != nil {
+		return err
+	}
+	for _, name := range copies[:max(0, len(copies)-1)] {
+		if err := admin.Drop(ctx, name); err != nil {
+			return err
+		}
+	}
+	return nil
+}

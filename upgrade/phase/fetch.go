@@ -1,0 +1,109 @@
+package phase
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"townsquare/upgrade/host"
+	"townsquare/upgrade/mattermost"
+	"townsquare/upgrade/release"
+	"townsquare/upgrade/state"
+)
+
+// planTimeout bounds asking the new version for its migrations; it takes a second.
+const planTimeout = 60 * time.Second
+
+// Fetch downloads the release, proves it genuine, unpacks it beside the version that serves and
+// furnishes it, so that nothing is copied while the service is away.
+type Fetch struct{}
+
+// Title says what a person reads.
+func (Fetch) Title() string { return "download and unpack" }
+
+// Describe says it for a plan.
+func (Fetch) Describe(op *Operation) string {
+	next := op.Choice.Next
+	dir := mattermost.VersionDir(op.Facts.Link, next.Dir())
+	if release.IsComplete(dir) {
+		return fmt.Sprintf("nothing to download: %s is there", dir)
+	}
+	return fmt.Sprintf("%s, verified by checksum and signature, into %s", next.URL, dir)
+}
+
+// Run leaves a complete version in Run.NewTarget. What it leaves when the run fails later is used
+// by the next one, or pruned.
+func (Fetch) Run(ctx context.Context, op *Operation) error {
+	run, next, f := op.Record.Run, *op.Choice.Next, op.Facts
+	if _, failed := op.Record.Bad[run.To]; failed {
+		// A second chance begins with files that nobody has used.
+		if err := release.Remove(run.NewTarget); err != nil {
+			return err
+		}
+	}
+	program := f.Program(run.NewTarget)
+	if release.IsComplete(run.NewTarget) {
+		op.Note("%s is unpacked already", run.NewTarget)
+	} else if err := unpack(ctx, op, next, program); err != nil {
+		return err
+	}
+	if err := mattermost.Furnish(run.NewTarget, f.Unit.User, f.Places); err != nil {
+		return err
+	}
+	return planMigrations(ctx, op, program)
+}
+
+func unpack(ctx context.Context, op *Operation, next release.Release, program mattermost.Program) error {
+	run, f := op.Record.Run, op.Facts
+	progress := func(done, total int64) { op.Progress(done, total, "bytes") }
+	archive, err := op.Releases.Fetch(ctx, next, progress)
+	if err != nil {
+		return fmt.Errorf("download %s: %w", next.Name(), err)
+	}
+	if op.Manifest, err = release.Extract(ctx, archive, run.NewTarget, progress); err != nil {
+		return fmt.Errorf("unpack %s: %w", next.Name(), err)
+	}
+	if err := mattermost.GiveClient(run.NewTarget, f.Unit.User); err != nil {
+		return fmt.Errorf("unpack %s: %w", next.Name(), err)
+	}
+	if err := mattermost.SetCapability(filepath.Join(run.NewTarget, "bin", "mattermost"), f.Capability); err != nil {
+		return err
+	}
+	build, err := program.Version(ctx)
+	var exit *host.ExitError
+	switch {
+	case errors.As(err, &exit):
+		return &BadVersion{Version: run.To, Cause: err}
+	case err != nil:
+		return err
+	case build.Number != run.To:
+		return &BadVersion{Version: run.To, Cause: fmt.Errorf("the program in %s calls itself %s", next.Name(), build.Number)}
+	case build.Enterprise != (next.Edition == release.Enterprise):
+		return &BadVersion{Version: run.To, Cause: fmt.Errorf("the program in %s is not of the %s edition", next.Name(), next.Edition)}
+	}
+	return release.MarkComplete(run.NewTarget, next)
+}
+
+// planMigrations finds out whether the database will change. Where the new version cannot tell it
+// is assumed to, unless only the patch number differs.
+func planMigrations(ctx context.Context, op *Operation, program mattermost.Program) error {
+	run, f := op.Record.Run, op.Facts
+	run.Migrates = !f.Installed() || f.Version.Minor() != op.Choice.Next.Version.Minor()
+	if f.Schema.Empty() {
+		return op.Save() // the very first start fills the database
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, planTimeout, errors.New("it took too long"))
+	defer cancel()
+	plan, err := program.PlanMigrations(ctx, filepath.Join(state.Dir, "plans", run.ID+".json"))
+	switch {
+	case err != nil:
+		run.Migrates = true
+		op.Warn("%s cannot say what it would change in the database (%v): it is treated as if it would", run.To, err)
+	case plan.Known:
+		run.Migrates, run.SchemaTarget, run.Plan = plan.Count > 0, plan.To, plan.File
+		op.Note("%d migrations of the database to run", plan.Count)
+	}
+	return op.Save()
+}

@@ -1,0 +1,51 @@
+package phase
+
+import (
+	"context"
+	"path/filepath"
+
+	"townsquare/upgrade/mattermost"
+	"townsquare/upgrade/state"
+)
+
+// Lock takes the host for this run and opens the record of it.
+type Lock struct{}
+
+// Title says what a person reads.
+func (Lock) Title() string { return "lock the host" }
+
+// Run saves what putting back needs and is known already.
+func (Lock) Run(ctx context.Context, op *Operation) error {
+	f, next := op.Facts, op.Choice.Next
+	run := state.Run{
+		To: next.Version.String(), Edition: string(next.Edition), Unit: f.Unit.Name, Link: f.Link, OldTarget: f.OldTarget,
+		NewTarget: mattermost.VersionDir(f.Link, next.Dir()), Address: f.Health.URL, ServerName: f.Health.ServerName, Port: f.Port,
+	}
+	if f.Installed() {
+		run.From = f.Version.String()
+	}
+	if f.Plain {
+		run.AdoptedFrom = filepath.Join(mattermost.Root(f.Link), "versions", run.From+"-"+string(f.Edition)+"-adopted")
+	}
+	if !f.Config.InDatabase {
+		run.ConfigPath = f.Config.Path
+	}
+	for _, p := range f.Places {
+		if p.Move {
+			run.Moves = append(run.Moves, state.Move{From: filepath.Join(f.Dir, p.Name), To: p.Target})
+		}
+	}
+	return op.Acquire(ctx, run)
+}
+
+// Describe says it for a plan.
+func (Lock) Describe(op *Operation) string { return "nobody else works on this host meanwhile" }
+
+// service, health and gate are those of the run in the record, for going forward and back.
+func service(run *state.Run) mattermost.Service { return mattermost.Service{Unit: run.Unit} }
+
+func health(run *state.Run) mattermost.Health {
+	return mattermost.Health{URL: run.Address, ServerName: run.ServerName}
+}
+
+func gate(run *state.Run) mattermost.Gate { return mattermost.Gate{Port: run.Port} }

@@ -1,0 +1,30 @@
+package phase
+
+import (
+	"context"
+	"time"
+)
+
+// Open lets the users in: the downtime is over.
+type Open struct{}
+
+// Title says what a person reads.
+func (Open) Title() string { return "open to users" }
+
+// Describe says it for a plan.
+func (Open) Describe(op *Operation) string { return "requests that waited go to the new version" }
+
+// Run records the moment first: from then on the checkpoint may lack what users wrote.
+func (Open) Run(ctx context.Context, op *Operation) error {
+	run := op.Record.Run
+	run.OpenedAt = time.Now().UTC()
+	if err := op.Save(); err != nil {
+		return err
+	}
+	if err := gate(run).Open(ctx); err != nil {
+		return err
+	}
+	op.Up()
+	run.GateClosed = false
+	return op.Save()
+}

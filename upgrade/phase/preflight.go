@@ -1,0 +1,243 @@
+package phase
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"townsquare/upgrade/host"
+	"townsquare/upgrade/mattermost"
+	"townsquare/upgrade/problem"
+	"townsquare/upgrade/release"
+	"townsquare/upgrade/state"
+)
+
+// What a release and its archive need on the disk, with room for releases to grow: 10.11 is 0.2 GB
+// packed and 0.8 GB unpacked.
+const (
+	unpackedBytes  = 1500 << 20
+	unpackedInodes = 20000
+	spareBytes     = 256 << 20
+)
+
+// Preflight looks for everything that would stop the upgrade, and reports all of it at once. It
+// changes nothing.
+type Preflight struct{}
+
+// Title says what a person reads.
+func (Preflight) Title() string { return "check that it can be done" }
+
+// Run returns a problem.List.
+func (Preflight) Run(ctx context.Context, op *Operation) error {
+	var found problem.List
+	for _, check := range []func(context.Context, *Operation) (problem.List, error){
+		checkVersion, checkSettings, checkPrograms, checkRoom, checkPlaces, checkService, checkDatabase,
+	} {
+		list, err := check(ctx, op)
+		if err != nil {
+			return err
+		}
+		found = append(found, list...)
+	}
+	return found.Err()
+}
+
+// checkVersion is about what the target demands of the host.
+func checkVersion(ctx context.Context, op *Operation) (problem.List, error) {
+	f, next := op.Facts, op.Choice.Next
+	var found problem.List
+	if next.Unusable != "" {
+		found = append(found, problem.Problem{Where: "release " + next.Version.String(), Found: next.Unusable, Allowed: "a release that can be verified"})
+	}
+	if f.Installed() && f.Edition != next.Edition {
+		found = append(found, problem.Problem{Where: "edition", Found: fmt.Sprintf("%s is installed, %s would be", f.Edition, next.Edition),
+			Allowed: "the edition that is installed: the other hides messages"})
+	}
+	if least := release.PostgreSQLMinimum(next.Version); f.Schema.Server < least {
+		found = append(found, problem.Problem{Where: "PostgreSQL", Found: strconv.Itoa(f.Schema.Server),
+			Allowed: fmt.Sprintf("%d or newer, for Mattermost %s", least, next.Version),
+			Hint:    "sudo apt install postgresql && man pg_upgradecluster"})
+	}
+	if major, minor := release.GlibcMinimum(next.Version); major > 0 {
+		out, err := host.Run(ctx, host.Command{Name: "getconf", Args: []string{"GNU_LIBC_VERSION"}})
+		if err != nil {
+			return nil, err
+		}
+		have := strings.TrimSpace(strings.TrimPrefix(string(out), "glibc "))
+		var a, b int
+		if _, err := fmt.Sscanf(have, "%d.%d", &a, &b); err != nil || a < major || (a == major && b < minor) {
+			found = append(found, problem.Problem{Where: "glibc", Found: have, Allowed: fmt.Sprintf("%d.%d or newer, for Mattermost %s", major, minor, next.Version),
+				Hint: "upgrade the operating system first"})
+		}
+	}
+	return found, nil
+}
+
+// checkSettings is about the configuration.
+func checkSettings(_ context.Context, op *Operation) (problem.List, error) {
+	f := op.Facts
+	var found problem.List
+	for _, setting := range release.RefusedSettings(op.Choice.Next.Version) {
+		value, present := f.Config.Get(setting.Key)
+		if p, refused := setting.Check(value, present); refused {
+			found = append(found, p)
+		}
+	}
+	if f.Config.Bool("ClusterSettings.Enable") {
+		found = append(found, problem.Problem{Where: "ClusterSettings.Enable", Found: "true", Allowed: "false: only installations on one host are upgraded"})
+	}
+	return found, nil
+}
+
+// checkPrograms is about what this host must have.
+func checkPrograms(ctx context.Context, op *Operation) (problem.List, error) {
+	f := op.Facts
+	var found problem.List
+	if _, err := exec.LookPath("nft"); err != nil {
+		found = append(found, problem.Problem{Where: "nft", Found: "not installed", Allowed: "nftables, which keeps users away while the new version is verified",
+			Hint: "sudo apt install nftables"})
+	}
+	if _, err := mattermost.FindTools(ctx, host.Run, f.Schema.Server); err != nil && !f.Schema.Empty() {
+		found = append(found, problem.Problem{Where: "pg_dump", Found: err.Error(), Allowed: fmt.Sprintf("version %d or newer", f.Schema.Server),
+			Hint: fmt.Sprintf("sudo apt install postgresql-client-%d", f.Schema.Server)})
+	}
+	if f.Plain {
+		program := filepath.Join(f.Dir, "bin", "mattermost")
+		if out, err := host.Run(ctx, host.Command{Name: "dpkg", Args: []string{"--search", program}}); err == nil {
+			owner, _, _ := strings.Cut(string(out), ":")
+			found = append(found, problem.Problem{Where: program, Found: "it belongs to the Debian package " + owner,
+				Allowed: "an installation from the vendor's archive: apt would upgrade it as well",
+				Hint:    "sudo cp -a " + f.Dir + " " + f.Dir + ".own && sudo apt remove " + owner})
+		}
+	}
+	return found, nil
+}
+
+// checkRoom adds up what each file system must hold.
+func checkRoom(ctx context.Context, op *Operation) (problem.List, error) {
+	f := op.Facts
+	r := &room{}
+	dir := mattermost.VersionDir(f.Link, op.Choice.Next.Dir())
+	if !release.IsComplete(dir) {
+		r.need(dir, unpackedBytes, unpackedInodes, "the new version")
+		r.need(state.Dir, unpackedBytes/4, 0, "its archive")
+	}
+	r.need(state.Dir, uint64(f.Schema.Heap)+spareBytes, 0, "a dump of the database")
+	if f.Database.Local() && !f.Schema.Empty() {
+		if admin, err := findAdmin(ctx, f.Database); err == nil {
+			if data := admin.DataDirectory(ctx); data != "" {
+				r.need(data, uint64(f.Schema.Bytes)+uint64(f.Schema.Bytes)/10+spareBytes, 0, "a copy of the database")
+			}
+		}
+	}
+	return r.problems(unix.Statfs)
+}
+
+// checkPlaces is about what is moved out of the install directory: renamed, never copied.
+func checkPlaces(_ context.Context, op *Operation) (problem.List, error) {
+	f := op.Facts
+	var found problem.List
+	if f.Plain && mountPoint(f.Dir) {
+		found = append(found, problem.Problem{Where: f.Dir, Found: "it is the root of a file system", Allowed: "a directory that can be renamed",
+			Hint: "mount it elsewhere and leave a link at " + f.Dir})
+	}
+	for _, p := range f.Places {
+		path := filepath.Join(f.Dir, p.Name)
+		if p.Move && mountPoint(path) {
+			found = append(found, problem.Problem{Where: path, Found: "a file system is mounted there", Allowed: "a directory, or a link to where it is mounted",
+				Hint: "mount it elsewhere, such as /srv/mattermost, and leave a link at " + path})
+		}
+		if !p.Custom && filepath.IsAbs(p.Target) && !f.Unit.MayWrite(p.Target) {
+			found = append(found, problem.Problem{Where: f.Unit.Name + ": ReadWritePaths", Found: p.Target + " is not among them",
+				Allowed: "the place where " + p.Name + " will be",
+				Hint:    "sudo systemctl edit " + f.Unit.Name + "    # [Service] ReadWritePaths=" + filepath.Dir(p.Target)})
+		}
+	}
+	return found, nil
+}
+
+// mountPoint says whether another file system begins at path.
+func mountPoint(path string) bool {
+	var here, above unix.Stat_t
+	if unix.Lstat(path, &here) != nil || unix.Lstat(filepath.Dir(path), &above) != nil {
+		return false
+	}
+	return here.Dev != above.Dev
+}
+
+// checkService is about the server that runs now.
+func checkService(ctx context.Context, op *Operation) (problem.List, error) {
+	f := op.Facts
+	st, err := f.Service().Status(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if st.PID == 0 {
+		// Nobody of ours listens: so nobody may.
+		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(f.Port)))
+		if err != nil {
+			return problem.List{{Where: fmt.Sprintf("port %d", f.Port), Found: "another program listens there", Allowed: "a free port",
+				Hint: fmt.Sprintf("sudo ss -tlnp 'sport = :%d'", f.Port)}}, nil
+		}
+		if err := l.Close(); err != nil {
+			return nil, err
+		}
+		if f.Installed() {
+			op.Warn("%s does not run now; if the upgrade fails it will be left as it is", f.Unit.Name)
+		}
+		return nil, nil
+	}
+	if _, err := f.Health.Ping(ctx); err != nil && f.Installed() {
+		return problem.List{{Where: f.Unit.Name, Found: fmt.Sprintf("it runs and is not well: %v", err),
+			Allowed: "a server that answers, or one that is stopped: how else would one know that the way back works",
+			Hint:    "journalctl -u " + f.Unit.Name + " -n 50"}}, nil
+	}
+	return nil, nil
+}
+
+// maxSkew is how far this host's clock may be from its database's.
+const maxSkew = 2 * time.Minute
+
+// checkDatabase is about privileges, and about the time, by which Written tells what came after.
+func checkDatabase(ctx context.Context, op *Operation) (problem.List, error) {
+	db := op.Facts.Database
+	var found problem.List
+	skew, err := db.ClockSkew(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if skew.Abs() > maxSkew {
+		found = append(found, problem.Problem{Where: "clock", Found: fmt.Sprintf("%s away from the database's", skew.Round(time.Second)),
+			Allowed: "at most " + maxSkew.String(), Hint: "timedatectl status"})
+	}
+	may, err := db.MayCreate(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if !may {
+		url, err := adminURL()
+		if err != nil {
+			return nil, err
+		}
+		if url == "" {
+			found = append(found, problem.Problem{Where: "database " + db.Name, Found: fmt.Sprintf("role %s may not create tables in it", db.Role),
+				Allowed: "the application's role as owner of its database",
+				Hint:    fmt.Sprintf(`psql -c 'alter database %s owner to %s'    # as the database's administrator`, db.Name, db.Role)})
+		}
+	}
+	if _, err := findAdmin(ctx, db); err != nil {
+		if !errors.Is(err, mattermost.ErrNoAdmin) {
+			return nil, err
+		}
+		op.Warn("no role here may copy the database: if it must be kept at the stop, a dump is made, which takes longer")
+	}
+	return found, nil
+}

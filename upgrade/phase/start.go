@@ -1,0 +1,85 @@
+package phase
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"townsquare/upgrade/mattermost"
+	"townsquare/upgrade/state"
+)
+
+// readyTimeout is how long a version without migrations may take to be ready: it takes half a
+// second. idleTimeout is how long one with migrations may do nothing that its database can see.
+// Both leave enough of a minute for the old version to be back within it.
+const (
+	readyTimeout = 30 * time.Second
+	idleTimeout  = 20 * time.Second
+)
+
+// Start starts the new version and waits for systemd to call it ready.
+type Start struct{}
+
+// Title says what a person reads.
+func (Start) Title() string { return "start the new version" }
+
+// Describe says it for a plan.
+func (Start) Describe(op *Operation) string {
+	return "and wait while it migrates the database, at most " + patience(op).String()
+}
+
+func patience(op *Operation) time.Duration {
+	if op.Config.Patience > 0 {
+		return op.Config.Patience
+	}
+	return state.DefaultPatience
+}
+
+// Run fails at once when the program exits.
+func (Start) Run(ctx context.Context, op *Operation) error {
+	run, db := op.Record.Run, op.Facts.Database
+	s := service(run)
+	if err := s.Start(ctx); err != nil {
+		return err
+	}
+	p := mattermost.Patience{Limit: readyTimeout}
+	if run.Migrates {
+		work := db.Watch()
+		defer work.Close(context.WithoutCancel(ctx))
+		p = mattermost.Patience{Limit: patience(op), Idle: idleTimeout, Busy: work.Busy}
+	}
+	_, err := s.WaitReady(ctx, p)
+	return blame(ctx, op, err)
+}
+
+// blame calls err the new version's fault when it is: it exited or hung though its database, asked
+// by us, answers.
+func blame(ctx context.Context, op *Operation, err error) error {
+	if err == nil || ctx.Err() != nil || !(errors.Is(err, mattermost.ErrExited) || errors.Is(err, mattermost.ErrNotReady) || errors.Is(err, errWrong)) {
+		return err
+	}
+	if _, e := op.Facts.Database.AppliedMigrations(ctx); e != nil {
+		return errors.Join(err, e)
+	}
+	return &BadVersion{Version: op.Record.Run.To, Cause: err}
+}
+
+// Undo kills whatever runs: a young server would sleep 15 s before it stops, and nothing that it
+// has is worth waiting for. What it left in the database goes too.
+func (Start) Undo(ctx context.Context, op *Operation) error {
+	run := op.Record.Run
+	if !run.Stopped {
+		return nil
+	}
+	if err := service(run).Kill(ctx); err != nil {
+		return err
+	}
+	_, db, err := mattermost.Reopen(ctx, nil, run.Unit, run.Link, run.ConfigPath, run.ConfigCopy)
+	if err == nil {
+		err = db.ClearOrphans(ctx)
+	}
+	if err != nil {
+		op.Warn("what the new version left in the database may still be there: %v", err)
+	}
+	return nil
+}

@@ -1,0 +1,114 @@
+package phase
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"townsquare/upgrade/mattermost"
+)
+
+// stopTimeout bounds a stop; systemd kills the service by itself well before.
+const stopTimeout = 2 * time.Minute
+
+// Stop shuts the gate and stops the service: the downtime begins. Its undo is the last of those
+// that matter: the old version serves again.
+type Stop struct{}
+
+// Title says what a person reads.
+func (Stop) Title() string { return "stop the service" }
+
+// Describe says it for a plan.
+func (Stop) Describe(op *Operation) string {
+	return op.Facts.Unit.Name + "; requests of users wait at the proxy from here to the opening"
+}
+
+// Run waits until a young server can stop quickly, as it serves meanwhile.
+func (Stop) Run(ctx context.Context, op *Operation) error {
+	run := op.Record.Run
+	s := service(run)
+	st, err := s.Status(ctx)
+	if err != nil {
+		return err
+	}
+	if err := mattermost.Warm(run.NewTarget); err != nil {
+		return err
+	}
+	if err := s.WaitSettled(ctx); err != nil {
+		return err
+	}
+	run.WasActive = st.Active == "active" || st.Active == "activating" || st.Active == "reloading"
+	run.Stopped, run.GateClosed, run.StoppedAt = true, true, time.Now().UTC()
+	if err := op.Save(); err != nil {
+		return err
+	}
+	if err := gate(run).Close(ctx); err != nil {
+		return err
+	}
+	op.Down()
+	ctx, cancel := context.WithTimeoutCause(ctx, stopTimeout, fmt.Errorf("%s did not stop within %s", run.Unit, stopTimeout))
+	defer cancel()
+	return s.Stop(ctx)
+}
+
+// oldTimeout bounds the old version's return.
+const oldTimeout = 3 * time.Minute
+
+// Undo starts what was there before and opens the gate once it answers.
+func (Stop) Undo(ctx context.Context, op *Operation) error {
+	run := op.Record.Run
+	if !run.Stopped {
+		return nil
+	}
+	if run.WasActive && run.From != "" {
+		if err := serveAgain(ctx, op); err != nil {
+			// Better a server that may be ill than a closed door: it is what was there before.
+			return errors.Join(err, gate(run).Open(ctx))
+		}
+	}
+	if err := gate(run).Open(ctx); err != nil {
+		return err
+	}
+	op.Up()
+	run.Stopped, run.GateClosed = false, false
+	if err := op.Save(); err != nil {
+		return err
+	}
+	return dropFailed(ctx, op)
+}
+
+func serveAgain(ctx context.Context, op *Operation) error {
+	run := op.Record.Run
+	s := service(run)
+	if err := s.Start(ctx); err != nil {
+		return err
+	}
+	began := time.Now()
+	st, err := s.WaitReady(ctx, mattermost.Patience{Limit: oldTimeout})
+	if err != nil {
+		return fmt.Errorf("start %s again: %w", run.From, err)
+	}
+	return awaitHealth(ctx, op, st.PID, run.From, oldTimeout-time.Since(began))
+}
+
+// dropFailed removes the database that the checkpoint replaced. Nothing in it was written by users:
+// else it would not have been replaced.
+func dropFailed(ctx context.Context, op *Operation) error {
+	run := op.Record.Run
+	if run.Checkpoint == "" {
+		return nil
+	}
+	_, db, err := mattermost.Reopen(ctx, nil, run.Unit, run.Link, run.ConfigPath, run.ConfigCopy)
+	if err != nil {
+		return err
+	}
+	admin, err := findAdmin(ctx, db)
+	if err != nil {
+		return err
+	}
+	return errors.Join(
+		admin.Drop(ctx, mattermost.FailedName(db.Name, run.Started)),
+		admin.Drop(ctx, run.Checkpoint), // when it was not needed
+	)
+}

@@ -1,0 +1,82 @@
+package phase
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"townsquare/upgrade/mattermost"
+)
+
+var errNotExist = os.ErrNotExist
+
+// Swap makes the install path lead to the new version.
+type Swap struct{}
+
+// Title says what a person reads.
+func (Swap) Title() string { return "swap the versions" }
+
+// Describe says it for a plan.
+func (Swap) Describe(op *Operation) string {
+	f := op.Facts
+	text := fmt.Sprintf("%s leads to %s", f.Link, mattermost.VersionDir(f.Link, op.Choice.Next.Dir()))
+	if f.Plain {
+		text += ", and what it was is kept beside"
+	}
+	if custom := f.Custom(); len(custom) > 0 {
+		text += fmt.Sprintf("; carried over, as no release ships it: %v", custom)
+	}
+	return text
+}
+
+// Run needs nothing recorded: all of it is in the record since Lock.
+func (Swap) Run(ctx context.Context, op *Operation) error {
+	run := op.Record.Run
+	for _, m := range run.Moves {
+		if err := mattermost.Move(m.From, m.To); err != nil {
+			return err
+		}
+	}
+	if custom := op.Facts.Custom(); len(custom) > 0 {
+		op.Note("carried over, as no release ships it: %v", custom)
+	}
+	if run.AdoptedFrom != "" {
+		return mattermost.Adopt(run.Link, run.AdoptedFrom, run.NewTarget)
+	}
+	if run.OldTarget == "" {
+		// An empty directory may stand where the first installation goes; a full one is no
+		// installation and was refused.
+		if info, err := os.Lstat(run.Link); err == nil && info.IsDir() {
+			if err := os.Remove(run.Link); err != nil {
+				return err
+			}
+		}
+	}
+	return mattermost.Point(run.Link, run.NewTarget)
+}
+
+// Undo makes it lead to the old version, and moves back what was moved out of an adopted directory.
+func (Swap) Undo(ctx context.Context, op *Operation) error {
+	run := op.Record.Run
+	if !run.Stopped {
+		return nil
+	}
+	var err error
+	switch {
+	case run.AdoptedFrom != "":
+		err = mattermost.Unadopt(run.Link, run.AdoptedFrom)
+	case run.OldTarget != "":
+		err = mattermost.Point(run.Link, run.OldTarget)
+	default:
+		err = mattermost.Unpoint(run.Link)
+	}
+	if err != nil {
+		return err
+	}
+	var failed []error
+	for i := len(run.Moves) - 1; i >= 0; i-- {
+		failed = append(failed, mattermost.MoveBack(run.Moves[i].From, run.Moves[i].To))
+	}
+	return errors.Join(failed...)
+}

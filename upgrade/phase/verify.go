@@ -1,0 +1,88 @@
+package phase
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"townsquare/upgrade/mattermost"
+)
+
+// errWrong is a server that answers, and is not what it should be.
+var errWrong = errors.New("the server is not the version that was installed")
+
+// verifyTimeout is how long the new version may be ready and yet not answer well.
+const verifyTimeout = 20 * time.Second
+
+// Verify asks the new version how it is while nobody else can reach it.
+type Verify struct{}
+
+// Title says what a person reads.
+func (Verify) Title() string { return "verify behind the gate" }
+
+// Describe says it for a plan.
+func (Verify) Describe(op *Operation) string {
+	return fmt.Sprintf("it must answer at %s as %s, with its database and files in order", op.Facts.Health.URL, op.Choice.Next.Version)
+}
+
+// Run ends at the first good answer: every moment of it is downtime. Whether it stays good is for
+// Watch to see.
+func (Verify) Run(ctx context.Context, op *Operation) error {
+	run := op.Record.Run
+	st, err := service(run).Status(ctx)
+	if err != nil {
+		return err
+	}
+	limit := verifyTimeout
+	if run.Migrates && op.Facts.Unit.Type != "notify" {
+		limit = patience(op) // ready means nothing of such a unit: it may be migrating still
+	}
+	if err := awaitHealth(ctx, op, st.PID, run.To, limit); err != nil {
+		return blame(ctx, op, err)
+	}
+	if run.SchemaTarget == 0 {
+		return nil
+	}
+	schema, err := op.Facts.Database.AppliedMigrations(ctx)
+	if err != nil {
+		return err
+	}
+	if last := mattermost.LastMigration(schema); last < run.SchemaTarget {
+		return blame(ctx, op, fmt.Errorf("%w: it left the database at migration %d, and its plan goes to %d", errWrong, last, run.SchemaTarget))
+	}
+	return nil
+}
+
+// awaitHealth polls until the server answers well as version want, and fails at once when it is
+// another version or its process is gone.
+func awaitHealth(ctx context.Context, op *Operation, pid int, want string, limit time.Duration) error {
+	run := op.Record.Run
+	h, s := health(run), service(run)
+	deadline := time.Now().Add(limit)
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		answer, err := h.Ping(ctx)
+		if err == nil {
+			if answer.Build != want {
+				return fmt.Errorf("%w: it answers as %s, not %s", errWrong, answer.Build, want)
+			}
+			return nil
+		}
+		st, serr := s.Status(ctx)
+		switch {
+		case serr != nil:
+			return serr
+		case st.Crashed(0) || (pid != 0 && st.PID != pid):
+			return fmt.Errorf("%w with status %d (%s) after it was ready", mattermost.ErrExited, st.Code, st.Result)
+		case time.Now().After(deadline):
+			return fmt.Errorf("%w: %w", mattermost.ErrNotReady, err)
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
