@@ -80,7 +80,7 @@ cat <<TEXT
 
 Log in        $url  as ${account[0]}  with  ${account[1]}
               From this machine's browser: add the line  127.0.0.77 $host  to /etc/hosts, and
-              trust $home/ca-bundle.pem (an authority made for this demo alone).
+              trust $home/trust.pem (an authority made for this demo alone).
               By this terminal:  bin/localcloud exec --cloud $cloud -- curl -s $url/api/v4/system/ping
 Try next      bin/localcloud exec --cloud $cloud -- $root/bin/upgrade status --stack dev --identity $identity
               bin/localcloud machine list --cloud $cloud

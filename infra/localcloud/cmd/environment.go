@@ -14,6 +14,7 @@ func environment(cloud *network.Cloud) ([]string, error) {
 	added := map[string]string{
 		"TOWNSQUARE_CLOUD": cloud.Name,
 		"SSL_CERT_FILE":    cloud.Bundle(),
+		"CURL_CA_BUNDLE":   cloud.Bundle(), // which curl prefers, if it is set
 		// A proxy of this computer cannot be reached from the cloud.
 		"NO_PROXY": "*",
 		"no_proxy": "*",

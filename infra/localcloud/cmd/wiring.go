@@ -3,12 +3,13 @@ package cmd
 import (
 	"context"
 	"io"
-	"net/http"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
 	"townsquare/infra/localcloud/base"
 	"townsquare/infra/localcloud/build"
+	"townsquare/infra/localcloud/mirror"
 	"townsquare/infra/localcloud/network"
 	"townsquare/infra/localcloud/services"
 )
@@ -16,7 +17,14 @@ import (
 // fromOthers are the commands that other packages bring along.
 func fromOthers() []*cobra.Command {
 	return []*cobra.Command{
-		build.Command(baseTarget()),
+		build.Command(append(mirror.Targets(), baseTarget())...),
+		mirror.Command(func(name string) (string, error) {
+			cloud, err := network.Open(name)
+			if err != nil {
+				return "", err
+			}
+			return cloud.Dir, nil
+		}),
 	}
 }
 
@@ -42,5 +50,9 @@ func serviceOptions(ctx context.Context, cloud *network.Cloud, forward bool) (se
 	if err != nil {
 		return services.Options{}, err
 	}
-	return services.Options{Pebble: pebble, Mirror: http.NotFoundHandler(), Forward: forward}, nil
+	releases, err := mirror.New(filepath.Join(cloud.Dir, "mirror"))
+	if err != nil {
+		return services.Options{}, err
+	}
+	return services.Options{Pebble: pebble, Mirror: releases, Forward: forward}, nil
 }
