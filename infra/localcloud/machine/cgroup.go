@@ -11,7 +11,7 @@ import (
 )
 
 // cgroups are the control groups of one machine: one where the computer has
-// cgroup v2 only, two where it has v1 with v2 beside it.
+// cgroup v2 only, more where it has v1 with v2 beside it.
 type cgroups struct {
 	memory string // where memory is limited
 	v2     bool   // memory is a v2 group
@@ -24,7 +24,7 @@ func findCgroups(name string) (cgroups, error) {
 	if err != nil {
 		return cgroups{}, err
 	}
-	var unified, memory string
+	var unified, memory, named string
 	for _, line := range strings.Split(string(data), "\n") {
 		left, right, ok := strings.Cut(line, " - ")
 		fields, kind := strings.Fields(left), strings.Fields(right)
@@ -36,6 +36,8 @@ func findCgroups(name string) (cgroups, error) {
 			unified = fields[4]
 		case kind[0] == "cgroup" && strings.Contains(","+kind[2]+",", ",memory,") && memory == "":
 			memory = fields[4]
+		case kind[0] == "cgroup" && strings.Contains(kind[2], "name=systemd"):
+			named = fields[4]
 		}
 	}
 	if unified == "" {
@@ -47,6 +49,10 @@ func findCgroups(name string) (cgroups, error) {
 		g.all = append(g.all, g.memory)
 	} else {
 		g.memory, g.v2 = g.all[0], true
+	}
+	if named != "" {
+		// systemd-nspawn makes groups of its own in there.
+		g.all = append(g.all, filepath.Join(named, name))
 	}
 	return g, nil
 }

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"time"
 	"unsafe"
@@ -117,19 +118,36 @@ func (m *Machine) PowerOff(ctx context.Context) error {
 	return m.awaitOff(ctx, 2*time.Minute)
 }
 
+// awaitOff waits until nothing of the machine is left in the kernel, as the
+// next user of its disk must find it free.
 func (m *Machine) awaitOff(ctx context.Context, limit time.Duration) error {
 	deadline := time.Now().Add(limit)
-	for m.Running() {
+	for m.Running() || loopsOf(m.dir) > 0 {
 		if time.Now().After(deadline) {
 			return fmt.Errorf("machine %s is still on after %s (see %s)", m.Spec.Name, limit, m.ConsolePath())
 		}
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-time.After(20 * time.Millisecond):
+		case <-time.After(10 * time.Millisecond):
 		}
 	}
 	return nil
+}
+
+// loopsOf counts the loop devices whose images lie in dir.
+func loopsOf(dir string) int {
+	files, err := filepath.Glob("/sys/block/loop*/loop/backing_file")
+	if err != nil {
+		return 0
+	}
+	count := 0
+	for _, name := range files {
+		if data, err := os.ReadFile(name); err == nil && strings.HasPrefix(string(data), dir+"/") {
+			count++
+		}
+	}
+	return count
 }
 
 // Kill pulls the plug: the network goes silent, writes that were not synced
@@ -141,11 +159,12 @@ func (m *Machine) Kill(ctx context.Context) error {
 		// First the cable: a peer must see silence, not closed connections.
 		_ = exec.Command("ip", "-n", m.Cloud.Namespace(), "link", "set", m.hostInterface(), "down").Run()
 		failed = m.cutStorage(run)
-		for _, pid := range []int{run.Supervisor, run.Nspawn, run.Leader} {
+		// The supervisor sees that and tidies up after itself.
+		for _, pid := range []int{run.Nspawn, run.Leader} {
 			_ = unix.Kill(pid, unix.SIGKILL)
 		}
-		if err := awaitGone(ctx, run.Nspawn, run.Leader); err != nil {
-			return err
+		if err := m.awaitOff(ctx, 3*time.Second); err != nil {
+			_ = unix.Kill(run.Supervisor, unix.SIGKILL)
 		}
 	}
 	if err := m.awaitOff(ctx, 10*time.Second); err != nil {
@@ -157,23 +176,6 @@ func (m *Machine) Kill(ctx context.Context) error {
 		return err
 	}
 	return errors.Join(failed, groups.remove())
-}
-
-func awaitGone(ctx context.Context, pids ...int) error {
-	for _, pid := range pids {
-		for unix.Kill(pid, 0) == nil {
-			// A zombie whose parent is slow has let go of everything.
-			if data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid)); err == nil && strings.Contains(string(data), ") Z ") {
-				break
-			}
-			select {
-			case <-ctx.Done():
-				return ctx.Err()
-			case <-time.After(5 * time.Millisecond):
-			}
-		}
-	}
-	return nil
 }
 
 // cutStorage stops the file systems of the disk and of mounted volumes as they

@@ -90,6 +90,10 @@ func Supervise(cloud *network.Cloud, name string) error {
 	if err := s.plug(); err != nil {
 		return err
 	}
+	// What systemd-nspawn leaves behind when it is killed is ours to bury.
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+		return err
+	}
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, unix.SIGHUP)
 	for {
@@ -237,6 +241,12 @@ func (s *supervisor) connect() error {
 // leave takes the supervisor out of the machine's control groups and deletes
 // them.
 func (s *supervisor) leave() error {
+	for range 300 {
+		if _, err := unix.Wait4(-1, nil, unix.WNOHANG, nil); errors.Is(err, unix.ECHILD) {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
 	for _, dir := range s.groups.all {
 		top := filepath.Join(filepath.Dir(filepath.Dir(dir)), "cgroup.procs")
 		if err := os.WriteFile(top, []byte("0"), 0); err != nil {
