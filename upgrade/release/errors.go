@@ -146,6 +146,7 @@ func (e *SignatureError) Hint() string {
 var (
 	ErrKeyExpired  = errors.New("expired")
 	ErrKeyRevoked  = errors.New("revoked")
+	ErrKeyNotYet   = errors.New("not valid yet")
 	ErrKeyMismatch = errors.New("not the pinned key")
 )
 
@@ -154,14 +155,18 @@ type KeyError struct {
 	URL         string
 	Fingerprint string    // the pinned one
 	Found       []string  // fingerprints of the primary keys found instead, for ErrKeyMismatch
-	Since       time.Time // when it expired
-	Err         error     // ErrKeyExpired, ErrKeyRevoked or ErrKeyMismatch
+	Since       time.Time // when it expired, or was made
+	Err         error     // ErrKeyExpired, ErrKeyRevoked, ErrKeyNotYet or ErrKeyMismatch
 }
 
 func (e *KeyError) Error() string {
 	text := fmt.Sprintf("signing key %s from %s: %v", e.Fingerprint, e.URL, e.Err)
 	if !e.Since.IsZero() {
-		text += " since " + e.Since.UTC().Format(time.DateOnly)
+		word := " since "
+		if errors.Is(e.Err, ErrKeyNotYet) {
+			word = " but from "
+		}
+		text += word + e.Since.UTC().Format(time.DateOnly)
 	}
 	if len(e.Found) > 0 {
 		text += ", found " + strings.Join(e.Found, " ")
@@ -176,6 +181,8 @@ func (e *KeyError) Hint() string {
 	case errors.Is(e.Err, ErrKeyExpired):
 		return "nothing was changed on the host. The vendor let its key expire before (2024) and published it again with a " +
 			"later date: wait for that and run the command again. An expired key is never accepted"
+	case errors.Is(e.Err, ErrKeyNotYet):
+		return "nothing was changed on the host. Its clock is probably wrong: timedatectl"
 	case errors.Is(e.Err, ErrKeyRevoked):
 		return "nothing was changed on the host. The vendor declared this key void; find out why, and which key replaces it, " +
 			"from the vendor's own announcement before you set releases.fingerprint"

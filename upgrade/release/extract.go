@@ -24,15 +24,16 @@ const top = "mattermost"
 // Limits on what an archive may unpack to; a genuine release of 2026 has some 12,000 entries and
 // 1.5 GB.
 type limits struct {
-	entries int
-	bytes   int64 // of all files together
-	ratio   int64 // unpacked bytes for each packed one, once past ratioFrom
-	depth   int   // of directories
+	entries   int
+	bytes     int64 // of all files together
+	ratio     int64 // unpacked bytes for each packed one, once past ratioFrom
+	ratioFrom int64 // bytes
+	depth     int   // of directories
 }
 
-const ratioFrom = 64 << 20
-
-func genuine() limits { return limits{entries: 200_000, bytes: 6 << 30, ratio: 100, depth: 40} }
+func genuine() limits {
+	return limits{entries: 200_000, bytes: 6 << 30, ratio: 100, ratioFrom: 64 << 20, depth: 40}
+}
 
 // Extract unpacks a verified archive into dest, which must not exist, without its top directory, and
 // saves a Manifest of it beside dest. Meanwhile the files are in dest+".partial"; dest appears
@@ -268,7 +269,7 @@ func (b *bounded) Read(p []byte) (int, error) {
 	switch {
 	case x.bytes > x.limits.bytes:
 		return n, x.fault("", fmt.Sprintf("unpacks to more than %d MB", x.limits.bytes>>20), nil)
-	case x.bytes > ratioFrom && x.bytes > x.limits.ratio*max(x.packed.done, 1):
+	case x.bytes > x.limits.ratioFrom && x.bytes > x.limits.ratio*max(x.packed.done, 1):
 		return n, x.fault("", fmt.Sprintf("unpacks to more than %d times its size", x.limits.ratio), nil)
 	}
 	return n, err

@@ -4,12 +4,9 @@ import (
 	"bytes"
 	"crypto/rand"
 	"errors"
-	"fmt"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -151,13 +148,13 @@ func TestFetchKey(t *testing.T) {
 		want error
 		part string
 	}{
-		"expired":        {expired, public(t, expired), ErrKeyExpired, "expired since " + now.Add(-24*time.Hour).UTC().Format(time.DateOnly)},
-		"revoked":        {revoked, public(t, revoked), ErrKeyRevoked, "revoked"},
-		"another":        {newKey(t, now, 0), public(t, stranger), ErrKeyMismatch, fingerprint(stranger)},
-		"no key":         {newKey(t, now, 0), []byte("<html>"), ErrKeyMismatch, "holds no OpenPGP key"},
-		"broken armour":  {newKey(t, now, 0), []byte("-----BEGIN PGP PUBLIC KEY BLOCK-----\n"), ErrKeyMismatch, "holds no OpenPGP key"},
-		"empty":          {newKey(t, now, 0), []byte{}, ErrKeyMismatch, "not the pinned key"},
-		"not yet valid?": {newKey(t, now.Add(48*time.Hour), 0), nil, ErrKeyExpired, "expired"},
+		"expired":       {expired, public(t, expired), ErrKeyExpired, "expired since " + now.Add(-24*time.Hour).UTC().Format(time.DateOnly)},
+		"revoked":       {revoked, public(t, revoked), ErrKeyRevoked, "revoked"},
+		"another":       {newKey(t, now, 0), public(t, stranger), ErrKeyMismatch, fingerprint(stranger)},
+		"no key":        {newKey(t, now, 0), []byte("<html>"), ErrKeyMismatch, "holds no OpenPGP key"},
+		"broken armour": {newKey(t, now, 0), []byte("-----BEGIN PGP PUBLIC KEY BLOCK-----\n"), ErrKeyMismatch, "holds no OpenPGP key"},
+		"empty":         {newKey(t, now, 0), []byte{}, ErrKeyMismatch, "not the pinned key"},
+		"of tomorrow":   {newKey(t, now.Add(48*time.Hour), 0), nil, ErrKeyNotYet, "not valid yet"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			v := newVendor(t)
@@ -262,7 +259,3 @@ func TestPrune(t *testing.T) {
 		t.Errorf("left %q (%v)", files(t, c), err)
 	}
 }
-
-var _ = atomic.Int32{}
-var _ = fmt.Sprint
-var _ = http.StatusOK

@@ -74,6 +74,11 @@ func pinned(file []byte, address, fingerprint string, now time.Time) (*openpgp.E
 	if self == nil {
 		return nil, fault(fmt.Errorf("%w: it has no valid self-signature", ErrKeyMismatch))
 	}
+	if key.PrimaryKey.CreationTime.After(now) {
+		e := fault(ErrKeyNotYet)
+		e.Since = key.PrimaryKey.CreationTime
+		return nil, e
+	}
 	if key.PrimaryKey.KeyExpired(self, now) {
 		e := fault(ErrKeyExpired)
 		if self.KeyLifetimeSecs != nil {
