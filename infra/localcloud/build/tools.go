@@ -7,9 +7,9 @@ import "time"
 // stamp.
 func Pulumi() Tool {
 	return Tool{
-		Name: "pulumi", Module: "pulumi", What: "pulumi 3.253.0", Why: "the engine that runs infra/",
+		Name: "pulumi", Module: "pulumi", What: "pulumi 3.256.0", Why: "the engine that runs infra/",
 		Usual: 6 * time.Minute, Programs: []string{"pulumi"},
-		Stamps: map[string]string{"github.com/pulumi/pulumi/sdk/v3/go/common/version.Version": "v3.253.0"},
+		Stamps: map[string]string{"github.com/pulumi/pulumi/sdk/v3/go/common/version.Version": "v3.256.0"},
 	}
 }
 
