@@ -154,3 +154,12 @@ func (c *Cloud) changeNetwork(ctx context.Context, change func(*Contents) error)
 		return c.backend.ApplyNetwork(ctx, network)
 	})
 }
+
+// changeThenNetwork is changeNetwork for what has happened already and cannot be taken back: the
+// inventory is changed whatever becomes of the network.
+func (c *Cloud) changeThenNetwork(ctx context.Context, change func(*Contents) error) error {
+	if err := c.change(change); err != nil {
+		return err
+	}
+	return c.changeNetwork(ctx, func(*Contents) error { return nil })
+}

@@ -58,7 +58,7 @@ type DatabaseClusterState struct {
 	ClusterUrn       string   `pulumi:"clusterUrn"`
 	Database         string   `pulumi:"database"`
 	Host             string   `pulumi:"host"`
-	MetricsEndpoints []string `pulumi:"metricsEndpoints"`
+	MetricsEndpoints []string `pulumi:"metricsEndpoints,optional"`
 	Password         string   `pulumi:"password" provider:"secret"`
 	Port             int      `pulumi:"port"`
 	PrivateHost      string   `pulumi:"privateHost"`
@@ -262,7 +262,7 @@ func (d clusters) destroy(ctx context.Context, id string, _ DatabaseClusterState
 
 // forget takes a cluster out of the inventory, with all that was in it.
 func (d clusters) forget(ctx context.Context, id string) error {
-	return d.cloud.changeNetwork(ctx, func(c *Contents) error {
+	return d.cloud.changeThenNetwork(ctx, func(c *Contents) error {
 		delete(c.Machines, id)
 		c.drop("DatabaseAuthority", id)
 		c.drop(d.name, id)

@@ -289,7 +289,7 @@ func (d droplets) destroy(ctx context.Context, id string, state DropletState) er
 // forget takes a droplet that is gone, or never came to be, out of the inventory and out of all that
 // named it.
 func (d droplets) forget(ctx context.Context, id string) error {
-	return d.cloud.changeNetwork(ctx, func(c *Contents) error {
+	return d.cloud.changeThenNetwork(ctx, func(c *Contents) error {
 		if err := c.releaseVolumes(id); err != nil {
 			return err
 		}

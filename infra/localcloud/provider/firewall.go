@@ -58,7 +58,7 @@ type PendingChange struct {
 type FirewallState struct {
 	FirewallArgs
 	CreatedAt      string          `pulumi:"createdAt"`
-	PendingChanges []PendingChange `pulumi:"pendingChanges"`
+	PendingChanges []PendingChange `pulumi:"pendingChanges,optional"`
 	Status         string          `pulumi:"status"`
 }
 

@@ -35,6 +35,9 @@ func replacements() map[string][]string {
 func withReplacements(provider p.Provider) p.Provider {
 	diff, table := provider.Diff, replacements()
 	provider.Diff = func(ctx context.Context, req p.DiffRequest) (p.DiffResponse, error) {
+		// Inputs are compared with inputs: a state also has what the cloud filled in, such as an
+		// address, and would differ for ever.
+		req.State = req.OldInputs
 		resp, err := diff(ctx, req)
 		if err != nil {
 			return resp, err

@@ -28,7 +28,7 @@ type VolumeArgs struct {
 // VolumeState is a block-storage volume; it outlives the droplet it is attached to.
 type VolumeState struct {
 	VolumeArgs
-	DropletIds      []int  `pulumi:"dropletIds"`
+	DropletIds      []int  `pulumi:"dropletIds,optional"`
 	FilesystemLabel string `pulumi:"filesystemLabel"`
 	VolumeUrn       string `pulumi:"volumeUrn"`
 }
