@@ -56,19 +56,22 @@ func (c catalogue) latest(e Edition) []Package {
 	return slices.CompactFunc(c.published(e), func(a, b Package) bool { return minorOf(a.Number) == minorOf(b.Number) })
 }
 
+// newest is the newest published minor, "" if nothing is published.
+func (c catalogue) newest() string {
+	if all := c.latest(Team); len(all) > 0 {
+		return minorOf(all[0].Number)
+	}
+	return ""
+}
+
 // minor is what the policy says of a minor version: the newest one is supported until the fifteenth of the month
 // in three months, every other one ended when the vendor's did.
 func (c catalogue) minor(name string) Minor {
-	m := minors()[name]
-	m.Name = name
+	m := findMinor(name)
 	if slices.Contains(c.esr, name) {
 		m.Extended = true
 	}
-	newest := ""
-	if all := c.latest(Team); len(all) > 0 {
-		newest = minorOf(all[0].Number)
-	}
-	if name == newest {
+	if name == c.newest() {
 		m.Ended = time.Date(c.now.Year(), c.now.Month()+3, 15, 0, 0, 0, 0, time.UTC)
 	}
 	if end, ok := c.ends[name]; ok {
@@ -120,13 +123,21 @@ func (c catalogue) archiveEntry(b *strings.Builder, p Package, title string) {
 // path is where the archive is on the releases host.
 func (p Package) path() string { return "/" + p.Number + "/" + p.File }
 
-// policyPage is the release policy: supported versions in a chart, those whose support ended in a table.
+// policyPage is the release policy up to the newest published version: supported ones in a chart, oldest first, and
+// those whose support ended in a table, newest first.
 func (c catalogue) policyPage() string {
-	var chart, table []string
+	released := map[string]time.Time{}
 	for _, p := range c.latest(Team) {
-		m := c.minor(minorOf(p.Number))
+		released[minorOf(p.Number)] = p.Date
+	}
+	var chart, table []string
+	for _, known := range minors() {
+		if c.newest() == "" || compareNumbers(known.Name, c.newest()) > 0 {
+			break
+		}
+		m := c.minor(known.Name)
 		if !m.Ended.Before(c.now) {
-			chart = append(chart, chartLine(m, p.Date))
+			chart = append(chart, chartLine(m, cmp.Or(released[m.Name], keyCreated)))
 			continue
 		}
 		kind := "Feature"
@@ -135,7 +146,7 @@ func (c catalogue) policyPage() string {
 		}
 		table = append(table, fmt.Sprintf("| v%s | %s | %s |\n", m.Name, kind, m.Ended.Format(time.DateOnly)))
 	}
-	slices.Reverse(chart) // oldest first, unlike the table
+	slices.Reverse(table)
 	return "---\ntitle: \"Release Policy\"\n---\n\n" +
 		"```mermaid\ngantt\n    dateFormat  YYYY-MM-DD\n    axisFormat  %b %y\n\n    section Releases\n" +
 		strings.Join(chart, "") + "```\n\n" +

@@ -39,18 +39,30 @@ type Minor struct {
 	Ended    time.Time
 }
 
-// minors has the vendor's own dates of support.
-func minors() map[string]Minor {
-	table := map[string]Minor{}
-	for _, m := range []Minor{
+// minors has the vendor's own dates of support, oldest version first: also of versions that the mirror cannot
+// publish, since the vendor's policy is never without an Extended Support Release.
+func minors() []Minor {
+	return []Minor{
 		{Name: "6.3", Extended: true, Ended: day(2023, 1, 15)},
 		{Name: "6.7", Ended: day(2022, 9, 15)},
+		{Name: "7.1", Extended: true, Ended: day(2023, 4, 15)},
 		{Name: "7.7", Ended: day(2023, 4, 15)},
+		{Name: "7.8", Extended: true, Ended: day(2023, 11, 15)},
+		{Name: "8.1", Extended: true, Ended: day(2024, 5, 15)},
+		{Name: "9.5", Extended: true, Ended: day(2024, 11, 15)},
+		{Name: "9.9", Ended: day(2024, 9, 15)},
 		{Name: "9.10", Ended: day(2024, 10, 15)},
-	} {
-		table[m.Name] = m
 	}
-	return table
+}
+
+// findMinor is the entry of minors called name, or one that says nothing but the name.
+func findMinor(name string) Minor {
+	for _, m := range minors() {
+		if m.Name == name {
+			return m
+		}
+	}
+	return Minor{Name: name}
 }
 
 func day(year int, month time.Month, d int) time.Time {
@@ -90,7 +102,7 @@ func Releases() []Release {
 	var list []Release
 	for _, m := range build.Mattermosts() {
 		list = append(list, Release{
-			Number: m.Number, Date: dates[m.Number], Minor: minors()[minorOf(m.Number)], Code: m,
+			Number: m.Number, Date: dates[m.Number], Minor: findMinor(minorOf(m.Number)), Code: m,
 			Default: m.Number == "7.7.0" || m.Number == "9.10.0",
 		})
 	}
@@ -101,7 +113,7 @@ func Releases() []Release {
 			code = good.As(f.Number)
 		}
 		list = append(list, Release{
-			Number: f.Number, Date: day(2024, 8, 2+i), Minor: minors()["9.10"], Code: code, Fault: f.Name,
+			Number: f.Number, Date: day(2024, 8, 2+i), Minor: findMinor("9.10"), Code: code, Fault: f.Name,
 		})
 	}
 	return list
