@@ -8,8 +8,6 @@ import (
 	"os/user"
 	"path/filepath"
 	"strconv"
-
-	"golang.org/x/sys/unix"
 )
 
 // Where things live on a host; DESIGN of the layout: versions beside the link, on the same file
@@ -100,17 +98,20 @@ func stateRoot(link, dir string) string {
 
 // sameDevice says whether a rename from a to b can work; b, or what of it exists, is looked at.
 func sameDevice(a, b string) bool {
-	var sa, sb unix.Stat_t
-	if unix.Stat(a, &sa) != nil {
+	da, err := device(a)
+	if err != nil {
 		return false
 	}
-	for unix.Stat(b, &sb) != nil {
-		if b == "/" {
+	for {
+		db, err := device(b)
+		if err == nil {
+			return da == db
+		}
+		if b == filepath.Dir(b) {
 			return false
 		}
 		b = filepath.Dir(b)
 	}
-	return sa.Dev == sb.Dev
 }
 
 // Furnish makes the links to places in a new version's directory, and the directories of the
@@ -161,30 +162,6 @@ func GiveClient(dir, owner string) error {
 		}
 		return chownTo(path, owner)
 	})
-}
-
-// capabilityAttribute is where the kernel keeps what setcap grants, such as binding port 80.
-const capabilityAttribute = "security.capability"
-
-// Capability is what setcap gave the program, as the kernel keeps it; nil when nothing.
-func Capability(program string) []byte {
-	buf := make([]byte, 64)
-	n, err := unix.Getxattr(program, capabilityAttribute, buf)
-	if err != nil || n == 0 {
-		return nil
-	}
-	return buf[:n]
-}
-
-// SetCapability gives the program what Capability returned of another.
-func SetCapability(program string, capability []byte) error {
-	if len(capability) == 0 {
-		return nil
-	}
-	if err := unix.Setxattr(program, capabilityAttribute, capability, 0); err != nil {
-		return fmt.Errorf("give %s its capabilities: %w", program, err)
-	}
-	return nil
 }
 
 func chownTo(path, name string) error {

@@ -8,8 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"townsquare/upgrade/host"
 )
 
@@ -70,10 +68,7 @@ func (s Service) Status(ctx context.Context) (Status, error) {
 	st.Restarts, _ = strconv.Atoi(p["NRestarts"])
 	st.Code, _ = strconv.Atoi(p["ExecMainStatus"])
 	if started, err := strconv.ParseInt(p["ExecMainStartTimestampMonotonic"], 10, 64); err == nil && st.PID != 0 {
-		var now unix.Timespec
-		if unix.ClockGettime(unix.CLOCK_MONOTONIC, &now) == nil {
-			st.Age = time.Duration(now.Nano()) - time.Duration(started)*time.Microsecond
-		}
+		st.Age = ageOf(started)
 	}
 	return st, nil
 }

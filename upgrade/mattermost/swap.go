@@ -6,8 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-
-	"golang.org/x/sys/unix"
+	"syscall"
 )
 
 // Move renames from to to and leaves a link at from, so that the version which has it there works
@@ -33,7 +32,7 @@ func Move(from, to string) error {
 		}
 		if _, err := os.Lstat(to); err == nil {
 			// An empty directory may wait there; anything else is not ours to replace.
-			if err := unix.Rmdir(to); err != nil {
+			if err := syscall.Rmdir(to); err != nil {
 				return fmt.Errorf("move %s: refusing to replace %s", from, to)
 			}
 		}
@@ -139,7 +138,7 @@ func Adopt(link, kept, target string) error {
 	if err := os.Symlink(target, next); err != nil {
 		return fmt.Errorf("adopt %s: %w", link, err)
 	}
-	err = unix.Renameat2(unix.AT_FDCWD, next, unix.AT_FDCWD, link, unix.RENAME_EXCHANGE)
+	err = exchange(next, link)
 	if err != nil {
 		// No exchange here, or the directory is gone from link already: two renames. The service is
 		// stopped, so nobody misses the link in between, and the record knows kept.
@@ -183,7 +182,7 @@ func Unadopt(link, kept string) error {
 	if info, err := os.Lstat(from); err != nil || !info.IsDir() {
 		return fmt.Errorf("put %s back: there is no directory %s", link, from)
 	}
-	if err := unix.Renameat2(unix.AT_FDCWD, from, unix.AT_FDCWD, link, unix.RENAME_EXCHANGE); err != nil {
+	if err := exchange(from, link); err != nil {
 		if err := Unpoint(link); err != nil {
 			return fmt.Errorf("put %s back: %w", link, err)
 		}

@@ -2,17 +2,8 @@ package phase
 
 // Apply is the whole operation: a first installation and every later upgrade. Facts and checks come
 // first; from Stop to Open the service is away, and Watch decides whether it was worth it.
-func Apply() []Phase { return append(Checks(), Rest()...) }
-
-// Looks finds out what is there and what there is; it changes nothing.
-func Looks() []Phase { return []Phase{Facts{}, Choose{}} }
-
-// Checks is Looks and whether the host can take it; it changes nothing.
-func Checks() []Phase { return append(Looks(), Preflight{}) }
-
-// Rest is what follows Checks; everything in it is under the host's lock.
-func Rest() []Phase {
-	return []Phase{
+func Apply() []Phase {
+	return append(Plan(),
 		Lock{},
 		Fetch{},
 		Grant{},
@@ -25,5 +16,12 @@ func Rest() []Phase {
 		Open{},   // it is back
 		Watch{},
 		Commit{},
-	}
+	)
 }
+
+// Plan is the beginning of Apply that changes nothing: what is there, what there is, and whether
+// the host can take it.
+func Plan() []Phase { return append(Check(), Preflight{}) }
+
+// Check is the beginning of Plan: what is there, and what there is.
+func Check() []Phase { return []Phase{Facts{}, Choose{}} }

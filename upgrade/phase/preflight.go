@@ -11,8 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"townsquare/upgrade/host"
 	"townsquare/upgrade/mattermost"
 	"townsquare/upgrade/problem"
@@ -138,7 +136,7 @@ func checkRoom(ctx context.Context, op *Operation) (problem.List, error) {
 			}
 		}
 	}
-	return r.problems(unix.Statfs)
+	return r.problems(space)
 }
 
 // checkPlaces is about what is moved out of the install directory: renamed, never copied.
@@ -162,15 +160,6 @@ func checkPlaces(_ context.Context, op *Operation) (problem.List, error) {
 		}
 	}
 	return found, nil
-}
-
-// mountPoint says whether another file system begins at path.
-func mountPoint(path string) bool {
-	var here, above unix.Stat_t
-	if unix.Lstat(path, &here) != nil || unix.Lstat(filepath.Dir(path), &above) != nil {
-		return false
-	}
-	return here.Dev != above.Dev
 }
 
 // checkService is about the server that runs now.

@@ -1,11 +1,11 @@
 package phase
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
 	"strings"
-
-	"golang.org/x/sys/unix"
 
 	"townsquare/upgrade/problem"
 )
@@ -25,42 +25,38 @@ func (r *room) need(dir string, bytes, inodes uint64, what string) {
 	r.needs = append(r.needs, need{dir, bytes, inodes, what})
 }
 
-// problems compares with what is free, as statfs says.
-func (r *room) problems(statfs func(string, *unix.Statfs_t) error) (problem.List, error) {
+// problems compares with what is free: space tells that of one directory, and which file system it
+// is on.
+func (r *room) problems(space func(string) (free, inodes uint64, id any, err error)) (problem.List, error) {
 	type total struct {
 		need
 		free, freeInodes uint64
 		whats            []string
 	}
-	var order []unix.Fsid
-	sums := map[unix.Fsid]*total{}
+	var order []*total
+	sums := map[any]*total{}
 	for _, n := range r.needs {
 		dir := n.dir
-		var fs unix.Statfs_t
-		err := statfs(dir, &fs)
-		for err == unix.ENOENT && dir != "/" {
+		free, inodes, id, err := space(dir)
+		for errors.Is(err, fs.ErrNotExist) && dir != filepath.Dir(dir) {
 			dir = filepath.Dir(dir)
-			err = statfs(dir, &fs)
+			free, inodes, id, err = space(dir)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("ask how much room %s has: %w", dir, err)
 		}
-		t := sums[fs.Fsid]
+		t := sums[id]
 		if t == nil {
-			t = &total{need: need{dir: dir}, free: fs.Bavail * uint64(fs.Bsize), freeInodes: fs.Ffree}
-			if fs.Files == 0 {
-				t.freeInodes = 1 << 62 // a file system that makes inodes as it needs them
-			}
-			sums[fs.Fsid] = t
-			order = append(order, fs.Fsid)
+			t = &total{need: need{dir: dir}, free: free, freeInodes: inodes}
+			sums[id] = t
+			order = append(order, t)
 		}
 		t.bytes += n.bytes
 		t.inodes += n.inodes
 		t.whats = append(t.whats, n.what)
 	}
 	var found problem.List
-	for _, id := range order {
-		t := sums[id]
+	for _, t := range order {
 		what := strings.Join(t.whats, ", ")
 		if t.free < t.bytes {
 			found = append(found, problem.Problem{Where: "disk of " + t.dir, Found: fmt.Sprintf("%d MB free", t.free>>20),

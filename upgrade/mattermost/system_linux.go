@@ -1,0 +1,95 @@
+package mattermost
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os/user"
+	"runtime"
+	"strconv"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// dialAs opens a Unix socket as another user: PostgreSQL's peer authentication reads the effective
+// user of the thread that connects, at that moment.
+func dialAs(name string) func(ctx context.Context, network, addr string) (net.Conn, error) {
+	return func(ctx context.Context, network, addr string) (net.Conn, error) {
+		u, err := user.Lookup(name)
+		if err != nil {
+			return nil, err
+		}
+		uid, err := strconv.Atoi(u.Uid)
+		if err != nil {
+			return nil, err
+		}
+		type result struct {
+			conn net.Conn
+			err  error
+		}
+		done := make(chan result, 1)
+		go func() {
+			// The thread is not unlocked when the user cannot be put back: it ends with this goroutine.
+			runtime.LockOSThread()
+			if _, _, e := unix.RawSyscall(unix.SYS_SETRESUID, ^uintptr(0), uintptr(uid), ^uintptr(0)); e != 0 {
+				runtime.UnlockOSThread()
+				done <- result{err: fmt.Errorf("become %s: %w", name, e)}
+				return
+			}
+			var d net.Dialer
+			conn, err := d.DialContext(ctx, network, addr)
+			if _, _, e := unix.RawSyscall(unix.SYS_SETRESUID, ^uintptr(0), 0, ^uintptr(0)); e == 0 {
+				runtime.UnlockOSThread()
+			}
+			done <- result{conn, err}
+		}()
+		r := <-done
+		return r.conn, r.err
+	}
+}
+
+// exchange swaps two names in one step, where the file system can do that.
+func exchange(a, b string) error {
+	return unix.Renameat2(unix.AT_FDCWD, a, unix.AT_FDCWD, b, unix.RENAME_EXCHANGE)
+}
+
+// device is the file system that path is on.
+func device(path string) (uint64, error) {
+	var s unix.Stat_t
+	err := unix.Stat(path, &s)
+	return s.Dev, err
+}
+
+// ageOf is how long ago something happened at start, in microseconds of the monotonic clock.
+func ageOf(start int64) time.Duration {
+	var now unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &now); err != nil {
+		return 0
+	}
+	return time.Duration(now.Nano()) - time.Duration(start)*time.Microsecond
+}
+
+// capabilityAttribute is where the kernel keeps what setcap grants, such as binding port 80.
+const capabilityAttribute = "security.capability"
+
+// Capability is what setcap gave the program, as the kernel keeps it; nil when nothing.
+func Capability(program string) []byte {
+	buf := make([]byte, 64)
+	n, err := unix.Getxattr(program, capabilityAttribute, buf)
+	if err != nil || n == 0 {
+		return nil
+	}
+	return buf[:n]
+}
+
+// SetCapability gives the program what Capability returned of another.
+func SetCapability(program string, capability []byte) error {
+	if len(capability) == 0 {
+		return nil
+	}
+	if err := unix.Setxattr(program, capabilityAttribute, capability, 0); err != nil {
+		return fmt.Errorf("give %s its capabilities: %w", program, err)
+	}
+	return nil
+}
