@@ -60,7 +60,8 @@ func runUp(ctx context.Context, cloud *network.Cloud, forward bool) error {
 	if _, err := base.Build(ctx, progressOutput()); err != nil {
 		return err
 	}
-	if _, err := build.Pebble().Get(ctx, build.NewCache(build.NewProgress(progressOutput()))); err != nil {
+	pebble, err := build.Pebble().Get(ctx, build.NewCache(build.NewProgress(progressOutput())))
+	if err != nil {
 		return err
 	}
 	if err := os.MkdirAll(cloud.Dir, 0o700); err != nil {
@@ -77,7 +78,8 @@ func runUp(ctx context.Context, cloud *network.Cloud, forward bool) error {
 		return err
 	}
 	defer ready.Close()
-	daemon := exec.Command("/proc/self/exe", "daemon", "--cloud", cloud.Name, fmt.Sprintf("--forward=%v", forward))
+	daemon := exec.Command("/proc/self/exe", "daemon", "--cloud", cloud.Name, "--pebble", pebble, fmt.Sprintf("--forward=%v", forward))
+	daemon.Dir = "/"
 	daemon.Args[0] = "localcloud"
 	daemon.Stdout, daemon.Stderr = log, log
 	daemon.ExtraFiles = []*os.File{announce}
@@ -105,13 +107,14 @@ func cmpOr(a, b string) string {
 // daemonCommand is what up starts. It is not for people.
 func daemonCommand() *cobra.Command {
 	var cloud cloudFlag
+	var pebble string
 	var forward bool
 	cmd := &cobra.Command{
 		Use: "daemon", Hidden: true, Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			parent := os.NewFile(3, "announce")
 			defer parent.Close()
-			err := runDaemon(cmd.Context(), cloud, forward, func() {
+			err := runDaemon(cmd.Context(), cloud, pebble, forward, func() {
 				fmt.Fprintln(parent, "ready")
 				parent.Close()
 			})
@@ -122,17 +125,18 @@ func daemonCommand() *cobra.Command {
 		},
 	}
 	cloud.add(cmd)
+	cmd.Flags().StringVar(&pebble, "pebble", "", "")
 	cmd.Flags().BoolVar(&forward, "forward", false, "")
 	return cmd
 }
 
-func runDaemon(ctx context.Context, flag cloudFlag, forward bool, ready func()) error {
+func runDaemon(ctx context.Context, flag cloudFlag, pebble string, forward bool, ready func()) error {
 	cloud, err := flag.open()
 	if err != nil {
 		return err
 	}
 	syscall.CloseOnExec(3)
-	options, err := serviceOptions(ctx, cloud, forward)
+	options, err := serviceOptions(cloud, pebble, forward)
 	if err != nil {
 		return err
 	}

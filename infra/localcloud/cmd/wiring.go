@@ -2,7 +2,6 @@ package cmd
 
 import (
 	"context"
-	"io"
 	"path/filepath"
 
 	"github.com/spf13/cobra"
@@ -43,13 +42,8 @@ func baseTarget() build.Target {
 	}
 }
 
-// serviceOptions gathers what the daemon is made of. Nothing is built here:
-// what is missing is an error that says what to type.
-func serviceOptions(ctx context.Context, cloud *network.Cloud, forward bool) (services.Options, error) {
-	pebble, err := build.Pebble().Path(ctx, build.NewCache(build.NewProgress(io.Discard)))
-	if err != nil {
-		return services.Options{}, err
-	}
+// serviceOptions gathers what the daemon is made of.
+func serviceOptions(cloud *network.Cloud, pebble string, forward bool) (services.Options, error) {
 	releases, err := mirror.New(filepath.Join(cloud.Dir, "mirror"))
 	if err != nil {
 		return services.Options{}, err

@@ -175,7 +175,7 @@ func (m *Machine) Kill(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(failed, groups.remove())
+	return errors.Join(failed, groups.remove(), m.forgetNspawn())
 }
 
 // cutStorage stops the file systems of the disk and of mounted volumes as they

@@ -100,7 +100,7 @@ func Supervise(cloud *network.Cloud, name string) error {
 		again, err := s.boot(hangup)
 		os.Remove(m.runPath())
 		if err != nil || !again {
-			return errors.Join(err, s.leave())
+			return errors.Join(err, s.leave(), m.forgetNspawn())
 		}
 	}
 }
@@ -166,7 +166,7 @@ func (s *supervisor) arguments() []string {
 		// This computer's systemd, if it has one, is not asked.
 		"--register=no", "--keep-unit",
 		"--directory=" + s.root,
-		"--machine=tsq-" + s.m.Cloud.Name + "-" + s.m.Spec.Name,
+		"--machine=" + s.m.nspawnName(),
 		"--hostname=" + s.m.Spec.Hostname,
 		"--network-veth-extra=" + s.m.hostInterface() + ":eth0",
 		"--resolv-conf=off", "--timezone=off", "--link-journal=no",
@@ -256,6 +256,9 @@ func (s *supervisor) leave() error {
 	return s.groups.remove()
 }
 
+// nspawnName is unique on this computer, as systemd-nspawn wants it.
+func (m *Machine) nspawnName() string { return "tsq-" + m.Cloud.Name + "-" + m.Spec.Name }
+
 func (m *Machine) cgroupName() string {
 	return filepath.Join("townsquare-"+m.Cloud.Name, m.Spec.Name)
 }
@@ -267,6 +270,16 @@ func (m *Machine) ConsolePath() string { return filepath.Join(m.dir, "console.lo
 
 // hostInterface is the outside end of the machine's cable.
 func (m *Machine) hostInterface() string { return fmt.Sprintf("m%d", m.Spec.Address.As4()[3]) }
+
+// forgetNspawn removes the directories that systemd-nspawn makes for a machine
+// and leaves.
+func (m *Machine) forgetNspawn() error {
+	var failed error
+	for _, dir := range []string{"propagate", "unix-export"} {
+		failed = errors.Join(failed, os.RemoveAll(filepath.Join("/run/systemd/nspawn", dir, m.nspawnName())))
+	}
+	return failed
+}
 
 // findLeader looks for the child of systemd-nspawn that is process 1 of its
 // own namespace. 0: not there yet.
