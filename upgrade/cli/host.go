@@ -45,7 +45,7 @@ type server struct {
 
 func (a *app) server() *server {
 	return &server{app: a, root: "/", service: host.Service{Run: host.Run}, self: host.Upgrader,
-		apply: phase.Apply, checks: phase.Checks, choice: phase.Looks}
+		apply: phase.Apply, checks: phase.Plan, choice: phase.Check}
 }
 
 func (h *server) path(p string) string { return filepath.Join(h.root, p) }

@@ -70,6 +70,9 @@ func read(where string, nodes map[string]ast.Node, into reflect.Value, found *pr
 			*found = append(*found, unknown(where, key, sorted(fields)))
 			continue
 		}
+		if node == nil { // "key:" with nothing after it
+			continue
+		}
 		if err := set(node, field, where+key+".", found); err != nil {
 			*found = append(*found, problem.Problem{Where: where + key, Found: oneLine(node.String()), Allowed: kindOf(field)})
 		}
@@ -83,9 +86,7 @@ func set(node ast.Node, field reflect.Value, where string, found *problem.List) 
 		if !ok {
 			return errors.New("no text")
 		}
-		if _, null := node.(*ast.NullNode); !null {
-			field.SetString(scalar.GetToken().Value)
-		}
+		field.SetString(scalar.GetToken().Value)
 		return nil
 	case reflect.Struct:
 		var inner map[string]ast.Node

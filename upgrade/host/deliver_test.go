@@ -1,0 +1,94 @@
+package host
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"townsquare/upgrade/state"
+)
+
+var delivery = Delivery{
+	Config:      &state.Config{Edition: "team", Track: "11.10", URL: "https://chat.example.org"},
+	SiteURL:     "https://chat.example.org",
+	DatabaseURL: "postgres://mattermost:p%40ss$word@db.example.org:25060/mattermost",
+	AdminURL:    "postgres://townsquare:other@db.example.org:25060/defaultdb",
+	CA:          "-----BEGIN CERTIFICATE-----\nMII\n-----END CERTIFICATE-----",
+}
+
+func TestDelivery(t *testing.T) {
+	root := t.TempDir()
+	changed, err := delivery.Write(root)
+	if err != nil || len(changed) != 4 {
+		t.Fatalf("changed %v, error %v", changed, err)
+	}
+	for path, mode := range map[string]os.FileMode{
+		state.ConfigFile: 0o600, state.EnvFile: 0o600, state.AdminFile: 0o600, state.CAFile: 0o644,
+	} {
+		info, err := os.Stat(filepath.Join(root, path))
+		if err != nil || info.Mode().Perm() != mode {
+			t.Errorf("%s: %v, %v", path, info.Mode(), err)
+		}
+	}
+	env, err := os.ReadFile(filepath.Join(root, state.EnvFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, part := range []string{
+		`MM_SQLSETTINGS_DATASOURCE="postgres://mattermost:p%40ss\$word@db.example.org:25060/mattermost?sslmode=verify-full&sslrootcert=%2Fetc%2Ftownsquare%2Fdatabase-ca.pem"`,
+		"MM_SERVICESETTINGS_SITEURL=https://chat.example.org\n",
+		"MM_SERVICESETTINGS_LISTENADDRESS=127.0.0.1:8065\n",
+	} {
+		if !strings.Contains(string(env), part) {
+			t.Errorf("no %s in\n%s", part, env)
+		}
+	}
+	config, err := state.LoadConfig(filepath.Join(root, state.ConfigFile))
+	if err != nil || config.Track != "11.10" {
+		t.Errorf("read back %+v, %v", config, err)
+	}
+}
+
+func TestDeliveryAgainTouchesNothing(t *testing.T) {
+	root := t.TempDir()
+	if _, err := delivery.Write(root); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(root, state.EnvFile)
+	before, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	changed, err := delivery.Write(root)
+	if err != nil || len(changed) != 0 {
+		t.Errorf("changed %v, error %v", changed, err)
+	}
+	if after, _ := os.Stat(path); !os.SameFile(before, after) {
+		t.Error("the file was replaced")
+	}
+	if err := os.Chmod(path, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if changed, err := delivery.Write(root); err != nil || len(changed) != 1 {
+		t.Errorf("a secret that all may read stays so: %v, %v", changed, err)
+	}
+}
+
+// A server that someone else set up keeps its own database and settings.
+func TestEmptyDeliveryLeavesAllAsItIs(t *testing.T) {
+	root := t.TempDir()
+	if changed, err := (Delivery{}).Write(root); err != nil || len(changed) != 0 {
+		t.Errorf("changed %v, error %v", changed, err)
+	}
+	if entries, _ := os.ReadDir(root); len(entries) != 0 {
+		t.Errorf("wrote %v", entries)
+	}
+}
+
+func TestBadDatabaseURLIsNotShown(t *testing.T) {
+	d := Delivery{CA: "x", DatabaseURL: "postgres://u:hunter22%zz@h/db"}
+	if _, err := d.Write(t.TempDir()); err == nil || strings.Contains(err.Error(), "hunter22") {
+		t.Errorf("error is %v", err)
+	}
+}
