@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -61,6 +62,10 @@ func unpack(ctx context.Context, op *Operation, next release.Release, program ma
 	archive, err := op.Releases.Fetch(ctx, next, progress)
 	if err != nil {
 		return fmt.Errorf("download %s: %w", next.Name(), err)
+	}
+	// A server that is being taken over has no place for versions yet.
+	if err := os.MkdirAll(filepath.Dir(run.NewTarget), 0o755); err != nil {
+		return err
 	}
 	if op.Manifest, err = release.Extract(ctx, archive, run.NewTarget, progress); err != nil {
 		return fmt.Errorf("unpack %s: %w", next.Name(), err)
