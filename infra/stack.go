@@ -22,37 +22,48 @@ func New(ctx *pulumi.Context) error {
 	if err != nil {
 		return err
 	}
-	network, err := NewNetwork(ctx, c.Name, &NetworkArgs{Region: c.Region, Range: c.VPCRange, Protect: c.Protect})
+	outputs, err := build(ctx, c)
 	if err != nil {
 		return err
+	}
+	for name, value := range outputs {
+		ctx.Export(name, value)
+	}
+	return nil
+}
+
+// build is the whole wiring: who needs what from whom.
+func build(ctx *pulumi.Context, c *Config) (pulumi.Map, error) {
+	network, err := NewNetwork(ctx, c.Name, &NetworkArgs{Region: c.Region, Range: c.VPCRange, Protect: c.Protect})
+	if err != nil {
+		return nil, err
 	}
 	server, err := NewServer(ctx, c.Name, &ServerArgs{Config: c, VPC: network.VPC, Address: network.Address})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if _, err := NewFirewall(ctx, c.Name, &FirewallArgs{Droplet: server.Number, SSHFrom: c.SSHFrom}); err != nil {
-		return err
+		return nil, err
 	}
 	database, err := NewDatabase(ctx, c.Name, &DatabaseArgs{Config: c, VPC: network.VPC, Droplet: server.Droplet.ID()})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	names, err := NewDNS(ctx, c.Name, &DNSArgs{Config: c, IPv4: network.Address.IpAddress, IPv6: server.Droplet.Ipv6Address})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	backups, err := NewBackups(ctx, c.Name, &BackupsArgs{Config: c})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if _, err := NewAlerts(ctx, c.Name, &AlertsArgs{Config: c, Droplet: server.Droplet.ID(), Cluster: database.ClusterID}); err != nil {
-		return err
+		return nil, err
 	}
 	if err := newProject(ctx, c, network, server, database, names, backups); err != nil {
-		return err
+		return nil, err
 	}
-	export(ctx, c, network, database, names, backups)
-	return nil
+	return outputs(c, network, database, names, backups), nil
 }
 
 // newProject groups everything that can be in a project, so that the bill and the control panel
@@ -72,37 +83,39 @@ func newProject(ctx *pulumi.Context, c *Config, network *Network, server *Server
 	return err
 }
 
-// export hands over all that `upgrade` and a person need. Names are part of OutputFormat.
-func export(ctx *pulumi.Context, c *Config, network *Network, database *Database, names *DNS, backups *Backups) {
-	ctx.Export("format", pulumi.Int(OutputFormat))
-	ctx.Export("url", pulumi.String(c.URL()))
-	ctx.Export("address", network.Address.IpAddress)
-	ctx.Export("sshUser", pulumi.String(sshUser))
-	ctx.Export("sshHostKey", pulumi.String(c.HostKey.Public))
+// outputs are all that `upgrade` and a person need. Their names are part of OutputFormat.
+func outputs(c *Config, network *Network, database *Database, names *DNS, backups *Backups) pulumi.Map {
+	out := pulumi.Map{
+		"format":     pulumi.Int(OutputFormat),
+		"url":        pulumi.String(c.URL()),
+		"address":    network.Address.IpAddress,
+		"sshUser":    pulumi.String(sshUser),
+		"sshHostKey": pulumi.String(c.HostKey.Public),
 
-	ctx.Export("databaseMode", pulumi.String(c.Database))
-	ctx.Export("databaseUrl", pulumi.ToSecret(database.URL))
-	ctx.Export("databaseAdminUrl", pulumi.ToSecret(database.AdminURL))
-	ctx.Export("databaseCa", database.CA)
+		"databaseMode":     pulumi.String(c.Database),
+		"databaseUrl":      pulumi.ToSecret(database.URL),
+		"databaseAdminUrl": pulumi.ToSecret(database.AdminURL),
+		"databaseCa":       database.CA,
 
-	ctx.Export("edition", pulumi.String(c.Edition))
-	ctx.Export("track", pulumi.String(c.Track))
-	ctx.Export("window", pulumi.String(c.Window))
-	ctx.Export("releases", pulumi.StringMap{
-		"archive":     pulumi.String(c.Releases.Archive),
-		"policy":      pulumi.String(c.Releases.Policy),
-		"github":      pulumi.String(c.Releases.GitHub),
-		"key":         pulumi.String(c.Releases.Key),
-		"fingerprint": pulumi.String(strings.ToUpper(c.Releases.Fingerprint)),
-	})
+		"edition": pulumi.String(c.Edition),
+		"track":   pulumi.String(c.Track),
+		"window":  pulumi.String(c.Window),
+		"releases": pulumi.StringMap{
+			"archive":     pulumi.String(c.Releases.Archive),
+			"policy":      pulumi.String(c.Releases.Policy),
+			"github":      pulumi.String(c.Releases.GitHub),
+			"key":         pulumi.String(c.Releases.Key),
+			"fingerprint": pulumi.String(strings.ToUpper(c.Releases.Fingerprint)),
+		},
 
-	ctx.Export("backupBucket", backups.Bucket)
-	ctx.Export("backupEndpoint", backups.Endpoint)
-	ctx.Export("backupAccessKey", pulumi.ToSecret(backups.AccessKey))
-	ctx.Export("backupSecretKey", pulumi.ToSecret(backups.SecretKey))
-	ctx.Export("backupPassword", pulumi.ToSecret(pulumi.String(c.BackupPassword)))
-
-	if c.DNS == DNSElsewhere {
-		ctx.Export("dnsRecords", names.Records)
+		"backupBucket":    backups.Bucket,
+		"backupEndpoint":  backups.Endpoint,
+		"backupAccessKey": pulumi.ToSecret(backups.AccessKey),
+		"backupSecretKey": pulumi.ToSecret(backups.SecretKey),
+		"backupPassword":  pulumi.ToSecret(pulumi.String(c.BackupPassword)),
 	}
+	if c.DNS == DNSElsewhere {
+		out["dnsRecords"] = names.Records
+	}
+	return out
 }
