@@ -253,11 +253,10 @@ type DatabaseCaArgs struct {
 	ClusterId string `pulumi:"clusterId"`
 }
 
-// DatabaseCaResult is a cluster's authority, in PEM.
+// DatabaseCaResult is a cluster's authority, in PEM. The real one has an id, too: see withIDs.
 type DatabaseCaResult struct {
 	Certificate string `pulumi:"certificate"`
 	ClusterId   string `pulumi:"clusterId"`
-	Id          string `pulumi:"id"`
 }
 
 // Annotate gives the function its name.
@@ -271,6 +270,19 @@ func (f *DatabaseCa) Invoke(_ context.Context, req infer.FunctionRequest[Databas
 		return infer.FunctionResponse[DatabaseCaResult]{}, fmt.Errorf("get database CA: %w", err)
 	}
 	return infer.FunctionResponse[DatabaseCaResult]{Output: DatabaseCaResult{
-		Certificate: authority.Certificate, ClusterId: req.Input.ClusterId, Id: req.Input.ClusterId,
+		Certificate: authority.Certificate, ClusterId: req.Input.ClusterId,
 	}}, nil
+}
+
+// withIDs gives results of functions the id that the real provider's have; infer reserves that name.
+func withIDs(provider p.Provider) p.Provider {
+	invoke := provider.Invoke
+	provider.Invoke = func(ctx context.Context, req p.InvokeRequest) (p.InvokeResponse, error) {
+		resp, err := invoke(ctx, req)
+		if id, ok := resp.Return.GetOk("clusterId"); ok && err == nil {
+			resp.Return = resp.Return.Set("id", id)
+		}
+		return resp, err
+	}
+	return provider
 }

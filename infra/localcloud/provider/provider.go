@@ -21,7 +21,7 @@ const (
 // New returns the provider. Nothing is opened until the first resource is worked on, so its schema
 // can be read anywhere.
 func New(cloud *Cloud) p.Provider {
-	return withReplacements(infer.Provider(infer.Options{
+	return withIDs(withReplacements(infer.Provider(infer.Options{
 		Metadata: schema.Metadata{
 			DisplayName: "DigitalOcean on this computer",
 			Description: "The resources of DigitalOcean that Townsquare uses, made of machines on this computer.",
@@ -38,7 +38,7 @@ func New(cloud *Cloud) p.Provider {
 			newSpacesBuckets(cloud), newSpacesKeys(cloud),
 		},
 		Functions: []infer.InferredFunction{infer.Function(&DatabaseCa{cloud: cloud})},
-	}))
+	})))
 }
 
 // Config is the provider's configuration: the cloud, and what the real provider takes, which is not
