@@ -193,7 +193,7 @@ func (c *chooser) track() *Release {
 	// Newer than every ESR: wait for the next one, but do not miss the patches of this version.
 	r := c.newest(func(r Release) bool { return r.Version.of() == c.current.of() })
 	if !slices.ContainsFunc(c.candidates, func(r Release) bool { return r.ESR && r.Version.of() == c.current.of() }) {
-		c.warn("%s is newer than every Extended Support Release; it gets the patch releases of %s until the next one comes out", c.current, c.current.Minor())
+		c.warn("no Extended Support Release newer than %s is listed; it gets the patch releases of %s until one is", c.current, c.current.Minor())
 	}
 	return r
 }

@@ -53,11 +53,18 @@ var contentRange = regexp.MustCompile(`^bytes (\d+)-(\d+)/(\d+|\*)$`)
 
 // run downloads until the file is complete. Faults of the network are tried again; the count of
 // attempts starts anew whenever something came.
-func (d *download) run(ctx context.Context) (err error) {
+func (d *download) run(ctx context.Context) error {
 	if err := d.open(); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, d.file.Close()) }()
+	if err := d.receive(ctx); err != nil {
+		d.file.Close() // what was written before the fault is taken up by the next run, or fails its checksum
+		return err
+	}
+	return d.file.Close()
+}
+
+func (d *download) receive(ctx context.Context) error {
 	pauses := d.client.retries()
 	for n, before := 1, d.have; ; n++ {
 		err := d.attempt(ctx)
@@ -256,7 +263,10 @@ func (d *download) copy(body io.Reader) error {
 		n, err := body.Read(buffer)
 		if n > 0 {
 			if d.have+int64(n) > archiveMax || d.total > 0 && d.have+int64(n) > d.total {
-				return errors.Join(&SizeError{URL: d.release.URL, Limit: max(d.total, 1)}, d.restart())
+				if err := d.restart(); err != nil {
+					return err
+				}
+				return &SizeError{URL: d.release.URL, Limit: archiveMax}
 			}
 			if _, err := d.file.Write(buffer[:n]); err != nil {
 				return err

@@ -73,8 +73,11 @@ func extract(ctx context.Context, archivePath, dest string, progress func(done, 
 		return nil, err
 	}
 	defer func() {
-		if err != nil {
-			err = errors.Join(err, os.RemoveAll(partial))
+		if err == nil {
+			return
+		}
+		if e := os.RemoveAll(partial); e != nil {
+			err = errors.Join(err, e)
 		}
 	}()
 	root, err := os.OpenRoot(partial)

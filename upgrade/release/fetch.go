@@ -56,8 +56,11 @@ func (c *Client) Fetch(ctx context.Context, r Release, progress func(done, total
 		return "", err
 	}
 	if err := check(d.name); err != nil {
-		if ctx.Err() == nil {
-			err = errors.Join(err, d.discard())
+		if ctx.Err() != nil {
+			return "", err
+		}
+		if e := d.discard(); e != nil {
+			return "", errors.Join(err, e)
 		}
 		return "", err
 	}

@@ -46,7 +46,7 @@ func Rules() []Rule {
 		{
 			Kind: StopOver, From: Span{Below: Version{5, 37, 10}}, To: Span{Least: Version{6, 0, 0}}, Stop: minor{5, 37},
 			Why:    "a 5.x server must be on 5.37.10 before anything newer, or its migrations do not complete",
-			Source: notes + " (notes at the top: from a 5.x release upgrade to 5.37.10 first)",
+			Source: notes + " (additional upgrade notes: from a 5.x release, 5.37.10 first)",
 		}, {
 			Kind: StopOver, From: Span{Below: Version{7, 1, 0}}, To: Span{Least: Version{7, 2, 0}}, Stop: minor{7, 1},
 			Why:    "a server older than 7.1 must be on the 7.1 ESR before anything newer",
@@ -54,7 +54,7 @@ func Rules() []Rule {
 		}, {
 			Kind: Avoid, To: Span{Least: Version{10, 5, 0}, Below: Version{10, 5, 2}},
 			Why:    "10.5.0 and 10.5.1 have faults that 10.5.2 puts right",
-			Source: "https://docs.mattermost.com/product-overview/mattermost-v10-changelog.html (release v10.5, note on 10.5.0 and 10.5.1)",
+			Source: notes + " (v10.5)",
 		}, {
 			Kind: Refused, From: Span{Least: Version{10, 11, 17}, Below: Version{10, 12, 0}}, To: Span{Least: Version{10, 12, 0}, Below: Version{11, 7, 3}},
 			Why:    "10.11.17 and later 10.11 releases carry a migration that releases up to 11.7.2 trip over",
