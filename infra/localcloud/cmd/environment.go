@@ -1,24 +1,27 @@
 package cmd
 
 import (
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
 
 	"townsquare/infra/localcloud/network"
+	"townsquare/infra/localcloud/runner"
 )
 
 // environment is this process's with what a program in the cloud needs to know
 // on top.
 func environment(cloud *network.Cloud) ([]string, error) {
 	added := map[string]string{
-		"TOWNSQUARE_CLOUD": cloud.Name,
-		"SSL_CERT_FILE":    cloud.Bundle(),
-		"CURL_CA_BUNDLE":   cloud.Bundle(), // which curl prefers, if it is set
+		network.Variable: cloud.Name,
+		"SSL_CERT_FILE":  cloud.Bundle(),
+		"CURL_CA_BUNDLE": cloud.Bundle(), // which curl prefers, if it is set
 		// A proxy of this computer cannot be reached from the cloud.
 		"NO_PROXY": "*",
 		"no_proxy": "*",
 	}
+	maps.Copy(added, runner.Environment(cloud))
 	dirs := programDirs()
 	added["PATH"] = strings.Join(append(dirs, os.Getenv("PATH")), string(os.PathListSeparator))
 	var all []string

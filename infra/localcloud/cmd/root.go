@@ -67,7 +67,7 @@ that has no way out. ` + "`localcloud down`" + ` removes every trace.`,
 type cloudFlag struct{ name string }
 
 func (f *cloudFlag) add(cmd *cobra.Command) {
-	name := os.Getenv("TOWNSQUARE_CLOUD")
+	name := os.Getenv(network.Variable)
 	if name == "" {
 		name = "demo"
 	}

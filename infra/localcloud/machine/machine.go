@@ -59,7 +59,7 @@ func directory(cloud *network.Cloud, name string) string {
 }
 
 // Create makes a machine that is off. It fails if the name is taken.
-func Create(ctx context.Context, cloud *network.Cloud, spec Spec) (m *Machine, err error) {
+func Create(ctx context.Context, cloud *network.Cloud, spec Spec) (made *Machine, err error) {
 	if !validName.MatchString(spec.Name) {
 		return nil, fmt.Errorf("create machine %q: a name is 1 to 40 lower-case letters, digits and dashes and begins with a letter", spec.Name)
 	}
@@ -79,7 +79,7 @@ func Create(ctx context.Context, cloud *network.Cloud, spec Spec) (m *Machine, e
 	if err != nil {
 		return nil, fmt.Errorf("create machine %s: %w", spec.Name, err)
 	}
-	m = &Machine{Cloud: cloud, Spec: spec, dir: directory(cloud, spec.Name)}
+	m := &Machine{Cloud: cloud, Spec: spec, dir: directory(cloud, spec.Name)}
 	if err := os.MkdirAll(filepath.Dir(m.dir), 0o700); err != nil {
 		return nil, err
 	}

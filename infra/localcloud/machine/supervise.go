@@ -341,6 +341,7 @@ func Spawn(ctx context.Context, cloud *network.Cloud, name string, argv ...strin
 	cmd := exec.Command("/proc/self/exe", argv...)
 	cmd.Args[0] = "localcloud"
 	cmd.Dir = "/"
+	cmd.Env = append(os.Environ(), network.Variable+"="+cloud.Name)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Unshareflags: syscall.CLONE_NEWNS}
 	// A child belongs to the namespace of the thread that makes it.

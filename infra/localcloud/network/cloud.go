@@ -92,3 +92,7 @@ func (c *Cloud) SocketPath() string { return filepath.Join(c.Dir, "daemon.sock")
 // Bundle is the PEM file of every authority a client of this cloud should
 // trust: the computer's own, the cloud's, and the ACME server's root.
 func (c *Cloud) Bundle() string { return filepath.Join(c.Dir, "trust.pem") }
+
+// Variable is the environment variable that marks a process as part of a
+// cloud; `localcloud down` ends such processes.
+const Variable = "TOWNSQUARE_CLOUD"

@@ -87,7 +87,8 @@ func (c *Cloud) DeleteNamespace() error {
 }
 
 // Do runs f on a thread that is in the cloud's network namespace. Sockets that
-// f opens stay in the namespace. f must not start goroutines that open some.
+// f opens and processes that it starts stay in the namespace. f must not start
+// goroutines that open some.
 func (c *Cloud) Do(f func() error) error {
 	target, err := os.Open(c.NamespacePath())
 	if err != nil {
@@ -96,14 +97,24 @@ func (c *Cloud) Do(f func() error) error {
 	defer target.Close()
 	result := make(chan error, 1)
 	go func() {
-		// Never unlocked: the thread ends with the goroutine, so no other
-		// goroutine can ever run in the wrong namespace.
 		runtime.LockOSThread()
+		home, err := os.Open("/proc/thread-self/ns/net")
+		if err != nil {
+			result <- fmt.Errorf("enter network of cloud %s: %w", c.Name, err)
+			return
+		}
+		defer home.Close()
 		if err := unix.Setns(int(target.Fd()), unix.CLONE_NEWNET); err != nil {
 			result <- fmt.Errorf("enter network of cloud %s: %w", c.Name, err)
 			return
 		}
-		result <- f()
+		err = f()
+		// A thread that cannot come home stays locked, so no other goroutine
+		// ever runs in the wrong namespace.
+		if unix.Setns(int(home.Fd()), unix.CLONE_NEWNET) == nil {
+			runtime.UnlockOSThread()
+		}
+		result <- err
 	}()
 	return <-result
 }

@@ -67,7 +67,7 @@ func startACME(ctx context.Context, cloud *network.Cloud, ca *authority, pebble 
 	cmd.Dir = dir
 	// Deliberate delays and refusals are for testing ACME clients; this cloud
 	// tests what is built on one.
-	cmd.Env = append(os.Environ(), "PEBBLE_VA_NOSLEEP=1", "PEBBLE_WFE_NONCEREJECT=0", "PEBBLE_AUTHZREUSE=0")
+	cmd.Env = append(os.Environ(), network.Variable+"="+cloud.Name, "PEBBLE_VA_NOSLEEP=1", "PEBBLE_WFE_NONCEREJECT=0", "PEBBLE_AUTHZREUSE=0")
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := cloud.Do(cmd.Start); err != nil {

@@ -25,8 +25,8 @@ func Sweep(cloud *network.Cloud) error {
 	return os.RemoveAll(cloud.Dir)
 }
 
-// endInside ends every process that is in the cloud's network namespace: it
-// would keep the namespace alive, and nothing of anybody else's is in there.
+// endInside ends the processes in the cloud's network namespace that were
+// started for this cloud. Somebody's own shell in there is left alone.
 func endInside(cloud *network.Cloud) error {
 	var want unix.Stat_t
 	if err := unix.Stat(cloud.NamespacePath(), &want); err != nil {
@@ -45,6 +45,10 @@ func endInside(cloud *network.Cloud) error {
 			}
 			var pid int
 			if _, err := fmt.Sscanf(strings.TrimPrefix(link, "/proc/"), "%d", &pid); err != nil || pid == os.Getpid() {
+				continue
+			}
+			environment, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
+			if err != nil || !strings.Contains("\x00"+string(environment), "\x00"+network.Variable+"="+cloud.Name+"\x00") {
 				continue
 			}
 			found++
