@@ -51,8 +51,7 @@ func TestFailedMakeLeavesNothing(t *testing.T) {
 	broken := errors.New("broken")
 	e := Entry{Kind: "tools", Name: "thing", Key: "k", What: "the thing",
 		Make: func(_ context.Context, dir string, _ *Step) (string, error) {
-			os.WriteFile(filepath.Join(dir, "half"), nil, 0o644)
-			return "", broken
+			return "", errors.Join(os.WriteFile(filepath.Join(dir, "half"), nil, 0o644), broken)
 		}}
 	_, err := c.Get(t.Context(), e)
 	if !errors.Is(err, broken) || !strings.HasPrefix(err.Error(), "build the thing: ") {

@@ -126,7 +126,7 @@ func follow(r io.Reader, step *Step) (other []string) {
 			}
 		}
 	}
-	io.Copy(io.Discard, r) // a line over the limit must not block go
+	_, _ = io.Copy(io.Discard, r) // a line over the limit must not block go
 	return other
 }
 

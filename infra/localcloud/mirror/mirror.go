@@ -107,8 +107,8 @@ func (m *Mirror) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(counter, err.Error(), http.StatusInternalServerError)
 		return
 	}
-	if what.close != nil {
-		defer what.close()
+	if what.closer != nil {
+		defer what.closer.Close()
 	}
 	body := what.body
 	for _, f := range faults {
@@ -148,7 +148,7 @@ type content struct {
 	etag        string // with its quotes
 	modified    time.Time
 	body        io.ReadSeeker
-	close       func() error
+	closer      io.Closer // nil: nothing to close
 }
 
 // find returns what r asks for, changed by the faults that change content.
@@ -176,7 +176,7 @@ func (m *Mirror) release(c catalogue, path string, faults []Fault) (content, err
 			if err != nil {
 				return content{}, err
 			}
-			return content{"application/x-gzip", `"` + p.SHA256[:32] + `"`, p.Date, f, f.Close}, nil
+			return content{"application/x-gzip", `"` + p.SHA256[:32] + `"`, p.Date, f, f}, nil
 		case p.path() + signatureSuffix:
 			text, err := os.ReadFile(archive + signatureSuffix)
 			for _, f := range faults {

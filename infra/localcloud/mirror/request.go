@@ -42,7 +42,7 @@ func (m *Mirror) note(r *http.Request, status int, bytes int64) {
 		return
 	}
 	defer f.Close()
-	f.Write(append(line, '\n'))
+	_, _ = f.Write(append(line, '\n'))
 }
 
 // Requests reads what was asked of the mirror in dir so far, oldest first.

@@ -146,7 +146,7 @@ func notify(socket string, text []byte) {
 		return
 	}
 	defer conn.Close()
-	conn.Write(text)
+	_, _ = conn.Write(text) // nobody listens: nobody to tell
 }
 
 // command runs the real server so that it does not outlive this process.

@@ -75,7 +75,10 @@ func run(t *testing.T, program string, patience time.Duration, args ...string) (
 		t.Fatal(err)
 	}
 	buf := make([]byte, 1024)
-	for conn.SetReadDeadline(time.Now().Add(50 * time.Millisecond)); ; {
+	if err := conn.SetReadDeadline(time.Now().Add(50 * time.Millisecond)); err != nil {
+		t.Fatal(err)
+	}
+	for {
 		n, err := conn.Read(buf)
 		if err != nil {
 			return cmd.ProcessState, out.String(), notified
