@@ -44,6 +44,7 @@ func (Commit) Run(ctx context.Context, op *Operation) error {
 		pruneFiles(filepath.Join(state.Dir, "plans"), run.ID),
 		pruneFiles(filepath.Join(state.Dir, "config"), run.ID),
 		pruneCopies(ctx, op),
+		op.Releases.Prune(), // the archive is unpacked, and several hundred megabytes
 	)
 }
 

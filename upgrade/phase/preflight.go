@@ -82,13 +82,7 @@ func checkVersion(ctx context.Context, op *Operation) (problem.List, error) {
 // checkSettings is about the configuration.
 func checkSettings(_ context.Context, op *Operation) (problem.List, error) {
 	f := op.Facts
-	var found problem.List
-	for _, setting := range release.RefusedSettings(op.Choice.Next.Version) {
-		value, present := f.Config.Get(setting.Key)
-		if p, refused := setting.Check(value, present); refused {
-			found = append(found, p)
-		}
-	}
+	found := problem.List(release.CheckSettings(op.Choice.Next.Version, f.Config.Get))
 	if f.Config.Bool("ClusterSettings.Enable") {
 		found = append(found, problem.Problem{Where: "ClusterSettings.Enable", Found: "true", Allowed: "false: only installations on one host are upgraded"})
 	}

@@ -32,8 +32,8 @@ type Choice struct {
 	Next     *Release  // what to install now: Target, or the first stop-over of Path; nil when UpToDate
 	Path     []Version // the stop-overs before Target, in order; empty when the way is direct
 	UpToDate bool
-	Why      string // one sentence
-	Warnings []string
+	Why      string   // one sentence
+	Warnings []string // about this choice; those about the pages are the Catalog's
 }
 
 // ChoiceError says why no version can be chosen: everything that stands in the way at once.
@@ -70,7 +70,6 @@ func Choose(cat *Catalog, current Version, p Policy) (Choice, error) {
 		}
 	}
 	slices.SortFunc(c.candidates, func(a, b Release) int { return b.Version.Compare(a.Version) })
-	c.choice.Warnings = slices.Clone(cat.Warnings)
 
 	var target *Release
 	if p.To != "" {

@@ -58,7 +58,6 @@ func TestChoose(t *testing.T) {
 		"failed before, older enough": {"10.5.14", Policy{Skip: map[string]string{"11.7.10": "x"}}, nil, "10.11.23", "", "", []string{"passed over"}},
 		"failed before, once more":    {"11.7.9", Policy{Skip: map[string]string{"11.7.10": "x"}, RetryFailed: true}, nil, "11.7.10", "", "", nil},
 		"asked for, once more":        {"11.7.9", Policy{Skip: map[string]string{"11.10.1": "x"}, RetryFailed: true, To: "11.10.1"}, nil, "11.10.1", "", "", nil},
-		"warnings of the pages":       {"11.7.10", Policy{}, func(c *Catalog) { c.Warnings = []string{"GitHub was not read"} }, "", "", "", []string{"GitHub was not read"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			cat := someReleases()

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"townsquare/upgrade/problem"
@@ -142,16 +143,14 @@ func (s Setting) refuses(value any) bool {
 	if err != nil {
 		return false
 	}
-	for _, refused := range s.Refused {
-		// An environment variable says true where JSON says true without quotes.
-		if string(text) == refused || value == refused {
-			return true
-		}
+	if slices.Contains(s.Refused, string(text)) {
+		return true
 	}
-	return false
-}
-
-// Env is the environment variable that overrides the setting, as the server names it.
-func (s Setting) Env() string {
-	return "MM_" + strings.ToUpper(strings.ReplaceAll(s.Key, ".", "_"))
+	// An environment variable is text, and may say 1 or TRUE where JSON says true.
+	word, ok := value.(string)
+	if !ok {
+		return false
+	}
+	yes, err := strconv.ParseBool(word)
+	return err == nil && slices.Contains(s.Refused, strconv.FormatBool(yes))
 }

@@ -99,10 +99,12 @@ func TestRefusedSettings(t *testing.T) {
 		{"11.0.0", map[string]any{}, nil},
 		{"12.0.0", map[string]any{"TeamSettings.ExperimentalViewArchivedChannels": false}, nil},
 		{"11.7.9", map[string]any{"ExperimentalSettings.ClientSideCertEnable": "true"}, []string{"ExperimentalSettings.ClientSideCertEnable"}},
+		{"11.7.9", map[string]any{"TeamSettings.ExperimentalViewArchivedChannels": "0"}, []string{"TeamSettings.ExperimentalViewArchivedChannels"}},
+		{"11.7.9", map[string]any{"TeamSettings.ExperimentalViewArchivedChannels": "maybe"}, nil},
 		{"11.7.9", map[string]any{"SqlSettings.DisableDatabaseSearch": true}, nil},
 		{"11.7.9", map[string]any{"SqlSettings.DisableDatabaseSearch": true, "BleveSettings.EnableSearching": false}, nil},
 		{"11.7.9", map[string]any{"SqlSettings.DisableDatabaseSearch": true, "BleveSettings.EnableSearching": true}, []string{"SqlSettings.DisableDatabaseSearch"}},
-		{"12.0.0", map[string]any{"ImageProxySettings.ImageProxyType": "atmos/camo", "FeatureFlags.AppsEnabled": "true", "FeatureFlags.MoveThreadsEnabled": true},
+		{"12.0.0", map[string]any{"ImageProxySettings.ImageProxyType": "atmos/camo", "FeatureFlags.AppsEnabled": "TRUE", "FeatureFlags.MoveThreadsEnabled": true},
 			[]string{"ImageProxySettings.ImageProxyType", "FeatureFlags.MoveThreadsEnabled", "FeatureFlags.AppsEnabled"}},
 		{"12.0.0", map[string]any{"ImageProxySettings.ImageProxyType": "local", "FeatureFlags.AppsEnabled": "false", "FeatureFlags.MoveThreadsEnabled": func() {}}, nil},
 	} {
@@ -118,7 +120,7 @@ func TestRefusedSettings(t *testing.T) {
 		}
 	}
 	for _, s := range settings() {
-		if s.Source == "" || s.Fix == "" || s.Why == "" || !strings.Contains(s.Env(), "SETTINGS_") && !strings.HasPrefix(s.Env(), "MM_FEATUREFLAGS_") {
+		if s.Source == "" || s.Fix == "" || s.Why == "" || strings.Count(s.Key, ".") != 1 {
 			t.Errorf("row %s: %+v", s.Key, s)
 		}
 	}
