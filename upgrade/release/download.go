@@ -234,15 +234,15 @@ func (d *download) room() error {
 	if d.total == 0 {
 		return nil
 	}
-	return d.client.room(d.client.downloads(), uint64(d.total-d.have)+spare)
-}
-
-// room checks that dir has need bytes free. Where the system cannot tell, it is assumed to have.
-func (c *Client) room(dir string, need uint64) error {
-	ask := c.Free
+	ask := d.client.Free
 	if ask == nil {
 		ask = freeBytes
 	}
+	return hasRoom(ask, d.client.downloads(), uint64(d.total-d.have)+spare)
+}
+
+// hasRoom checks that dir has need bytes free. Where the system cannot tell, it is assumed to have.
+func hasRoom(ask func(string) (uint64, error), dir string, need uint64) error {
 	free, err := ask(dir)
 	if errors.Is(err, errors.ErrUnsupported) {
 		return nil

@@ -123,7 +123,7 @@ func roomFor(packed *os.File, size int64, dir string) error {
 	if unpacked > uint64(genuine().bytes) || int64(unpacked) > size*genuine().ratio {
 		return nil // not a size a genuine archive has; the limits will say so
 	}
-	return new(Client).room(dir, unpacked+spare)
+	return hasRoom(freeBytes, dir, unpacked+spare)
 }
 
 // extraction is one archive being unpacked.
