@@ -6,6 +6,13 @@ import (
 	"os"
 
 	"townsquare/infra/localcloud/cmd"
+	"townsquare/infra/localcloud/provider/local"
 )
 
-func main() { os.Exit(cmd.Main(os.Args[1:])) }
+func main() {
+	// Pulumi's engine starts this program again, as its provider.
+	if local.Called() {
+		os.Exit(local.Main())
+	}
+	os.Exit(cmd.Main(os.Args[1:]))
+}

@@ -1,29 +1,28 @@
 package cmd
 
 import (
-	"maps"
+	"context"
+	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 
+	"townsquare/infra/localcloud/build"
 	"townsquare/infra/localcloud/network"
 	"townsquare/infra/localcloud/runner"
 )
 
 // environment is this process's with what a program in the cloud needs to know
 // on top.
-func environment(cloud *network.Cloud) ([]string, error) {
-	added := map[string]string{
-		network.Variable: cloud.Name,
-		"SSL_CERT_FILE":  cloud.Bundle(),
-		"CURL_CA_BUNDLE": cloud.Bundle(), // which curl prefers, if it is set
-		// A proxy of this computer cannot be reached from the cloud.
-		"NO_PROXY": "*",
-		"no_proxy": "*",
-	}
-	maps.Copy(added, runner.Environment(cloud))
-	dirs := programDirs()
-	added["PATH"] = strings.Join(append(dirs, os.Getenv("PATH")), string(os.PathListSeparator))
+func environment(ctx context.Context, cloud *network.Cloud) []string {
+	added := runner.Environment(cloud)
+	added[network.Variable] = cloud.Name
+	added["SSL_CERT_FILE"] = cloud.Bundle()
+	added["CURL_CA_BUNDLE"] = cloud.Bundle() // which curl prefers, if it is set
+	// A proxy of this computer cannot be reached from the cloud.
+	added["NO_PROXY"], added["no_proxy"] = "*", "*"
+	added["PATH"] = strings.Join(append(programDirs(ctx), os.Getenv("PATH")), string(os.PathListSeparator))
 	var all []string
 	for _, entry := range os.Environ() {
 		name, _, _ := strings.Cut(entry, "=")
@@ -34,18 +33,20 @@ func environment(cloud *network.Cloud) ([]string, error) {
 	for name, value := range added {
 		all = append(all, name+"="+value)
 	}
-	return all, nil
+	return all
 }
 
-// programDirs are where this program is, as the provider is built beside it.
-func programDirs() []string {
-	self, err := os.Executable()
-	if err != nil {
-		return nil
+// programDirs are where this program is and, where PATH has none, the Pulumi
+// that was built. Neither is worth an error here: whoever needs it will say so.
+func programDirs(ctx context.Context) []string {
+	var dirs []string
+	if self, err := os.Executable(); err == nil {
+		dirs = append(dirs, filepath.Dir(self))
 	}
-	return []string{filepath.Dir(self)}
-}
-
-func cutEnv(entry, name string) (value string, ok bool) {
-	return strings.CutPrefix(entry, name+"=")
+	if _, err := exec.LookPath("pulumi"); err != nil {
+		if pulumi, err := build.Pulumi().Path(ctx, build.NewCache(build.NewProgress(io.Discard))); err == nil {
+			dirs = append(dirs, filepath.Dir(pulumi))
+		}
+	}
+	return dirs
 }

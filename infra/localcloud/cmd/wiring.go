@@ -6,10 +6,12 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"townsquare/infra"
 	"townsquare/infra/localcloud/base"
 	"townsquare/infra/localcloud/build"
 	"townsquare/infra/localcloud/mirror"
 	"townsquare/infra/localcloud/network"
+	"townsquare/infra/localcloud/runner"
 	"townsquare/infra/localcloud/services"
 )
 
@@ -24,6 +26,7 @@ func fromOthers() []*cobra.Command {
 			}
 			return cloud.Dir, nil
 		}),
+		runner.Command(infra.New),
 	}
 }
 
