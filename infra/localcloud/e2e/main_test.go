@@ -35,7 +35,7 @@ func run(m *testing.M) int {
 		}
 	}
 	// Down first: a run that was killed may have left its cloud behind.
-	for _, arguments := range [][]string{{"down"}, {"up"}, {"mirror", "publish", before, after}} {
+	for _, arguments := range [][]string{{"down"}, {"up"}, {"mirror", "publish", before, after, "--esr", "9.10"}} {
 		argv := append([]string{filepath.Join(programs, "localcloud")}, arguments...)
 		if r := command(ctx, append(argv, "--cloud", name)...); r.code != 0 {
 			fmt.Fprint(os.Stderr, r)
