@@ -155,9 +155,9 @@ func (s Service) WaitReady(ctx context.Context, p Patience) (Status, error) {
 		case st.Active == "active":
 			return st, nil
 		case st.Active == "failed", st.Crashed(0) && (seen || st.Active != "inactive"):
-			return st, fmt.Errorf("%w with status %d (%s) before it was ready%s", ErrExited, st.Code, st.Result, s.lastWords(ctx))
+			return st, fmt.Errorf("%w with status %d (%s) before it was ready%s", ErrExited, st.Code, st.Result, s.lastWords(ctx, began))
 		case st.Active == "inactive" && time.Since(began) > 5*time.Second:
-			return st, fmt.Errorf("%w: systemd did not start %s (a condition of the unit?)%s", ErrNotReady, s.Unit, s.lastWords(ctx))
+			return st, fmt.Errorf("%w: systemd did not start %s (a condition of the unit?)%s", ErrNotReady, s.Unit, s.lastWords(ctx, began))
 		}
 		if p.Busy != nil && time.Since(looked) > time.Second {
 			looked = time.Now()
@@ -167,9 +167,9 @@ func (s Service) WaitReady(ctx context.Context, p Patience) (Status, error) {
 		}
 		switch {
 		case time.Since(began) > p.Limit:
-			return st, fmt.Errorf("%w within %s%s", ErrNotReady, p.Limit, s.lastWords(ctx))
+			return st, fmt.Errorf("%w within %s%s", ErrNotReady, p.Limit, s.lastWords(ctx, began))
 		case p.Idle > 0 && time.Since(sign) > p.Idle:
-			return st, fmt.Errorf("%w and did nothing for %s%s", ErrNotReady, p.Idle, s.lastWords(ctx))
+			return st, fmt.Errorf("%w and did nothing for %s%s", ErrNotReady, p.Idle, s.lastWords(ctx, began))
 		}
 		select {
 		case <-tick.C:
@@ -179,15 +179,16 @@ func (s Service) WaitReady(ctx context.Context, p Patience) (Status, error) {
 	}
 }
 
-// lastWords is the end of what the service logged, for the error; empty when there is no journal.
-func (s Service) lastWords(ctx context.Context) string {
+// lastWords is the end of what the server itself, not systemd, logged since then, for the error;
+// empty when there is no journal.
+func (s Service) lastWords(ctx context.Context, since time.Time) string {
 	run := s.Run
 	if run == nil {
 		run = host.Run
 	}
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
-	out, err := run(ctx, host.Command{Name: "journalctl", Args: []string{"--unit=" + s.Unit, "--lines=20", "--output=cat", "--no-pager", "--quiet"}})
+	out, err := run(ctx, host.Command{Name: "journalctl", Args: []string{"_SYSTEMD_UNIT=" + s.Unit, "--boot", fmt.Sprintf("--since=@%d.%06d", since.Unix(), since.Nanosecond()/1000), "--lines=20", "--output=cat", "--no-pager", "--quiet"}})
 	if err != nil {
 		return ""
 	}

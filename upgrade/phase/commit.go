@@ -37,6 +37,9 @@ func (Commit) Run(ctx context.Context, op *Operation) error {
 	if err := op.Save(); err != nil {
 		return err
 	}
+	if run.AdoptedFrom != "" {
+		op.Note("what %s was is kept in %s; remove it by hand when nobody wants to go back there", run.Link, run.AdoptedFrom)
+	}
 	return errors.Join(
 		mattermost.NoteVersion(run.To, run.Edition),
 		pruneVersions(run),

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -129,11 +130,15 @@ func (e *kept) Hint() string {
 	if old == "" {
 		old = e.run.AdoptedFrom
 	}
+	psql := `su postgres -c psql`
+	if _, err := os.Stat(state.AdminFile); err == nil {
+		psql = `psql "$(cat ` + state.AdminFile + `)"`
+	}
 	return strings.Join([]string{
 		"journalctl -u " + e.run.Unit + " -n 50    # why it fails; to go back and lose what was written since, as root:",
 		"systemctl stop " + e.run.Unit,
-		fmt.Sprintf(`su postgres -c 'psql -c "alter database %s rename to %s_new" -c "alter database %s rename to %s"'`,
-			e.database, e.database, e.run.Checkpoint, e.database),
+		fmt.Sprintf(`echo 'alter database %s rename to %s_new; alter database %s rename to %s' | %s`,
+			e.database, e.database, e.run.Checkpoint, e.database, psql),
 		"ln -sfn " + old + " " + e.run.Link,
 		"cp " + e.run.ConfigCopy + " " + e.run.ConfigPath,
 		"systemctl start " + e.run.Unit}, "\n")

@@ -38,7 +38,7 @@ func (Stop) Run(ctx context.Context, op *Operation) error {
 	if err := s.WaitSettled(ctx); err != nil {
 		return err
 	}
-	run.WasActive = st.Active == "active" || st.Active == "activating" || st.Active == "reloading"
+	run.WasActive = st.PID != 0 && st.Active == "active"
 	run.Stopped, run.GateClosed, run.StoppedAt = true, true, time.Now().UTC()
 	if err := op.Save(); err != nil {
 		return err
