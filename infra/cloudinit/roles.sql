@@ -9,6 +9,3 @@ ALTER ROLE townsquare LOGIN CREATEDB NOCREATEROLE NOSUPERUSER;
 GRANT mattermost TO townsquare;
 SELECT 'CREATE DATABASE mattermost OWNER mattermost TEMPLATE template0'
  WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = 'mattermost') \gexec
-REVOKE CONNECT ON DATABASE mattermost FROM PUBLIC;
-REVOKE CONNECT ON DATABASE postgres FROM PUBLIC;
-GRANT CONNECT ON DATABASE postgres TO townsquare;
