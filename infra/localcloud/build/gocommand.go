@@ -74,39 +74,54 @@ func (g GoCommand) Build(ctx context.Context, module, bin, linkerFlags string, s
 	if len(packages) == 0 {
 		packages = []string{"tool"}
 	}
-	args := append([]string{"build", "-v", "-ldflags", linkerFlags, "-o", bin + string(filepath.Separator)}, packages...)
+	step.Status("looking at its dependencies")
+	list, err := g.patiently(ctx, module, step, 0, append([]string{"list", "-deps"}, packages...)...)
+	if err != nil {
+		return err
+	}
+	step.Status("compiling")
+	args := []string{"build", "-v", "-ldflags", linkerFlags, "-o", bin + string(filepath.Separator)}
+	_, err = g.patiently(ctx, module, step, strings.Count(list, "\n"), append(args, packages...)...)
+	return err
+}
+
+// patiently runs `go args…` in module and returns what it printed; again if a download broke. The step's status
+// follows it; total is how many packages it may compile.
+func (g GoCommand) patiently(ctx context.Context, module string, step *Step, total int, args ...string) (string, error) {
 	for try := 1; ; try++ {
-		rest, err := g.watch(g.command(ctx, module, args...), step)
+		out, rest, err := watch(g.command(ctx, module, args...), step, total)
 		if err == nil {
-			return nil
+			return out, nil
 		}
 		if ctx.Err() != nil {
-			return context.Cause(ctx)
+			return "", context.Cause(ctx)
 		}
 		if try == networkTries || !isNetworkTrouble(rest) {
-			return fmt.Errorf("go build in %s: %w\n%s", module, err, rest)
+			return "", fmt.Errorf("go %s in %s: %w\n%s", args[0], module, err, rest)
 		}
 		step.Status("a download broke, trying again")
 	}
 }
 
-// watch runs `go build -v`, turns what it prints into the step's status, and returns the lines that are neither a
-// package nor a download: the reason, when it fails.
-func (g GoCommand) watch(cmd *exec.Cmd, step *Step) (rest string, err error) {
+// watch runs a go command, turns its talk into the step's status, and returns its output and the lines of its talk
+// that are neither a package nor a download: the reason, when it fails.
+func watch(cmd *exec.Cmd, step *Step, total int) (out, rest string, err error) {
+	var stdout strings.Builder
+	cmd.Stdout = &stdout
 	pipe, err := cmd.StderrPipe()
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
 	if err := cmd.Start(); err != nil {
-		return "", err
+		return "", "", err
 	}
-	step.Status("looking at its dependencies")
-	other := follow(pipe, step)
-	return strings.Join(other, "\n"), cmd.Wait()
+	other := follow(pipe, step, total)
+	err = cmd.Wait()
+	return stdout.String(), strings.Join(other, "\n"), err
 }
 
 // follow reads the talk of `go build -v`. It keeps at most the last forty other lines.
-func follow(r io.Reader, step *Step) (other []string) {
+func follow(r io.Reader, step *Step, total int) (other []string) {
 	downloads, packages := 0, 0
 	lines := bufio.NewScanner(r)
 	lines.Buffer(nil, 1<<20)
@@ -118,7 +133,7 @@ func follow(r io.Reader, step *Step) (other []string) {
 			step.Status("downloaded %d modules", downloads)
 		case isImportPath(line):
 			packages++
-			step.Status("compiled %d packages, now %s", packages, line)
+			step.Status("compiled %d of at most %d packages, now %s", packages, total, line)
 		default:
 			other = append(other, line)
 			if len(other) > 40 {

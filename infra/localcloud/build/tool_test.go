@@ -88,11 +88,11 @@ func TestFollowTellsPackagesFromMessages(t *testing.T) {
 	step := NewProgress(io.Discard).Step("x", "", 0)
 	defer step.halt()
 	other := follow(strings.NewReader("go: downloading a.test/x v1.0.0\ninternal/abi\na.test/x\n"+
-		"# a.test/y\nmain.go:3:2: undefined: z\n"), step)
+		"# a.test/y\nmain.go:3:2: undefined: z\n"), step, 9)
 	if !slices.Equal(other, []string{"# a.test/y", "main.go:3:2: undefined: z"}) {
 		t.Errorf("other lines %q", other)
 	}
-	if step.status != "compiled 2 packages, now a.test/x" {
+	if step.status != "compiled 2 of at most 9 packages, now a.test/x" {
 		t.Errorf("status %q", step.status)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -31,6 +32,9 @@ func TestMain(m *testing.M) {
 	}
 	os.Exit(code)
 }
+
+// testArch is the processor that archives here are packed for.
+const testArch = runtime.GOARCH
 
 // today is when the tests take place.
 var today = time.Date(2026, 11, 20, 9, 0, 0, 0, time.UTC)
@@ -96,7 +100,6 @@ func testPackage(t *testing.T, number string, e Edition) Package {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.Arch = "amd64"
 	return p
 }
 
@@ -141,6 +144,16 @@ func (t *testMirror) get(host, path string, headers ...string) answer {
 	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
 	return answer{resp.StatusCode, resp.Header, string(body), err}
+}
+
+// overHTTP2 puts a server with TLS and HTTP/2, as a cloud has it, in front of the same mirror.
+func (t *testMirror) overHTTP2() *testMirror {
+	t.Helper()
+	server := httptest.NewUnstartedServer(t.server.Config.Handler)
+	server.EnableHTTP2 = true
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	return &testMirror{T: t.T, dir: t.dir, server: server}
 }
 
 // published is the package that the mirror publishes as number, Team Edition.

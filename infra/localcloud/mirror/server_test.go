@@ -60,8 +60,8 @@ func TestWhatIsNotPublishedIsNotFound(t *testing.T) {
 	m := newTestMirror(t, "7.7.0")
 	p := m.published("7.7.0")
 	for _, c := range [][2]string{
-		{hostReleases, "/9.10.0/mattermost-team-9.10.0-linux-amd64.tar.gz"}, // not published
-		{hostReleases, "/7.7.0/mattermost-7.7.0-linux-amd64.tar.gz"},        // the other edition
+		{hostReleases, "/9.10.0/" + archiveName("9.10.0", Team, testArch)},     // not published
+		{hostReleases, "/7.7.0/" + archiveName("7.7.0", Enterprise, testArch)}, // the other edition
 		{hostReleases, pathArchive}, {hostDocs, p.path()}, {hostDocs, "/"}, {"elsewhere.test", pathArchive},
 	} {
 		if a := m.get(c[0], c[1]); a.status != http.StatusNotFound {
@@ -188,6 +188,16 @@ func TestTransportFaults(t *testing.T) {
 	m.server.Client().Timeout = 100 * time.Millisecond
 	if a := m.get(hostDocs, pathArchive); a.err == nil {
 		t.Errorf("stall: status %d", a.status)
+	}
+}
+
+// Over HTTP/2 it is not the connection that breaks but the stream; a client must notice all the same.
+func TestCutOverHTTP2(t *testing.T) {
+	m := newTestMirror(t, "9.10.0").overHTTP2()
+	p := m.published("9.10.0")
+	m.fault(Fault{Path: p.path(), Kind: Cut, Bytes: 50})
+	if a := m.get(hostReleases, p.path()); a.err == nil || a.body != read(t, filepath.Join(p.Dir, p.File))[:50] {
+		t.Errorf("cut: status %d, %d bytes, %v", a.status, len(a.body), a.err)
 	}
 }
 
