@@ -24,7 +24,15 @@ func Command(stateDir func(name string) (string, error)) *cobra.Command {
 	var cloud string
 	dir := func() (string, error) {
 		state, err := stateDir(cloud)
-		return filepath.Join(state, "mirror"), err
+		if err != nil {
+			return "", err
+		}
+		// New makes the directory when the cloud goes up. Made here, a mistyped name would look like a cloud.
+		dir := filepath.Join(state, "mirror")
+		if _, err := os.Stat(dir); err != nil {
+			return "", fmt.Errorf("no local cloud %s: type localcloud up --cloud %s", cloud, cloud)
+		}
+		return dir, nil
 	}
 	cmd := &cobra.Command{
 		Use:   "mirror",

@@ -3,6 +3,7 @@ package mirror
 import (
 	"bytes"
 	"encoding/json"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -84,6 +85,17 @@ func TestCommandsRefuseNonsense(t *testing.T) {
 	}
 	if s, err := ReadSettings(m.dir); err != nil || len(s.Faults)+len(s.Packages) > 0 {
 		t.Errorf("something was changed: %+v, %v", s, err)
+	}
+}
+
+func TestNoCloudOfThatName(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "mirror")
+	_, err := command(t, dir, "fault", "--clear")
+	if err == nil || !strings.Contains(err.Error(), "type localcloud up --cloud test") {
+		t.Errorf("error %v", err)
+	}
+	if _, err := os.Stat(dir); !os.IsNotExist(err) {
+		t.Errorf("a directory was made: %v", err)
 	}
 }
 
