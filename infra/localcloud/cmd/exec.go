@@ -1,11 +1,13 @@
 package cmd
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
@@ -28,7 +30,7 @@ so its input, output, signals and exit code are its own.`,
 			if err != nil {
 				return err
 			}
-			return runExec(c, args)
+			return runExec(cmd.Context(), c, args)
 		},
 	}
 	cloud.add(cmd)
@@ -37,16 +39,13 @@ so its input, output, signals and exit code are its own.`,
 	return cmd
 }
 
-func runExec(cloud *network.Cloud, args []string) error {
+func runExec(ctx context.Context, cloud *network.Cloud, args []string) error {
 	if !cloud.Up() {
 		return fmt.Errorf("%w (run: localcloud up --cloud %s)", network.ErrNotUp, cloud.Name)
 	}
-	environment, err := environment(cloud)
-	if err != nil {
-		return err
-	}
+	environment := environment(ctx, cloud)
 	for _, entry := range environment {
-		if path, ok := cutEnv(entry, "PATH"); ok {
+		if path, ok := strings.CutPrefix(entry, "PATH="); ok {
 			os.Setenv("PATH", path)
 		}
 	}
