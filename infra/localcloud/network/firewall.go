@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"sort"
+	"strconv"
 	"strings"
 )
 
@@ -129,16 +130,14 @@ func matchOf(rule Rule, prefix netip.Prefix) (string, error) {
 		case "", "0", "all":
 			return "meta l4proto " + rule.Protocol, nil
 		}
-		var low, high int
-		text := rule.Ports
-		if _, err := fmt.Sscanf(text, "%d-%d", &low, &high); err != nil {
-			if _, err := fmt.Sscanf(text, "%d", &low); err != nil || fmt.Sprint(low) != text {
-				return "", fmt.Errorf("ports %q: want a port or a range such as 8000-9000", text)
-			}
-			high = low
+		first, last, isRange := strings.Cut(rule.Ports, "-")
+		if !isRange {
+			last = first
 		}
-		if low < 1 || high > 65535 || low > high {
-			return "", fmt.Errorf("ports %q: want 1 to 65535", text)
+		low, err := strconv.ParseUint(first, 10, 16)
+		high, errHigh := strconv.ParseUint(last, 10, 16)
+		if err != nil || errHigh != nil || low < 1 || low > high {
+			return "", fmt.Errorf("ports %q: want a port from 1 to 65535, or a range such as 8000-9000", rule.Ports)
 		}
 		return fmt.Sprintf("%s dport %d-%d", rule.Protocol, low, high), nil
 	}
