@@ -74,7 +74,7 @@ func (c *Cache) Get(ctx context.Context, e Entry) (string, error) {
 		return path, nil
 	}
 	if e.Heavy {
-		release, err := lock(ctx, filepath.Join(c.Dir, "heavy.lock"), e.What, func(holder string) {
+		release, err := lock(ctx, filepath.Join(c.Dir, "tools", "heavy.lock"), e.What, func(holder string) {
 			c.Progress.Say("waiting to build %s: one heavy build at a time, now %s", e.What, cmp.Or(holder, "another"))
 		})
 		if err != nil {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"sync"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -16,6 +17,9 @@ type Target struct {
 	Name    string
 	About   string
 	Default bool // made by a plain `localcloud build`: what `make demo` needs
+	// Prepare, if set, downloads what Get will need. It runs while earlier targets are compiled; whatever goes wrong
+	// in it, Get meets again.
+	Prepare func(ctx context.Context, c *Cache)
 	// Get makes it if the cache does not have it, and returns where it is. Has is where it would be, and whether
 	// it is there.
 	Get func(ctx context.Context, c *Cache) (path string, err error)
@@ -26,7 +30,7 @@ type Target struct {
 func ToolTarget(t Tool) Target {
 	return Target{
 		Name: t.Name, About: t.What + ": " + t.Why, Default: true,
-		Get: t.Get,
+		Get: t.Get, Prepare: t.Prepare,
 		Has: func(ctx context.Context, c *Cache) (string, bool, error) {
 			e, err := t.Entry(ctx)
 			return c.Path(e), err == nil && c.Has(e), err
@@ -78,8 +82,14 @@ func pick(targets []Target, names []string, all bool) []Target {
 	})
 }
 
-// run makes the targets one after another: each uses all cores by itself.
+// run makes the targets one after another, as each uses all cores by itself; what the later ones need from the
+// network is fetched meanwhile.
 func run(ctx context.Context, out io.Writer, c *Cache, targets []Target) error {
+	fetch, stop := context.WithCancel(ctx)
+	var fetcher sync.WaitGroup
+	defer fetcher.Wait()
+	defer stop()
+	fetcher.Go(func() { prepare(fetch, c, targets) })
 	for i, t := range targets {
 		path, ok, err := t.Has(ctx, c)
 		if err != nil {
@@ -96,6 +106,20 @@ func run(ctx context.Context, out io.Writer, c *Cache, targets []Target) error {
 		fmt.Fprintf(out, "%s\t%s\n", t.Name, path)
 	}
 	return nil
+}
+
+// prepare leaves out the first target that is not there, whose own build has begun.
+func prepare(ctx context.Context, c *Cache, targets []Target) {
+	first := true
+	for _, t := range targets {
+		if _, ok, err := t.Has(ctx, c); ok || err != nil || ctx.Err() != nil {
+			continue
+		}
+		if !first && t.Prepare != nil {
+			t.Prepare(ctx, c)
+		}
+		first = false
+	}
 }
 
 func list(ctx context.Context, out io.Writer, c *Cache, targets []Target) error {

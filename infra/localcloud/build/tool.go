@@ -47,6 +47,20 @@ func (t Tool) Get(ctx context.Context, c *Cache) (string, error) {
 	return filepath.Join(dir, "bin", t.Programs[0]), nil
 }
 
+// Prepare downloads the modules that t is built from, as far as it can.
+func (t Tool) Prepare(ctx context.Context, c *Cache) {
+	tools, err := ToolsDir()
+	if err != nil {
+		return
+	}
+	g, err := FindGo(ctx)
+	if err != nil {
+		return
+	}
+	// Listing the packages of a module downloads exactly the modules that have them.
+	_, _ = g.Output(ctx, filepath.Join(tools, t.Module), "list", "-deps", "tool")
+}
+
 // Path returns the path of t's first program if the cache has it, and an error that says what to type if not. For
 // processes that must not start a build, such as those inside the cloud's network.
 func (t Tool) Path(ctx context.Context, c *Cache) (string, error) {

@@ -151,6 +151,35 @@ func TestBuildATool(t *testing.T) {
 	}
 }
 
+func TestRunFetchesForLaterTargetsMeanwhile(t *testing.T) {
+	prepared := make(chan string, 3)
+	target := func(name string, there bool) Target {
+		return Target{
+			Name:    name,
+			Prepare: func(context.Context, *Cache) { prepared <- name },
+			Has:     func(context.Context, *Cache) (string, bool, error) { return "/" + name, there, nil },
+			Get: func(context.Context, *Cache) (string, error) {
+				if name == "b" {
+					if got := <-prepared; got != "c" { // or the test hangs, and fails, here
+						t.Errorf("prepared %s", got)
+					}
+				}
+				return "/" + name, nil
+			},
+		}
+	}
+	var out strings.Builder
+	if err := run(t.Context(), &out, testCache(t), []Target{target("a", true), target("b", false), target("c", false)}); err != nil {
+		t.Fatal(err)
+	}
+	if want := "a\t/a\nb\t/b\nc\t/c\n"; out.String() != want {
+		t.Errorf("printed %q, want %q", out.String(), want)
+	}
+	if len(prepared) > 0 {
+		t.Errorf("prepared %s too", <-prepared)
+	}
+}
+
 func TestPickTargets(t *testing.T) {
 	targets := []Target{{Name: "a", Default: true}, {Name: "b"}}
 	for _, c := range []struct {

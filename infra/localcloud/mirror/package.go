@@ -212,6 +212,7 @@ func Targets() []build.Target {
 		}
 		out = append(out, build.Target{
 			Name: "mattermost-" + r.Number, About: about, Default: r.Default,
+			Prepare: r.Code.Tool(false).Prepare,
 			Get: func(ctx context.Context, c *build.Cache) (string, error) {
 				p, err := Make(ctx, c, r, Team)
 				return p.Dir, err
