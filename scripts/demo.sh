@@ -37,7 +37,7 @@ if [ -d "$home" ]; then
   bin/localcloud down --cloud $cloud
 fi
 bin/localcloud up --cloud $cloud --forward
-bin/localcloud mirror publish --cloud $cloud $first $second
+bin/localcloud mirror publish --cloud $cloud $first $second --esr 9.10
 show pulumi up --stack dev
 bin/localcloud pulumi up --cloud $cloud --stack dev
 url=$(bin/localcloud pulumi outputs --cloud $cloud --stack dev --json | sed -n 's/.*"url": *"\([^"]*\)".*/\1/p')
@@ -56,7 +56,8 @@ upgrade check --stack dev || code=$?
 say "(exit code 10: an update is available)"
 upgrade plan --stack dev
 
-inside "$root/bin/demo" poll --url "$url" --file "$visits" &
+# Not through inside: $! must be the program that is told to end.
+bin/localcloud exec --cloud $cloud -- "$root/bin/demo" poll --url "$url" --file "$visits" &
 poller=$!
 trap 'kill $poller 2>/dev/null || true' EXIT
 sleep 1

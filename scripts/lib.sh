@@ -46,14 +46,23 @@ build_tools() {
   mkdir -p "$TOWNSQUARE_CACHE/tools"
   local partial
   partial=$(mktemp -d "$TOWNSQUARE_CACHE/tools/lint-XXXXXX.partial")
-  (cd scripts/tools && go build -o "$partial/bin/" tool)
+  (cd scripts/tools && go build -v -o "$partial/bin/" tool 2>&1) | counting
   mv -T "$partial" "$(dirname "$tools")" 2>/dev/null || rm -rf "$partial" # another run was quicker
+}
+
+# counting shows the package names of `go build -v` as a number that grows, and any other line as
+# it is.
+counting() {
+  awk -v tty="$([ -t 1 ] && echo 1)" '
+    / / { print; next }
+    { n++; if (tty) printf "\r  %d packages compiled", n; else if (n % 200 == 0) printf "  %d packages compiled\n", n; fflush() }
+    END { if (tty && n) printf "\n" }'
 }
 
 # build_programs puts localcloud, upgrade and the demo's people in bin/.
 build_programs() {
-  say "building localcloud, upgrade and the demo's people"
+  say "building localcloud, upgrade and the demo's people (minutes the first time)"
   mkdir -p bin
-  go build -o bin/upgrade ./upgrade
-  go build -C infra/localcloud -o "$root/bin/" . ./demo
+  go build -v -o bin/upgrade ./upgrade 2>&1 | counting
+  go build -C infra/localcloud -v -o "$root/bin/" . ./demo 2>&1 | counting
 }
