@@ -162,7 +162,7 @@ func (d clusters) make(ctx context.Context, in DatabaseClusterArgs) (string, Dat
 				return refused("name: cluster name %q is not available", *in.Name)
 			}
 		}
-		spec.Name = c.machineName(*in.Name, id[:8])
+		spec.Name = c.machineName("db-"+*in.Name, id[:8])
 		c.Machines[id] = Placement{Machine: spec.Name}
 		return c.put("DatabaseAuthority", id, authority)
 	}); err != nil {

@@ -21,7 +21,7 @@ const (
 // New returns the provider. Nothing is opened until the first resource is worked on, so its schema
 // can be read anywhere.
 func New(cloud *Cloud) p.Provider {
-	return withIDs(withReplacements(infer.Provider(infer.Options{
+	return withIDs(withDiff(infer.Provider(infer.Options{
 		Metadata: schema.Metadata{
 			DisplayName: "DigitalOcean on this computer",
 			Description: "The resources of DigitalOcean that Townsquare uses, made of machines on this computer.",

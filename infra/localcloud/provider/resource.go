@@ -85,7 +85,7 @@ func (r *resource[I, O]) Create(ctx context.Context, req infer.CreateRequest[I])
 	return infer.CreateResponse[O]{ID: id, Output: state}, nil
 }
 
-// Update changes the resource in place. What cannot change in place never gets here: see replace.go.
+// Update changes the resource in place. What cannot change in place never gets here: see diff.go.
 func (r *resource[I, O]) Update(ctx context.Context, req infer.UpdateRequest[I, O]) (infer.UpdateResponse[O], error) {
 	state := req.State
 	setInputs(&state, req.Inputs)

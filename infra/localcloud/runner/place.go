@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/google/renameio/v2"
 
@@ -38,6 +40,15 @@ func OperatorKey(cloud *network.Cloud) string {
 // hostKey is the server's own key, which is known before the server exists.
 func (p place) hostKey() string { return filepath.Join(p.secrets(), "host_ed25519") }
 
+// backups are the secrets that a stack with off-site backups needs, by the key of its configuration.
+func (p place) backups() map[string]string {
+	return map[string]string{
+		"townsquare:backupPassword":    filepath.Join(p.secrets(), "backup-password"),
+		"digitalocean:spacesAccessId":  filepath.Join(p.secrets(), "spaces-id"),
+		"digitalocean:spacesSecretKey": filepath.Join(p.secrets(), "spaces-key"),
+	}
+}
+
 // Environment is what a program needs to find the stacks of a cloud: `pulumi stack output` shows
 // them from any folder that has Townsquare's Pulumi.yaml.
 func Environment(cloud *network.Cloud) map[string]string {
@@ -60,10 +71,10 @@ func (p place) prepare() error {
 			return fmt.Errorf("prepare the engine's directory: %w", err)
 		}
 	}
-	random := make([]byte, 32)
-	rand.Read(random) // never fails
-	if err := once(p.passphrase(), func() ([]byte, error) { return []byte(hex.EncodeToString(random)), nil }); err != nil {
-		return err
+	for _, path := range append(slices.Collect(maps.Values(p.backups())), p.passphrase()) {
+		if err := once(path, newPassword); err != nil {
+			return err
+		}
 	}
 	for _, key := range []string{p.hostKey(), OperatorKey(p.cloud)} {
 		if err := once(key, newKey); err != nil {
@@ -71,6 +82,12 @@ func (p place) prepare() error {
 		}
 	}
 	return nil
+}
+
+func newPassword() ([]byte, error) {
+	random := make([]byte, 32)
+	rand.Read(random) // never fails
+	return []byte(hex.EncodeToString(random)), nil
 }
 
 // once writes a secret unless there is one: another would lock out whoever knows the first.

@@ -83,7 +83,7 @@ func Open(ctx context.Context, options Options) (s *Stack, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("open stack %s: %w", options.Stack, err)
 	}
-	if err := s.setSecret(ctx, hostKeyKey, s.place.hostKey()); err != nil {
+	if err := s.setSecrets(ctx, settings); err != nil {
 		return nil, err
 	}
 	return s, s.breakLocks(ctx)

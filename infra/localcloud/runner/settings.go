@@ -21,6 +21,7 @@ const (
 	hostKeyKey  = "townsquare:hostKey"
 	sshKeysKey  = "townsquare:sshKeys"
 	releasesKey = "townsquare:releases"
+	backupsKey  = "townsquare:backups"
 )
 
 // releases are the URLs at which the cloud's release mirror has what the vendor has at its own.
@@ -70,7 +71,9 @@ func (o Options) settings(p place, project *workspace.Project) (workspace.Projec
 		if err != nil {
 			return workspace.ProjectStack{}, err
 		}
-		if given.Config[key], err = plain(value); err != nil {
+		if value == "" {
+			delete(given.Config, key)
+		} else if given.Config[key], err = plain(value); err != nil {
 			return workspace.ProjectStack{}, fmt.Errorf("set %s: %w", name, err)
 		}
 	}
@@ -117,6 +120,28 @@ func plain(value any) (config.Value, error) {
 	}
 	data, err := json.Marshal(value)
 	return config.NewObjectValue(string(data)), err
+}
+
+// setSecrets gives the stack the secrets that were made for the cloud.
+func (s *Stack) setSecrets(ctx context.Context, settings workspace.ProjectStack) error {
+	if err := s.setSecret(ctx, hostKeyKey, s.place.hostKey()); err != nil {
+		return err
+	}
+	key, err := config.ParseKey(backupsKey)
+	if err != nil {
+		return err
+	}
+	if value, ok := settings.Config[key]; !ok {
+		return nil
+	} else if text, err := value.Value(config.NopDecrypter); err != nil || text != "true" {
+		return err
+	}
+	for name, path := range s.place.backups() {
+		if err := s.setSecret(ctx, name, path); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // setSecret hands the engine a secret over standard input, unless the stack has it.

@@ -2,13 +2,17 @@ package provider
 
 import (
 	"context"
+	"maps"
 	"strings"
 
 	p "github.com/pulumi/pulumi-go-provider"
+	presource "github.com/pulumi/pulumi/sdk/v3/go/common/resource"
+	"github.com/pulumi/pulumi/sdk/v3/go/common/resource/plugin"
+	"github.com/pulumi/pulumi/sdk/v3/go/property"
 )
 
 // replacements are, by type, the inputs whose change makes DigitalOcean's provider replace the
-// resource. All others are changed in place. Source: ForceNew in the schemas of
+// presource. All others are changed in place. Source: ForceNew in the schemas of
 // https://github.com/digitalocean/terraform-provider-digitalocean, which that provider is made from.
 func replacements() map[string][]string {
 	return map[string][]string{
@@ -31,36 +35,40 @@ func replacements() map[string][]string {
 	}
 }
 
-// withReplacements makes the changes that need a new resource say so.
-func withReplacements(provider p.Provider) p.Provider {
-	diff, table := provider.Diff, replacements()
-	provider.Diff = func(ctx context.Context, req p.DiffRequest) (p.DiffResponse, error) {
-		// Inputs are compared with inputs: a state also has what the cloud filled in, such as an
-		// address, and would differ for ever.
-		req.State = req.OldInputs
-		resp, err := diff(ctx, req)
-		if err != nil {
-			return resp, err
-		}
+// withDiff compares inputs with inputs, and says which changes need a new presource. It takes the
+// place of infer's own, which has no notion of the latter inside lists, and which takes an input
+// named version, as a database cluster has, for the provider's.
+func withDiff(provider p.Provider) p.Provider {
+	table := replacements()
+	provider.Diff = func(_ context.Context, req p.DiffRequest) (p.DiffResponse, error) {
+		changes := values(req.OldInputs).Diff(values(req.Inputs))
+		resp := p.DiffResponse{HasChanges: changes.AnyChanges(), DetailedDiff: map[string]p.PropertyDiff{}}
 		replaced := false
-		for path, change := range resp.DetailedDiff {
+		for path, change := range plugin.NewDetailedDiffFromObjectDiff(changes, true) {
+			kind := map[plugin.DiffKind]p.DiffKind{plugin.DiffAdd: p.Add, plugin.DiffDelete: p.Delete, plugin.DiffUpdate: p.Update}[change.Kind]
 			for _, property := range table[string(req.Urn.Type().Name())] {
 				if path == property || strings.HasPrefix(path, property+"[") || strings.HasPrefix(path, property+".") {
-					change.Kind = replacing(change.Kind)
-					resp.DetailedDiff[path] = change
-					replaced = true
+					kind, replaced = replacing(kind), true
 				}
 			}
+			resp.DetailedDiff[path] = p.PropertyDiff{Kind: kind, InputDiff: true}
 		}
 		// Two resources of one name cannot exist at once: a new one with the same name has to wait
 		// until the old one is gone, as in the real provider.
 		name := req.Inputs.Get("name")
-		if replaced && name.IsString() && name.Equals(req.OldInputs.Get("name")) {
-			resp.DeleteBeforeReplace = true
-		}
+		resp.DeleteBeforeReplace = replaced && name.IsString() && name.Equals(req.OldInputs.Get("name"))
 		return resp, nil
 	}
 	return provider
+}
+
+// values are inputs as the engine's own comparison wants them, without what is the engine's.
+func values(inputs property.Map) presource.PropertyMap {
+	all := presource.ToResourcePropertyValue(property.New(inputs)).ObjectValue()
+	maps.DeleteFunc(all, func(key presource.PropertyKey, _ presource.PropertyValue) bool {
+		return strings.HasPrefix(string(key), "__")
+	})
+	return all
 }
 
 func replacing(kind p.DiffKind) p.DiffKind {
