@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/crypto/ssh"
@@ -16,7 +17,7 @@ import (
 const (
 	connectTimeout = 10 * time.Second
 	keepaliveEvery = 5 * time.Second
-	keepaliveLimit = 15 * time.Second // without an answer the connection is taken for cut
+	keepaliveLimit = 15 * time.Second // without a byte from the host the connection is taken for cut
 )
 
 // Address is where to reach a host, and the only key that it may show. The key is known before the
@@ -73,10 +74,11 @@ func Dial(ctx context.Context, a Address, keys Keys) (*Conn, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, connectTimeout, fmt.Errorf("no answer within %s", connectTimeout))
 	defer cancel()
 	var dialer net.Dialer
-	tcp, err := dialer.DialContext(ctx, "tcp", a.dial())
+	plain, err := dialer.DialContext(ctx, "tcp", a.dial())
 	if err != nil {
 		return nil, fmt.Errorf("connect to %s: %w", a.dial(), err)
 	}
+	tcp := &watched{Conn: plain}
 	stop := context.AfterFunc(ctx, func() { _ = tcp.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
 
@@ -118,7 +120,7 @@ func Dial(ctx context.Context, a Address, keys Keys) (*Conn, error) {
 	}
 	c := &Conn{client: ssh.NewClient(conn, channels, requests), gone: make(chan struct{})}
 	go func() { _ = conn.Wait(); close(c.gone) }()
-	go c.keepalive()
+	go c.keepalive(tcp)
 	return c, nil
 }
 
@@ -139,29 +141,42 @@ func algorithms(key ssh.PublicKey) []string {
 	return list
 }
 
-// keepalive asks the host for a sign of life and closes the connection when none comes: a network
-// that swallows packets would otherwise keep a command waiting for ever.
-func (c *Conn) keepalive() {
+// watched remembers when something last came over the connection.
+type watched struct {
+	net.Conn
+	last atomic.Int64 // Unix time, ns
+}
+
+func (w *watched) Read(p []byte) (int, error) {
+	n, err := w.Conn.Read(p)
+	w.last.Store(time.Now().UnixNano())
+	return n, err
+}
+
+// keepalive asks the host for signs of life and closes the connection when nothing at all came for
+// too long: a network that swallows packets would otherwise keep a command waiting for ever. It
+// does not wait for the very answer, which on a slow line is queued behind an upload.
+func (c *Conn) keepalive(line *watched) {
+	tick := time.NewTicker(keepaliveEvery)
+	defer tick.Stop()
+	asking := make(chan struct{}, 1)
 	for {
 		select {
 		case <-c.gone:
 			return
-		case <-time.After(keepaliveEvery):
+		case <-tick.C:
 		}
-		answer := make(chan error, 1)
-		go func() {
-			_, _, err := c.client.SendRequest("keepalive@openssh.com", true, nil)
-			answer <- err
-		}()
-		select {
-		case err := <-answer:
-			if err != nil {
-				c.client.Close()
-				return
-			}
-		case <-time.After(keepaliveLimit):
-			c.client.Close()
+		if time.Since(time.Unix(0, line.last.Load())) > keepaliveLimit {
+			line.Close()
 			return
+		}
+		select {
+		case asking <- struct{}{}:
+			go func() {
+				_, _, _ = c.client.SendRequest("keepalive@openssh.com", true, nil)
+				<-asking
+			}()
+		default: // the last question is still under way
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"bufio"
 	"bytes"
 	"compress/gzip"
 	"context"
@@ -49,10 +50,14 @@ func (c *Conn) Upload(ctx context.Context, path, there, dest string, progress fu
 	defer file.Close()
 	reader, writer := io.Pipe()
 	go func() {
-		zip, _ := gzip.NewWriterLevel(writer, gzip.BestSpeed)
+		large := bufio.NewWriterSize(writer, 64<<10) // gzip writes 240 bytes at a time: each would be a packet
+		zip, _ := gzip.NewWriterLevel(large, gzip.BestSpeed)
 		_, err := io.Copy(zip, &counter{from: file, total: size, tell: progress})
 		if err == nil {
 			err = zip.Close()
+		}
+		if err == nil {
+			err = large.Flush()
 		}
 		writer.CloseWithError(err)
 	}()
