@@ -95,10 +95,9 @@ func lookAround(ctx context.Context, op *Operation) error {
 		for _, id := range mattermost.MissingPlugins(f.Plugins, plugins) {
 			op.Warn("plugin %s is gone or switched off since the upgrade", id)
 		}
-	}
-	if n := service(op.Record.Run).CountErrors(ctx, op.Record.Run.OpenedAt); n > 0 {
-		op.Warn("%d errors in the log since the opening: journalctl -u %s --since '%s'", n, f.Unit.Name,
-			op.Record.Run.OpenedAt.Local().Format(time.DateTime))
+		for _, msg := range service(op.Record.Run).NewErrors(ctx, op.Record.Run.OpenedAt) {
+			op.Warn("new in the server's log: %s (journalctl -u %s)", msg, f.Unit.Name)
+		}
 	}
 	url := op.Config.URL
 	if url == "" {
