@@ -75,6 +75,8 @@ func (h *server) installed(ctx context.Context, s *ui.Status) {
 	}
 	s.Installed = found.Installed()
 	if !s.Installed {
+		// The first apply brings what a fresh host lacks, such as the way to the database.
+		s.Problems = nil
 		return
 	}
 	s.Version, s.Edition, s.Path = found.Version.String(), string(found.Edition), found.Dir
