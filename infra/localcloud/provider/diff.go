@@ -40,6 +40,10 @@ func replacements() map[string][]string {
 // named version, as a database cluster has, for the provider's.
 func withDiff(provider p.Provider) p.Provider {
 	table := replacements()
+	// Other credentials do not make another cloud: nothing is replaced because of them.
+	provider.DiffConfig = func(_ context.Context, req p.DiffRequest) (p.DiffResponse, error) {
+		return p.DiffResponse{HasChanges: values(req.OldInputs).Diff(values(req.Inputs)).AnyChanges()}, nil
+	}
 	provider.Diff = func(_ context.Context, req p.DiffRequest) (p.DiffResponse, error) {
 		changes := values(req.OldInputs).Diff(values(req.Inputs))
 		resp := p.DiffResponse{HasChanges: changes.AnyChanges(), DetailedDiff: map[string]p.PropertyDiff{}}
