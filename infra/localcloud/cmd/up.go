@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -246,20 +247,29 @@ What was built stays in the cache. Down is no error when there is no such cloud.
 
 func runDown(ctx context.Context, cloud *network.Cloud) error {
 	failed := machine.Sweep(ctx, cloud)
-	if cloud.Up() {
-		if _, err := cloud.Ask(ctx, "POST", "/stop"); err != nil && !errors.Is(err, io.EOF) {
-			failed = errors.Join(failed, fmt.Errorf("stop daemon: %w", err))
-		}
-		for range 500 {
-			if !cloud.Up() {
-				break
-			}
-			time.Sleep(10 * time.Millisecond)
-		}
-	}
+	failed = errors.Join(failed, stopDaemon(ctx, cloud))
 	failed = errors.Join(failed, services.Sweep(cloud))
 	if failed != nil {
 		return fmt.Errorf("remove cloud %s: %w", cloud.Name, failed)
 	}
 	return nil
+}
+
+// stopDaemon asks the daemon to end, and ends it if it does not.
+func stopDaemon(ctx context.Context, cloud *network.Cloud) error {
+	pid := cloud.DaemonProcess()
+	if pid == 0 {
+		return nil
+	}
+	_, err := cloud.Ask(ctx, http.MethodPost, "/stop")
+	for n := range 1000 {
+		if !cloud.Up() {
+			return nil
+		}
+		if n == 500 {
+			_ = syscall.Kill(pid, syscall.SIGKILL)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	return errors.Join(errors.New("stop daemon: it does not end"), err)
 }

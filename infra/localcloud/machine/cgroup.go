@@ -16,6 +16,7 @@ type cgroups struct {
 	memory string // where memory is limited
 	v2     bool   // memory is a v2 group
 	all    []string
+	mounts []string // where the hierarchy of each of all is mounted
 }
 
 // findCgroups reads where the hierarchies are mounted.
@@ -43,16 +44,16 @@ func findCgroups(name string) (cgroups, error) {
 	if unified == "" {
 		return cgroups{}, errors.New("this computer has no cgroup2 mounted (try: mount -t cgroup2 none /sys/fs/cgroup/unified)")
 	}
-	g := cgroups{all: []string{filepath.Join(unified, name)}}
+	g := cgroups{mounts: []string{unified}, memory: filepath.Join(unified, name), v2: true}
 	if memory != "" {
-		g.memory = filepath.Join(memory, name)
-		g.all = append(g.all, g.memory)
-	} else {
-		g.memory, g.v2 = g.all[0], true
+		g.mounts, g.memory, g.v2 = append(g.mounts, memory), filepath.Join(memory, name), false
 	}
 	if named != "" {
 		// systemd-nspawn makes groups of its own in there.
-		g.all = append(g.all, filepath.Join(named, name))
+		g.mounts = append(g.mounts, named)
+	}
+	for _, mount := range g.mounts {
+		g.all = append(g.all, filepath.Join(mount, name))
 	}
 	return g, nil
 }
@@ -81,14 +82,49 @@ func (g cgroups) create(limitMB int) error {
 	return nil
 }
 
-// enter moves the calling process in; what it starts begins there.
-func (g cgroups) enter() error {
+// start starts a process inside the groups. The caller itself is in them only
+// for that moment: with v2, a group that has processes of its own cannot hand
+// its controllers on to the machine's systemd.
+func (g cgroups) start(start func() error) (err error) {
+	home, err := os.ReadFile("/proc/self/cgroup")
+	if err != nil {
+		return err
+	}
 	for _, dir := range g.all {
 		if err := os.WriteFile(filepath.Join(dir, "cgroup.procs"), []byte("0"), 0); err != nil {
 			return fmt.Errorf("enter control group: %w", err)
 		}
 	}
-	return nil
+	err = start()
+	for n, dir := range g.all {
+		back := filepath.Join(g.mounts[n], pathIn(string(home), filepath.Base(g.mounts[n])), "cgroup.procs")
+		if leaveErr := os.WriteFile(back, []byte("0"), 0); leaveErr != nil {
+			err = errors.Join(err, fmt.Errorf("leave control group %s: %w", dir, leaveErr))
+		}
+	}
+	return err
+}
+
+// pathIn finds the group of one hierarchy in a /proc/PID/cgroup file. A v1
+// hierarchy is mounted under its controller's name, v2 under any.
+func pathIn(list, mount string) string {
+	unified := "/"
+	for _, line := range strings.Split(list, "\n") {
+		parts := strings.SplitN(line, ":", 3)
+		if len(parts) < 3 {
+			continue
+		}
+		if parts[0] == "0" {
+			unified = parts[2]
+			continue
+		}
+		for _, controller := range strings.Split(parts[1], ",") {
+			if strings.TrimPrefix(controller, "name=") == mount {
+				return parts[2]
+			}
+		}
+	}
+	return unified
 }
 
 // remove deletes the groups, and those of the machine's own systemd under

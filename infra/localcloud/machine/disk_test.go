@@ -117,7 +117,11 @@ func TestPowerCutLosesWhatWasNotSynced(t *testing.T) {
 func TestSnapshotMakesFastClones(t *testing.T) {
 	cloud := newCloud(t, "mclone")
 	ctx := t.Context()
-	m := boot(t, cloud, machine.Spec{Name: "golden", UserData: userData})
+	if err := machine.CreateVolume(ctx, cloud, "files", 1, "ext4", ""); err != nil {
+		t.Fatal(err)
+	}
+	m := boot(t, cloud, machine.Spec{Name: "golden", UserData: userData, Volumes: []machine.Volume{{Name: "files"}}})
+	sh(t, m, "mkdir /srv/files; mount "+device+" /srv/files; echo in a volume > /srv/files/note")
 	sh(t, m, "mkdir -p /opt/thing/deep; echo original > /opt/thing/deep/file")
 	dir := filepath.Join(t.TempDir(), "snapshot")
 	if err := m.Snapshot(ctx, dir); err == nil {
@@ -135,6 +139,11 @@ func TestSnapshotMakesFastClones(t *testing.T) {
 	left := boot(t, cloud, machine.Spec{Name: "left", From: dir})
 	t.Logf("clone, booted: %s", time.Since(began).Round(time.Millisecond))
 	right := boot(t, cloud, machine.Spec{Name: "right", From: dir, Hostname: "right"})
+	for _, clone := range []*machine.Machine{left, right} {
+		if got := sh(t, clone, "mount "+device+" /srv/files; cat /srv/files/note; hostname > /srv/files/note"); got != "in a volume" {
+			t.Errorf("volume of clone %s: %q", clone.Spec.Name, got)
+		}
+	}
 	sh(t, left, "mv /opt/thing /opt/moved; echo changed > /opt/moved/deep/file")
 	if got := sh(t, right, "cat /opt/thing/deep/file; wc -l < /var/log/first-boots"); got != "original\n1" {
 		t.Errorf("the other clone: %q", got)

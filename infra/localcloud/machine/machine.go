@@ -100,7 +100,12 @@ func Create(ctx context.Context, cloud *network.Cloud, spec Spec) (made *Machine
 	}
 	m.Spec.Address, m.Spec.Address6 = addr.Address, addr.Address6
 	for _, v := range spec.Volumes {
-		if err := m.mayAttach(v.Name); err != nil {
+		if v.Copied {
+			err = copySparse(ctx, filepath.Join(spec.From, v.Name+".volume.img"), m.volumePath(v))
+		} else {
+			err = m.mayAttach(v.Name)
+		}
+		if err != nil {
 			return nil, err
 		}
 	}

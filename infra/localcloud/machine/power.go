@@ -56,6 +56,10 @@ func (m *Machine) Start(ctx context.Context) error {
 	if _, err := m.Cloud.Ask(ctx, http.MethodPost, "/machines/"+m.Spec.Name+"/start"); err != nil {
 		return fmt.Errorf("start machine %s: %w", m.Spec.Name, err)
 	}
+	return m.awaitSystemd(ctx)
+}
+
+func (m *Machine) awaitSystemd(ctx context.Context) error {
 	return m.poll(ctx, 30*time.Second, "systemd does not answer", func() bool {
 		out, _ := m.Exec(ctx, "systemctl", "is-system-running")
 		switch strings.TrimSpace(out) {
@@ -66,9 +70,32 @@ func (m *Machine) Start(ctx context.Context) error {
 	})
 }
 
+// Reboot restarts the machine in order and returns when its systemd answers
+// again.
+func (m *Machine) Reboot(ctx context.Context) error {
+	before, err := m.readRunning()
+	if err != nil {
+		return err
+	}
+	if _, err := m.Exec(ctx, "systemctl", "reboot"); err != nil {
+		return fmt.Errorf("reboot machine %s: %w", m.Spec.Name, err)
+	}
+	err = m.poll(ctx, 2*time.Minute, "it does not come back", func() bool {
+		now, err := m.readRunning()
+		return err == nil && now.Leader != before.Leader
+	})
+	if err != nil {
+		return fmt.Errorf("reboot machine %s: %w", m.Spec.Name, err)
+	}
+	return m.awaitSystemd(ctx)
+}
+
 // WaitReady waits until the system has booted and cloud-init has finished. A
 // cloud-init that ended in error is an error with its own report in it.
 func (m *Machine) WaitReady(ctx context.Context) error {
+	if err := m.awaitSystemd(ctx); err != nil {
+		return err
+	}
 	out, err := m.Exec(ctx, "cloud-init", "status", "--wait", "--long")
 	var failed *ExecError
 	// 2: done, with warnings that do not stop a server from serving.

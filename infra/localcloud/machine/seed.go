@@ -2,6 +2,7 @@ package machine
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -75,16 +76,27 @@ Gateway=%s
 `, spec.Address, spec.Address6, network.Gateway, linkLocalGateway)
 }
 
+// authorities are the names of the cloud's own in its directory.
+var authorities = []string{"cloud", "acme"}
+
+func (m *Machine) authority(name string) (pem []byte, path string, err error) {
+	pem, err = os.ReadFile(filepath.Join(m.Cloud.Dir, "ca", name+".pem"))
+	if err != nil {
+		return nil, "", fmt.Errorf("read the cloud's authority: %w", err)
+	}
+	return pem, "/usr/local/share/ca-certificates/townsquare-" + name + ".crt", nil
+}
+
 // seedTrust makes the cloud's authorities trusted, as public ones are on a
 // real server.
 func (m *Machine) seedTrust(root string) error {
 	changed := false
-	for _, name := range []string{"cloud", "acme"} {
-		pem, err := os.ReadFile(filepath.Join(m.Cloud.Dir, "ca", name+".pem"))
+	for _, name := range authorities {
+		pem, path, err := m.authority(name)
 		if err != nil {
-			return fmt.Errorf("read the cloud's authority: %w", err)
+			return err
 		}
-		wrote, err := writeIfChanged(filepath.Join(root, "/usr/local/share/ca-certificates/townsquare-"+name+".crt"), string(pem), 0o644)
+		wrote, err := writeIfChanged(filepath.Join(root, path), string(pem), 0o644)
 		if err != nil {
 			return err
 		}
@@ -96,6 +108,24 @@ func (m *Machine) seedTrust(root string) error {
 	out, err := exec.Command("chroot", root, "update-ca-certificates").CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("trust the cloud's authority: %w: %s", err, strings.TrimSpace(string(out)))
+	}
+	return nil
+}
+
+// RenewTrust does the same in a running machine: a new daemon has a new ACME
+// server with a new root.
+func (m *Machine) RenewTrust(ctx context.Context) error {
+	for _, name := range authorities {
+		pem, path, err := m.authority(name)
+		if err != nil {
+			return err
+		}
+		if _, err := m.ExecInput(ctx, bytes.NewReader(pem), "tee", path); err != nil {
+			return fmt.Errorf("renew trust: %w", err)
+		}
+	}
+	if _, err := m.Exec(ctx, "update-ca-certificates"); err != nil {
+		return fmt.Errorf("renew trust: %w", err)
 	}
 	return nil
 }

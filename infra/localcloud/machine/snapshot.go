@@ -17,11 +17,12 @@ type snapshot struct {
 	UserData   string
 	PublicKeys []string
 	Lower      []string
+	Volumes    []string // copies of the volumes that were attached
 }
 
-// Snapshot copies the disk of a machine that is off to dir, for Spec.From.
-// Volumes are not part of it. Machines made from it need it as long as they
-// live.
+// Snapshot copies the disk and the volumes of a machine that is off to dir, for
+// Spec.From. A machine made from it has volumes of the same names that are its
+// own, and needs dir as long as it lives.
 func (m *Machine) Snapshot(ctx context.Context, dir string) error {
 	if m.Running() {
 		return fmt.Errorf("snapshot machine %s: it is running", m.Spec.Name)
@@ -41,10 +42,17 @@ func (m *Machine) Snapshot(ctx context.Context, dir string) error {
 	if err := repair(ctx, filepath.Join(dir, "disk.img")); err != nil {
 		return fmt.Errorf("snapshot machine %s: %w", m.Spec.Name, err)
 	}
+	var volumes []string
+	for _, v := range r.Spec.Volumes {
+		if err := copySparse(ctx, m.volumePath(v), filepath.Join(dir, v.Name+".volume.img")); err != nil {
+			return fmt.Errorf("snapshot machine %s: %w", m.Spec.Name, err)
+		}
+		volumes = append(volumes, v.Name)
+	}
 	lower := append([]string{filepath.Join(dir, "disk.img")}, r.Lower...)
 	data, err := json.MarshalIndent(snapshot{
 		InstanceID: m.instanceID(), Hostname: r.Spec.Hostname,
-		UserData: r.Spec.UserData, PublicKeys: r.Spec.PublicKeys, Lower: lower,
+		UserData: r.Spec.UserData, PublicKeys: r.Spec.PublicKeys, Lower: lower, Volumes: volumes,
 	}, "", "  ")
 	if err != nil {
 		return err
@@ -73,6 +81,9 @@ func (s *Spec) inherit() error {
 	}
 	if s.PublicKeys == nil {
 		s.PublicKeys = snap.PublicKeys
+	}
+	for _, name := range snap.Volumes {
+		s.Volumes = append(s.Volumes, Volume{Name: name, Copied: true})
 	}
 	return nil
 }

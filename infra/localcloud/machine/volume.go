@@ -18,9 +18,20 @@ import (
 // /dev/disk/by-id/scsi-0DO_Volume_<Name>.
 type Volume struct {
 	Name string
+	// Copied volumes came with a snapshot: they belong to the one machine, and
+	// go when it goes.
+	Copied bool `json:",omitempty"`
 }
 
 func devicePath(volume string) string { return "/dev/disk/by-id/scsi-0DO_Volume_" + volume }
+
+// path is where a volume of this machine is kept.
+func (m *Machine) volumePath(v Volume) string {
+	if v.Copied {
+		return filepath.Join(m.dir, v.Name+".volume.img")
+	}
+	return volumePath(m.Cloud, v.Name)
+}
 
 func volumePath(cloud *network.Cloud, name string) string {
 	return filepath.Join(cloud.Dir, "volumes", name+".img")
@@ -185,14 +196,14 @@ func (s *supervisor) plug() error {
 		if s.volumes[v.Name] != nil {
 			continue
 		}
-		device, err := openLoop(volumePath(s.m.Cloud, v.Name), false)
+		device, err := openLoop(s.m.volumePath(v), false)
 		if err != nil {
 			return fmt.Errorf("attach volume %s: %w", v.Name, err)
 		}
 		s.volumes[v.Name] = device
 	}
 	for name, device := range s.volumes {
-		if !slices.Contains(r.Spec.Volumes, Volume{Name: name}) {
+		if !slices.ContainsFunc(r.Spec.Volumes, func(v Volume) bool { return v.Name == name }) {
 			device.Close()
 			delete(s.volumes, name)
 		}

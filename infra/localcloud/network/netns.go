@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -33,7 +34,32 @@ func (c *Cloud) HoldDaemonLock() (release func(), err error) {
 		file.Close()
 		return nil, fmt.Errorf("cloud %s has a daemon already: %w", c.Name, err)
 	}
+	if err := errors.Join(file.Truncate(0), writeAll(file, strconv.Itoa(os.Getpid()))); err != nil {
+		file.Close()
+		return nil, err
+	}
 	return func() { file.Close() }, nil
+}
+
+// DaemonProcess is the process id of the running daemon; 0: there is none.
+func (c *Cloud) DaemonProcess() int {
+	if !c.Up() {
+		return 0
+	}
+	data, err := os.ReadFile(c.daemonLock())
+	if err != nil {
+		return 0
+	}
+	pid, err := strconv.Atoi(string(data))
+	if err != nil {
+		return 0
+	}
+	return pid
+}
+
+func writeAll(file *os.File, text string) error {
+	_, err := file.WriteString(text)
+	return err
 }
 
 func lockHeld(path string) bool {

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"townsquare/infra/localcloud/base"
@@ -88,6 +89,9 @@ func (d *Daemon) start(ctx context.Context, options Options) error {
 	if err := writeBundle(d.cloud); err != nil {
 		return err
 	}
+	if err := d.renewTrust(ctx); err != nil {
+		return err
+	}
 	mirror, err := base.HostMirror("/")
 	if err != nil {
 		return err
@@ -117,6 +121,24 @@ func (d *Daemon) start(ctx context.Context, options Options) error {
 		d.stops = append(d.stops, stop)
 	}
 	return d.serveControl()
+}
+
+// renewTrust tells machines that outlived an earlier daemon of the new
+// authorities.
+func (d *Daemon) renewTrust(ctx context.Context) error {
+	machines, err := machine.List(d.cloud)
+	if err != nil {
+		return err
+	}
+	for _, m := range machines {
+		if !m.Running() {
+			continue
+		}
+		if err := m.RenewTrust(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // serve serves HTTP on an address of the cloud's network.
@@ -165,8 +187,12 @@ func (d *Daemon) serveControl() error {
 		return fmt.Errorf("listen for orders: %w", err)
 	}
 	mux := http.NewServeMux()
+	var starting sync.Mutex
 	mux.HandleFunc("POST /machines/{name}/start", func(w http.ResponseWriter, r *http.Request) {
 		name := r.PathValue("name")
+		// Two who want the same machine get the same one.
+		starting.Lock()
+		defer starting.Unlock()
 		// Not the request's context: a machine half started is no use to the
 		// next caller either.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), time.Minute)
@@ -178,8 +204,9 @@ func (d *Daemon) serveControl() error {
 	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) {
 		_ = json.NewEncoder(w).Encode(map[string]int{"pid": os.Getpid()})
 	})
+	var once sync.Once
 	mux.HandleFunc("POST /stop", func(http.ResponseWriter, *http.Request) {
-		close(d.quit)
+		once.Do(func() { close(d.quit) })
 	})
 	d.serveOn(listener, mux)
 	return nil
