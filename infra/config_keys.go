@@ -43,7 +43,7 @@ func (r *reader) sshKeys(key string) []SSHKey {
 		}
 		if wrong != "" {
 			at := fmt.Sprintf("%s[%d]", key, i)
-			r.add(at, shown(line), wrong, sshKeyAllowed,
+			r.add(at, line, wrong, sshKeyAllowed,
 				fmt.Sprintf(`pulumi config set --path '%s' "$(cat ~/.ssh/id_ed25519.pub)"`, full(at)))
 			continue
 		}
@@ -51,14 +51,6 @@ func (r *reader) sshKeys(key string) []SSHKey {
 		keys = append(keys, k)
 	}
 	return keys
-}
-
-// shown keeps a private key that was pasted by mistake out of the message.
-func shown(line string) string {
-	if strings.Contains(line, "PRIVATE") {
-		return ""
-	}
-	return line
 }
 
 func parseSSHKey(line string) (SSHKey, string) {
@@ -216,5 +208,17 @@ func (r *reader) whole(c *Config) {
 	}
 	if host := c.SiteHost(); c.Domain != "" && len(host) > 253 {
 		r.add("host", c.Host, "makes the site's name longer than 253 characters", "a shorter one", set("host", "chat"))
+	}
+	// Rendered only if all else is right; what is too large then is the operators' keys.
+	if len(r.problems) > 0 {
+		return
+	}
+	data, err := userData(newHostData(c))
+	switch {
+	case err != nil:
+		r.add("hostKey", "", "cannot be put into the first-boot script: "+err.Error(), "another", "scripts/new-host-key.sh STACK")
+	case len(data) > userDataLimit:
+		r.add("sshKeys", "", fmt.Sprintf("makes the first-boot script %d bytes long", len(data)),
+			fmt.Sprintf("%d bytes in all: fewer or shorter keys", userDataLimit), "pulumi config rm --path '"+full("sshKeys")+"[0]'")
 	}
 }

@@ -86,7 +86,7 @@ func NewServer(ctx *pulumi.Context, name string, args *ServerArgs, opts ...pulum
 		Backups:          pulumi.Bool(c.DropletBackups != "off"),
 	}
 	if c.DropletBackups != "off" {
-		policy := do.DropletBackupPolicyArgs{Plan: pulumi.String(c.DropletBackups), Hour: pulumi.Int(0)}
+		policy := do.DropletBackupPolicyArgs{Plan: pulumi.String(c.DropletBackups), Hour: pulumi.Int(4)} // UTC
 		if c.DropletBackups == "weekly" {
 			policy.Weekday = pulumi.String("SUN")
 		}

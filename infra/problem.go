@@ -36,8 +36,12 @@ func (l Problems) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// quoted cuts a long value, which would hide the message, and marks its ends.
+// quoted cuts a long value, which would hide the message, and marks its ends. It keeps a private
+// key that was pasted by mistake out of the message.
 func quoted(s string) string {
+	if strings.Contains(s, "PRIVATE KEY") {
+		s = "(a private key)"
+	}
 	const limit = 80
 	if r := []rune(s); len(r) > limit {
 		s = string(r[:limit]) + "…"

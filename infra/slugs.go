@@ -18,22 +18,22 @@ var images = []string{"debian-13-x64"}
 // Source: https://docs.digitalocean.com/platform/regional-availability/
 var regions = map[string]string{
 	"ams3": "ams3",
-	"atl1": "atl1",
+	"atl1": "nyc3",
 	"blr1": "blr1",
 	"fra1": "fra1",
 	"lon1": "lon1",
 	"nyc1": "nyc3",
 	"nyc3": "nyc3",
-	"sfo2": "sfo3",
+	"sfo2": "sfo2",
 	"sfo3": "sfo3",
 	"sgp1": "sgp1",
 	"syd1": "syd1",
 	"tor1": "tor1",
 }
 
-// spacesRegions are the regions of object storage.
+// spacesRegions are the regions of object storage that the provider knows; it does not know Atlanta's.
 // Source: https://docs.digitalocean.com/products/spaces/details/availability/
-var spacesRegions = []string{"ams3", "atl1", "blr1", "fra1", "lon1", "nyc3", "sfo2", "sfo3", "sgp1", "syd1", "tor1"}
+var spacesRegions = []string{"ams3", "blr1", "fra1", "lon1", "nyc3", "sfo2", "sfo3", "sgp1", "syd1", "tor1"}
 
 // dropletSizes are the sizes with 8 GB and more that are not meant for graphics or storage,
 // with their memory in MB. Less than 8 GB is refused: Mattermost, its database and the copy that an
