@@ -53,6 +53,13 @@ func ParseDSN(dsn, osUser string) (*Database, error) {
 		}
 		clean = strings.Join(words, " ")
 	}
+	for _, kv := range tlsEnv(clean) {
+		if path, ok := strings.CutPrefix(kv, "PGSSLROOTCERT="); ok {
+			if _, err := os.Stat(path); err != nil {
+				return nil, fmt.Errorf("the database URL's sslrootcert: %w", err)
+			}
+		}
+	}
 	config, err := pgx.ParseConfig(clean)
 	if err != nil {
 		// pgx redacts passwords, but not those it could not find in a URL that is broken.

@@ -220,19 +220,20 @@ func (d *Database) empty(ctx context.Context) (schema string, err error) {
 	if err := conn.QueryRow(ctx, "select current_schema()").Scan(&schema); err != nil {
 		return "", err
 	}
+	// Names are taken from the rows themselves: what a cascade dropped meanwhile has no other.
 	_, err = conn.Exec(ctx, `do $$
 declare what record; here oid := quote_ident(current_schema())::regnamespace; me oid := (select oid from pg_roles where rolname = current_user);
 begin
-  for what in select c.oid::regclass as name, case c.relkind when 'v' then 'view' when 'm' then 'materialized view' when 'S' then 'sequence' else 'table' end as kind
+  for what in select format('%I.%I', current_schema(), c.relname) as name, case c.relkind when 'v' then 'view' when 'm' then 'materialized view' when 'S' then 'sequence' else 'table' end as kind
     from pg_class c where c.relnamespace = here and pg_has_role(c.relowner, 'USAGE') and c.relkind in ('r','p','v','m','S')
     and not exists (select 1 from pg_depend d where d.objid = c.oid and d.deptype in ('e','a','i')) loop
     execute format('drop %s if exists %s cascade', what.kind, what.name);
   end loop;
-  for what in select p.oid::regprocedure as name from pg_proc p where p.pronamespace = here and p.proowner = me
+  for what in select format('%I.%I(%s)', current_schema(), p.proname, pg_get_function_identity_arguments(p.oid)) as name from pg_proc p where p.pronamespace = here and p.proowner = me
     and not exists (select 1 from pg_depend d where d.objid = p.oid and d.deptype = 'e') loop
     execute format('drop routine if exists %s cascade', what.name);
   end loop;
-  for what in select t.oid::regtype as name from pg_type t where t.typnamespace = here and t.typowner = me and t.typtype in ('e','d')
+  for what in select format('%I.%I', current_schema(), t.typname) as name from pg_type t where t.typnamespace = here and t.typowner = me and t.typtype in ('e','d')
     and not exists (select 1 from pg_depend d where d.objid = t.oid and d.deptype = 'e') loop
     execute format('drop type if exists %s cascade', what.name);
   end loop;

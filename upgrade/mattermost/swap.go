@@ -173,7 +173,7 @@ func finishAdopt(link, kept, target string) error {
 func Unadopt(link, kept string) error {
 	next := nextTo(link)
 	if info, err := os.Lstat(link); err == nil && info.IsDir() {
-		return removeLink(next)
+		return errors.Join(removeLink(next), removeLink(kept))
 	}
 	from := kept
 	if info, err := os.Lstat(next); err == nil && info.IsDir() {
