@@ -21,7 +21,8 @@ import (
 // does. Else the new version stays, and a person decides.
 func (Open) Undo(ctx context.Context, op *Operation) error {
 	run := op.Record.Run
-	if run.OpenedAt.IsZero() || !run.Stopped || run.KeepData {
+	since := exposed(run)
+	if since.IsZero() || !run.Stopped || run.KeepData {
 		return nil
 	}
 	op.Down()
@@ -42,21 +43,21 @@ func (Open) Undo(ctx context.Context, op *Operation) error {
 	if err := db.ClearOrphans(ctx); err != nil {
 		return err
 	}
-	written, err := db.Written(ctx, run.OpenedAt)
+	written, err := db.Written(ctx, since)
 	if err != nil {
 		return err
 	}
 	if len(written) == 0 {
 		return nil
 	}
-	op.Note("users wrote since %s: %s", run.OpenedAt.Local().Format(time.TimeOnly), list(written))
+	op.Note("users wrote since %s: %s", since.Local().Format(time.TimeOnly), list(written))
 	now, err := db.AppliedMigrations(ctx)
 	if err != nil {
 		return err
 	}
 	if now != run.SchemaBefore {
-		if err := takeBack(ctx, run, unit, db); err != nil {
-			return keepNew(ctx, op, db, written, err)
+		if err := takeBack(ctx, run, unit, db, since); err != nil {
+			return keepNew(ctx, op, &kept{why: err, since: since, written: list(written), run: *run, database: db.Name})
 		}
 		op.Note("the database's migrations are taken back, with everything written since")
 	}
@@ -64,9 +65,21 @@ func (Open) Undo(ctx context.Context, op *Operation) error {
 	return op.Save()
 }
 
+// exposed is the moment from which users may have written; zero when they cannot have. A reboot
+// opens the gate and starts the service, whichever version the link led to then.
+func exposed(run *state.Run) time.Time {
+	if !run.OpenedAt.IsZero() {
+		return run.OpenedAt
+	}
+	if _, boot := host.Process(); boot != run.BootID {
+		return run.StoppedAt
+	}
+	return time.Time{}
+}
+
 // takeBack lets the new version undo its migrations, with a copy of the database at hand in case
 // it cannot.
-func takeBack(ctx context.Context, run *state.Run, unit *mattermost.Unit, db *mattermost.Database) error {
+func takeBack(ctx context.Context, run *state.Run, unit *mattermost.Unit, db *mattermost.Database, since time.Time) error {
 	if run.Plan == "" {
 		return fmt.Errorf("%s has no plan by which it could take its migrations back", run.To)
 	}
@@ -74,7 +87,8 @@ func takeBack(ctx context.Context, run *state.Run, unit *mattermost.Unit, db *ma
 	if err != nil {
 		return err
 	}
-	spare := mattermost.CheckpointName(db.Name, run.OpenedAt.Add(time.Second))
+	at := since.Add(time.Second) // the run's own checkpoint has another name
+	spare := mattermost.CheckpointName(db.Name, at)
 	if err := admin.Checkpoint(ctx, spare); err != nil {
 		return err
 	}
@@ -87,15 +101,14 @@ func takeBack(ctx context.Context, run *state.Run, unit *mattermost.Unit, db *ma
 		}
 	}
 	if err != nil {
-		return errors.Join(err, admin.PutBack(ctx, spare, mattermost.FailedName(db.Name, run.OpenedAt.Add(time.Second))))
+		return errors.Join(err, admin.PutBack(ctx, spare, mattermost.FailedName(db.Name, at)))
 	}
 	return admin.Drop(ctx, spare)
 }
 
 // keepNew leaves the new version in place, as the only one that has what users wrote.
-func keepNew(ctx context.Context, op *Operation, db *mattermost.Database, written map[string]int, why error) error {
+func keepNew(ctx context.Context, op *Operation, err *kept) error {
 	run := op.Record.Run
-	err := &kept{why: why, written: list(written), run: *run, database: db.Name}
 	if e := service(run).Start(ctx); e != nil {
 		err.why = errors.Join(err.why, e)
 	}
@@ -112,6 +125,7 @@ func keepNew(ctx context.Context, op *Operation, db *mattermost.Database, writte
 // kept says that going back would have lost what users wrote.
 type kept struct {
 	why      error
+	since    time.Time
 	written  string
 	run      state.Run
 	database string
@@ -119,7 +133,7 @@ type kept struct {
 
 func (e *kept) Error() string {
 	return fmt.Sprintf("%s stays: going back would lose what users wrote since %s (%s), and it cannot be taken along: %v",
-		e.run.To, e.run.OpenedAt.Local().Format(time.DateTime), e.written, e.why)
+		e.run.To, e.since.Local().Format(time.DateTime), e.written, e.why)
 }
 
 func (e *kept) Unwrap() error { return e.why }
