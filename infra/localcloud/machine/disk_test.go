@@ -21,8 +21,9 @@ func TestVolumeOutlivesMachines(t *testing.T) {
 	if err := machine.CreateVolume(ctx, cloud, "files", 1, "ext4", "files"); err != nil {
 		t.Fatal(err)
 	}
-	mounting := strings.Replace(userData, "packages: [nftables, jq]", `mounts:
-  - ["`+device+`", /srv/files, ext4, "defaults,nofail,discard", "0", "2"]`, 1)
+	mounting := userData + `mounts:
+  - ["` + device + `", /srv/files, ext4, "defaults,nofail,discard", "0", "2"]
+`
 	spec := machine.Spec{Name: "first", UserData: mounting, Volumes: []machine.Volume{{Name: "files"}}}
 	first := boot(t, cloud, spec)
 	if got := sh(t, first, "findmnt -n -o FSTYPE /srv/files; systemctl is-system-running"); got != "ext4\nrunning" {

@@ -22,12 +22,30 @@ import (
 	"townsquare/infra/localcloud/network"
 )
 
+// program is the real localcloud, built once for all tests.
+var program string
+
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "localcloud-")
+	if err != nil {
+		panic(err)
+	}
+	program = filepath.Join(dir, "localcloud")
+	build := exec.Command("go", "build", "-o", program, "townsquare/infra/localcloud")
+	build.Stderr = os.Stderr
+	if err := build.Run(); err != nil {
+		os.RemoveAll(dir)
+		os.Exit(1)
+	}
+	code := m.Run()
+	os.RemoveAll(dir)
+	os.Exit(code)
+}
+
 // newCloud brings a cloud up with the real program and checks, at the end of
 // the test, that taking it down leaves nothing of it on this computer.
 func newCloud(t *testing.T, name string) *network.Cloud {
 	t.Helper()
-	program := filepath.Join(t.TempDir(), "localcloud")
-	run(t, "go", "build", "-o", program, "townsquare/infra/localcloud")
 	cloud, err := network.Open(name)
 	if err != nil {
 		t.Fatal(err)
@@ -140,10 +158,11 @@ users:
 write_files:
   - path: /etc/greeting
     content: "hello\n"
-packages: [nftables, jq]
 runcmd:
   - [sh, -c, "date +%s%N >> /var/log/first-boots"]
 `
+
+const packages = "packages: [nftables, jq]\n"
 
 func TestTwoMachinesSideBySide(t *testing.T) {
 	cloud := newCloud(t, "mtwo")
@@ -151,7 +170,7 @@ func TestTwoMachinesSideBySide(t *testing.T) {
 	machines := make([]*machine.Machine, 2)
 	var both sync.WaitGroup
 	for n, name := range []string{"one", "two"} {
-		both.Go(func() { machines[n] = boot(t, cloud, machine.Spec{Name: name, UserData: userData}) })
+		both.Go(func() { machines[n] = boot(t, cloud, machine.Spec{Name: name, UserData: userData + packages}) })
 	}
 	both.Wait()
 	one, two := machines[0], machines[1]
@@ -186,7 +205,7 @@ func TestTwoMachinesSideBySide(t *testing.T) {
 	})
 
 	t.Run("metadata", func(t *testing.T) {
-		if got := sh(t, two, "curl -sf http://169.254.169.254/metadata/v1/user-data"); got != strings.TrimSpace(userData) {
+		if got := sh(t, two, "curl -sf http://169.254.169.254/metadata/v1/user-data"); got != strings.TrimSpace(userData+packages) {
 			t.Errorf("user data of two: %q", got)
 		}
 	})
