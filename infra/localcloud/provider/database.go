@@ -59,17 +59,17 @@ type DatabaseClusterState struct {
 	Database         string   `pulumi:"database"`
 	Host             string   `pulumi:"host"`
 	MetricsEndpoints []string `pulumi:"metricsEndpoints,optional"`
-	Password         string   `pulumi:"password" provider:"secret"`
+	Password         string   `pulumi:"password"`
 	Port             int      `pulumi:"port"`
 	PrivateHost      string   `pulumi:"privateHost"`
-	PrivateUri       string   `pulumi:"privateUri" provider:"secret"`
+	PrivateUri       string   `pulumi:"privateUri"`
 	UiDatabase       string   `pulumi:"uiDatabase"`
 	UiHost           string   `pulumi:"uiHost"`
-	UiPassword       string   `pulumi:"uiPassword" provider:"secret"`
+	UiPassword       string   `pulumi:"uiPassword"`
 	UiPort           int      `pulumi:"uiPort"`
-	UiUri            string   `pulumi:"uiUri" provider:"secret"`
+	UiUri            string   `pulumi:"uiUri"`
 	UiUser           string   `pulumi:"uiUser"`
-	Uri              string   `pulumi:"uri" provider:"secret"`
+	Uri              string   `pulumi:"uri"`
 	User             string   `pulumi:"user"`
 }
 
@@ -90,6 +90,9 @@ type clusters struct {
 func newDatabaseClusters(cloud *Cloud) infer.InferredResource {
 	d := clusters{&resource[DatabaseClusterArgs, DatabaseClusterState]{cloud: cloud, name: "DatabaseCluster"}}
 	d.autoname = func(in *DatabaseClusterArgs) **string { return &in.Name }
+	d.secrets = func(s *DatabaseClusterState) []any {
+		return []any{&s.Password, &s.Uri, &s.PrivateUri, &s.UiPassword, &s.UiUri}
+	}
 	d.check, d.create, d.update, d.refresh, d.remove = checkCluster, d.make, d.alter, d.look, d.destroy
 	return infer.Resource(d.resource)
 }

@@ -67,15 +67,16 @@ type UserAcl struct {
 // DatabaseUserState is a role that may log in, and nothing else until someone grants it more.
 type DatabaseUserState struct {
 	DatabaseUserArgs
-	AccessCert string `pulumi:"accessCert" provider:"secret"`
-	AccessKey  string `pulumi:"accessKey" provider:"secret"`
-	Password   string `pulumi:"password" provider:"secret"`
+	AccessCert string `pulumi:"accessCert"`
+	AccessKey  string `pulumi:"accessKey"`
+	Password   string `pulumi:"password"`
 	Role       string `pulumi:"role"`
 }
 
 func newDatabaseUsers(cloud *Cloud) infer.InferredResource {
 	r := &resource[DatabaseUserArgs, DatabaseUserState]{cloud: cloud, name: "DatabaseUser"}
 	r.autoname = func(in *DatabaseUserArgs) **string { return &in.Name }
+	r.secrets = func(s *DatabaseUserState) []any { return []any{&s.Password, &s.AccessCert, &s.AccessKey} }
 	r.create = func(ctx context.Context, in DatabaseUserArgs) (string, DatabaseUserState, error) {
 		state := DatabaseUserState{DatabaseUserArgs: in, Password: "AVNS_" + randomText(14), Role: "normal"}
 		place, err := cloud.cluster(in.ClusterId, *in.Name)

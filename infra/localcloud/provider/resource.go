@@ -30,6 +30,8 @@ type resource[I, O any] struct {
 	update func(ctx context.Context, id string, old O, state *O) error
 	// refresh brings state in line with reality; errNotFound when the resource is gone.
 	refresh func(ctx context.Context, id string, state *O) error
+	// secrets points at the parts of the state that are always secret.
+	secrets func(*O) []any
 	// remove undoes create. It must accept that the resource is gone already.
 	remove func(ctx context.Context, id string, state O) error
 }
@@ -38,6 +40,16 @@ type resource[I, O any] struct {
 func (r *resource[I, O]) Annotate(a infer.Annotator) {
 	if r.name != "" {
 		a.SetToken(tokens.ModuleName("index/"+lowerFirst(r.name)), tokens.TypeName(r.name))
+	}
+}
+
+// WireDependencies says what is secret; the rest is infer's default.
+func (r *resource[I, O]) WireDependencies(fields infer.FieldSelector, _ *I, state *O) {
+	if r.secrets == nil {
+		return
+	}
+	for _, field := range r.secrets(state) {
+		fields.OutputField(field).AlwaysSecret()
 	}
 }
 

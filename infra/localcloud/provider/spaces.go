@@ -122,12 +122,13 @@ type SpacesKeyState struct {
 	SpacesKeyArgs
 	AccessKey string `pulumi:"accessKey"`
 	CreatedAt string `pulumi:"createdAt"`
-	SecretKey string `pulumi:"secretKey" provider:"secret"`
+	SecretKey string `pulumi:"secretKey"`
 }
 
 func newSpacesKeys(cloud *Cloud) infer.InferredResource {
 	r := &resource[SpacesKeyArgs, SpacesKeyState]{cloud: cloud, name: "SpacesKey"}
 	r.autoname = func(in *SpacesKeyArgs) **string { return &in.Name }
+	r.secrets = func(s *SpacesKeyState) []any { return []any{&s.SecretKey} }
 	r.check = func(in *SpacesKeyArgs) (failures []p.CheckFailure) {
 		for _, grant := range in.Grants {
 			failures = append(failures, oneOf("grants", grant.Permission, "read", "readwrite", "fullaccess")...)
