@@ -11,6 +11,10 @@ if [ $# -ne 1 ]; then
 	exit 2
 fi
 stack=$1
+command -v pulumi >/dev/null || {
+	echo "pulumi is not installed or not in PATH" >&2
+	exit 1
+}
 cd "$(dirname "$0")/.."
 pulumi stack --non-interactive --stack "$stack" >/dev/null 2>&1 || {
 	echo "there is no stack $stack; type: pulumi stack init $stack" >&2
