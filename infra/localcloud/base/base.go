@@ -164,10 +164,7 @@ func (r recipe) run(ctx context.Context, dir string, progress io.Writer) error {
 	for key, value := range r.aptOptions() {
 		args = append(args, fmt.Sprintf("--aptopt=%s %q", key, value))
 	}
-	args = append(args, r.Release, dir)
-	for _, s := range r.sources() {
-		args = append(args, s)
-	}
+	args = append(append(args, r.Release, dir), r.sources()...)
 	cmd := exec.CommandContext(ctx, "mmdebstrap", args...)
 	// A group of its own, so that a cancelled build leaves no dpkg behind.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // cgroups are the control groups of one machine: one where the computer has
@@ -71,7 +73,14 @@ func (g cgroups) create(limitMB int) error {
 		// A controller reaches a group only if every group above passes it on.
 		parent := filepath.Dir(g.memory)
 		for _, dir := range []string{filepath.Dir(parent), parent} {
-			if err := os.WriteFile(filepath.Join(dir, "cgroup.subtree_control"), []byte("+memory"), 0); err != nil {
+			err := os.WriteFile(filepath.Join(dir, "cgroup.subtree_control"), []byte("+memory"), 0)
+			if errors.Is(err, os.ErrNotExist) || errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EINVAL) {
+				// Not worth refusing to boot: the kernel was built or started
+				// without the controller (cgroup_disable=memory).
+				fmt.Fprintln(os.Stderr, "localcloud: this computer cannot limit memory; the machine has no limit")
+				return nil
+			}
+			if err != nil {
 				return fmt.Errorf("limit memory: %w", err)
 			}
 		}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -74,8 +75,8 @@ func findLeader(nspawn int) int {
 		return 0
 	}
 	for _, e := range entries {
-		var pid int
-		if _, err := fmt.Sscan(e.Name(), &pid); err != nil {
+		pid, err := strconv.Atoi(e.Name())
+		if err != nil {
 			continue
 		}
 		data, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
@@ -90,7 +91,7 @@ func findLeader(nspawn int) int {
 			}
 			switch fields[0] {
 			case "PPid:":
-				fmt.Sscan(fields[1], &parent)
+				parent, _ = strconv.Atoi(fields[1])
 			case "NSpid:":
 				if len(fields) > 2 {
 					inner = fields[len(fields)-1]
