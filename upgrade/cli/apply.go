@@ -108,9 +108,6 @@ func (a *app) step(ctx context.Context, s *session, plan phase.Preview, r reques
 	case plan.Error != "" || plan.UpToDate || plan.Closed:
 		return a.still(plan), false, nil
 	default:
-		for _, w := range plan.Warnings {
-			a.printer.Say("! %s", w)
-		}
 		if err := a.confirm(ctx, plan, sure); err != nil {
 			return phase.Report{}, false, err
 		}
@@ -138,6 +135,8 @@ func (a *app) still(plan phase.Preview) phase.Report {
 		r.Outcome = phase.OutcomeRefused
 	case plan.Error != "":
 		r.Outcome = phase.OutcomeFailed
+	case plan.Closed:
+		r.Outcome = phase.OutcomeLater
 	default:
 		r.Outcome = phase.OutcomeDone
 	}
@@ -151,6 +150,7 @@ func (a *app) confirm(ctx context.Context, plan phase.Preview, sure bool) error 
 		return nil
 	}
 	answer := make(chan string, 1)
+	a.printer.Warnings(plan.Warnings)
 	a.printer.Ask("%s? [y/N] ", title)
 	go func() {
 		line, _ := bufio.NewReader(a.stdin).ReadString('\n')

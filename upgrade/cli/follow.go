@@ -43,7 +43,8 @@ func (s *session) follow(ctx context.Context, id string) (phase.Report, error) {
 		}
 		s.printer.Say("The connection was lost. The run goes on on the server; connecting again …")
 		s.close()
-		if _, err := s.connect(ctx, reconnectFor); err != nil {
+		if s.way, err = s.again(ctx, reconnectFor); err != nil {
+			s.way = nil
 			if ctx.Err() != nil {
 				return report, s.detached(ctx)
 			}

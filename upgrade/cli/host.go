@@ -43,7 +43,7 @@ type server struct {
 	choice  func() []phase.Phase
 }
 
-func (a *app) server() *server {
+func (a *app) thisServer() *server {
 	return &server{app: a, root: "/", service: host.Service{Run: host.Run}, self: host.Upgrader,
 		apply: phase.Apply, checks: phase.Plan, choice: phase.Check}
 }
@@ -99,6 +99,7 @@ func (h *server) operation(id, name string, emit func(phase.Event)) (*phase.Oper
 		op.Watch = state.DefaultWatch
 	}
 	op.Save = func() error { return op.Record.Save(h.path(state.Path)) }
+	op.Conceal = h.app.redactor.String
 	op.Reload = func() (*state.State, error) { return state.Load(h.path(state.Path)) }
 	h.knowSecrets()
 	learned := false

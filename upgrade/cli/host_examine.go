@@ -47,7 +47,7 @@ func (h *server) examine(ctx context.Context, what string, r request) error {
 		return nil
 	}
 	if r.Unattended && !op.Config.InWindow(time.Now()) {
-		emit(phase.Event{Kind: phase.Result, Data: phase.Preview{Closed: true, Why: "The server's window is " + op.Config.Window + " (UTC)."}})
+		emit(phase.Event{Kind: phase.Result, Data: phase.Preview{Closed: true, Why: "Not now: this server is upgraded unattended only in its window, " + op.Config.Window + " (UTC)."}})
 		return nil
 	}
 	op.To, op.Retry = r.To, r.Retry

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"os"
 	"time"
 
@@ -47,7 +48,10 @@ func (h *server) start(ctx context.Context, r request) (startAnswer, error) {
 	if err := h.install(); err != nil {
 		return startAnswer{}, err
 	}
-	id := phase.NewID("apply", time.Now())
+	id, err := h.freshID("apply", time.Now())
+	if err != nil {
+		return startAnswer{}, err
+	}
 	argv := []string{h.self, "host", "run", "--id", id, "--who", r.Who}
 	if r.To != "" {
 		argv = append(argv, "--to", r.To)
@@ -58,7 +62,7 @@ func (h *server) start(ctx context.Context, r request) (startAnswer, error) {
 	if r.Watch != 0 {
 		argv = append(argv, "--watch", r.Watch.String())
 	}
-	err := h.service.Start(ctx, id, argv)
+	err = h.service.Start(ctx, id, argv)
 	if errors.Is(err, host.ErrRunning) {
 		if id, err = h.running(ctx); err == nil && id != "" {
 			return startAnswer{Run: id, Attached: true}, nil
@@ -66,6 +70,22 @@ func (h *server) start(ctx context.Context, r request) (startAnswer, error) {
 		return startAnswer{}, errors.Join(host.ErrRunning, err)
 	}
 	return startAnswer{Run: id}, err
+}
+
+// freshID names a run as none was named before, also when two begin in the same second.
+func (h *server) freshID(operation string, at time.Time) (string, error) {
+	for ; ; at = at.Add(time.Second) {
+		id := phase.NewID(operation, at)
+		path, err := phase.JournalPath(h.path(phase.JournalDir), id)
+		if err != nil {
+			return "", err
+		}
+		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+			return id, nil
+		} else if err != nil {
+			return "", err
+		}
+	}
 }
 
 // install puts this program where the unit looks for it. Over SSH it is there already; with

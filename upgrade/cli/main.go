@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -28,6 +29,7 @@ func Main() int {
 		stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, env: os.Getenv,
 		redactor: &secret.Redactor{},
 	}
+	a.reach, a.server = a.reachHost, a.thisServer
 	return a.main(ctx, os.Args[1:])
 }
 
@@ -53,6 +55,9 @@ type app struct {
 	env            func(string) string
 	redactor       *secret.Redactor
 	printer        *ui.Printer
+
+	reach  func(ctx context.Context, t target, limit time.Duration) (way, error)
+	server func() *server // the host's side
 }
 
 func (a *app) main(ctx context.Context, args []string) int {

@@ -22,12 +22,18 @@ import (
 // reconnectFor is how long a cut connection is tried again. The run goes on meanwhile.
 const reconnectFor = 15 * time.Minute
 
-// session is the way to one host: a connection, or this machine itself.
+// way runs `upgrade host words…` on a host, as root. Cut, it answers with host.ErrCut.
+type way interface {
+	run(ctx context.Context, words []string, stdin io.Reader, stdout io.Writer) error
+	close()
+}
+
+// session is one command's work with one host.
 type session struct {
 	target  target
-	wait    time.Duration
 	printer *ui.Printer
-	conn    *host.Conn // nil when local
+	way     way
+	again   func(ctx context.Context, limit time.Duration) (way, error) // connects, for the first time or after a cut
 }
 
 // open finds the server, waits until it has booted, and brings it this program.
@@ -37,22 +43,40 @@ func (a *app) open(ctx context.Context, f *targetFlags) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &session{target: t, wait: f.wait, printer: a.printer}
+	s := &session{target: t, printer: a.printer}
+	s.again = func(ctx context.Context, limit time.Duration) (way, error) { return a.reach(ctx, t, limit) }
+	s.way, err = s.again(ctx, f.wait)
+	return s, err
+}
+
+// reachHost connects to the target and sees to it that this program is there.
+func (a *app) reachHost(ctx context.Context, t target, limit time.Duration) (way, error) {
 	if t.local {
 		if os.Geteuid() != 0 {
 			return nil, &notRootError{}
 		}
-		return s, nil
+		return thisMachine{}, nil
 	}
-	facts, err := s.connect(ctx, f.wait)
+	a.printer.Busy("connecting to " + t.address.String())
+	defer a.printer.Idle()
+	waiter := host.Waiter{
+		Dial:  func(ctx context.Context) (*host.Conn, error) { return host.Dial(ctx, t.address, t.keys) },
+		Made:  t.made,
+		Limit: limit,
+		Waiting: func(what string) {
+			a.printer.Say("%s; waiting up to %s", what, ui.Took(limit))
+			a.printer.Busy("waiting for " + t.address.Host)
+		},
+	}
+	conn, facts, err := waiter.Reach(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if err := s.bring(ctx, facts); err != nil {
-		s.close()
+	if err := a.bring(ctx, conn, facts); err != nil {
+		conn.Close()
 		return nil, err
 	}
-	return s, nil
+	return overSSH{conn}, nil
 }
 
 type notRootError struct{}
@@ -62,59 +86,36 @@ func (*notRootError) Error() string { return "--local needs root" }
 // Hint says what to type.
 func (*notRootError) Hint() string { return "sudo " + strings.Join(os.Args, " ") }
 
-func (s *session) close() {
-	if s.conn != nil {
-		s.conn.Close()
-	}
-}
-
-func (s *session) connect(ctx context.Context, limit time.Duration) (host.Facts, error) {
-	s.printer.Busy("connecting to " + s.target.address.String())
-	defer s.printer.Idle()
-	waiter := host.Waiter{
-		Dial: func(ctx context.Context) (*host.Conn, error) {
-			return host.Dial(ctx, s.target.address, s.target.keys)
-		},
-		Made:  s.target.made,
-		Limit: limit,
-		Waiting: func(what string) {
-			s.printer.Say("%s; waiting up to %s", what, ui.Took(limit))
-			s.printer.Busy("waiting for " + s.target.address.Host)
-		},
-	}
-	conn, facts, err := waiter.Reach(ctx)
-	s.conn = conn
-	return facts, err
-}
-
 // bring uploads this program, unless the same is there.
-func (s *session) bring(ctx context.Context, facts host.Facts) error {
-	build, err := hostBuild(ctx, facts.Arch, s.printer.Say)
+func (a *app) bring(ctx context.Context, conn *host.Conn, facts host.Facts) error {
+	build, err := hostBuild(ctx, facts.Arch, a.printer.Say)
 	if err != nil {
 		return err
 	}
-	_, err = s.conn.Upload(ctx, build, facts.SHA256, host.Upgrader, func(done, total int64) {
-		s.printer.Progress("copying upgrade to the server", done, total)
+	_, err = conn.Upload(ctx, build, facts.SHA256, host.Upgrader, func(done, total int64) {
+		a.printer.Progress("copying upgrade to the server", done, total)
 	})
 	return err
 }
 
-// call runs `upgrade host words…` on the host, as root, with request as JSON on its stdin; what it
-// writes to stdout goes to out.
-func (s *session) call(ctx context.Context, words []string, request any, out io.Writer) error {
-	var stdin bytes.Buffer
-	if request != nil {
-		if err := json.NewEncoder(&stdin).Encode(request); err != nil {
-			return err
-		}
-	}
-	words = append([]string{"host"}, words...)
-	if s.conn != nil {
-		return s.conn.Run(ctx, host.AsRoot(append([]string{host.Upgrader}, words...)...), &stdin, out)
-	}
+// overSSH is the way to another machine.
+type overSSH struct{ conn *host.Conn }
+
+func (w overSSH) close() { w.conn.Close() }
+
+func (w overSSH) run(ctx context.Context, words []string, stdin io.Reader, stdout io.Writer) error {
+	return w.conn.Run(ctx, host.AsRoot(append([]string{host.Upgrader, "host"}, words...)...), stdin, stdout)
+}
+
+// thisMachine is the way to the machine we are on.
+type thisMachine struct{}
+
+func (thisMachine) close() {}
+
+func (thisMachine) run(ctx context.Context, words []string, stdin io.Reader, stdout io.Writer) error {
 	var stderr bytes.Buffer
-	cmd := exec.CommandContext(ctx, "/proc/self/exe", words...)
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = &stdin, out, &stderr
+	cmd := exec.CommandContext(ctx, "/proc/self/exe", append([]string{"host"}, words...)...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, stdout, &stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C is ours to answer, not the child's
 	err := cmd.Run()
 	var exit *exec.ExitError
@@ -125,6 +126,23 @@ func (s *session) call(ctx context.Context, words []string, request any, out io.
 		return &host.ExitError{Name: "upgrade", Code: exit.ExitCode(), Stderr: stderr.String()}
 	}
 	return err
+}
+
+func (s *session) close() {
+	if s.way != nil {
+		s.way.close()
+	}
+}
+
+// call runs `upgrade host words…` with request as JSON on its stdin: it holds secrets.
+func (s *session) call(ctx context.Context, words []string, request any, out io.Writer) error {
+	var stdin bytes.Buffer
+	if request != nil {
+		if err := json.NewEncoder(&stdin).Encode(request); err != nil {
+			return err
+		}
+	}
+	return s.way.run(ctx, words, &stdin, out)
 }
 
 // ask is call for an answer that is one JSON object.

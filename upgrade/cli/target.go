@@ -56,7 +56,7 @@ func flagNames(names *[]string) func(*pflag.Flag) {
 func (f *targetFlags) words() string {
 	var b strings.Builder
 	add := func(name, value string) {
-		if value == "" {
+		if value = strings.TrimSpace(value); value == "" {
 			return
 		}
 		if strings.ContainsAny(value, " '\"$") {

@@ -211,7 +211,7 @@ func Unlock(path string, force bool) (h Holder, held bool, err error) {
 // WaitGone waits until the process that began before since is over, at most for limit.
 func WaitGone(ctx context.Context, pid int, bootID string, since time.Time, limit time.Duration) bool {
 	for end := time.Now().Add(limit); time.Now().Before(end); {
-		if !alive("/proc", pid, bootID, since) {
+		if !Alive(pid, bootID, since) {
 			return true
 		}
 		select {

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -193,20 +194,49 @@ func (c *Conn) Run(ctx context.Context, line string, stdin io.Reader, stdout io.
 		return fmt.Errorf("%w: %w", ErrCut, err)
 	}
 	defer session.Close()
-	stop := context.AfterFunc(ctx, func() { session.Close() })
-	defer stop()
 	var stderr bytes.Buffer
-	session.Stdin, session.Stdout, session.Stderr = stdin, stdout, &stderr
-	err = session.Run(line)
+	out := &gate{to: stdout}
+	session.Stdin, session.Stdout, session.Stderr = stdin, out, &stderr
+	ended := make(chan error, 1)
+	go func() { ended <- session.Run(line) }()
+	select {
+	case <-ctx.Done(): // the host's side may not notice before it writes again: do not wait for it
+		out.shut()
+		return context.Cause(ctx)
+	case err = <-ended:
+	}
 	var exit *ssh.ExitError
 	switch {
 	case err == nil:
 		return nil
-	case ctx.Err() != nil:
-		return context.Cause(ctx)
 	case errors.As(err, &exit):
 		return &ExitError{Name: "remote command", Code: exit.ExitStatus(), Stderr: stderr.String()}
 	default:
 		return fmt.Errorf("%w: %w", ErrCut, err)
 	}
+}
+
+// gate passes writes on until it is shut, so that nothing comes after Run has returned.
+type gate struct {
+	mu     sync.Mutex
+	to     io.Writer
+	closed bool
+}
+
+func (g *gate) Write(p []byte) (int, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.closed {
+		return 0, io.ErrClosedPipe
+	}
+	if g.to == nil {
+		return len(p), nil
+	}
+	return g.to.Write(p)
+}
+
+func (g *gate) shut() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.closed = true
 }

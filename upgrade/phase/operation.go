@@ -34,6 +34,9 @@ type Operation struct {
 	Watch    time.Duration // how long the watch phase looks at the new version
 	Emit     func(Event)   // Run fills in Time, Run and Phase
 
+	// Conceal takes the secrets out of what the record keeps; nil keeps it as it is.
+	Conceal func(string) string
+
 	// Lock takes the host's lock until release is called; lost is called once when someone else has
 	// taken it. Acquire uses it; a test puts its own here.
 	Lock func(ctx context.Context, why string, lost func(error)) (release func() error, err error)
@@ -84,6 +87,13 @@ func (op *Operation) Acquire(ctx context.Context, begin state.Run) error {
 	begin.PID, begin.BootID = host.Process()
 	op.Record.Run = &begin
 	return op.Save()
+}
+
+func (op *Operation) conceal(s string) string {
+	if op.Conceal == nil {
+		return s
+	}
+	return op.Conceal(s)
 }
 
 // Note tells a person something that they should know.

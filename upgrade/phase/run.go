@@ -36,6 +36,7 @@ const (
 	OutcomeRolledBack    = "rolled-back"
 	OutcomeNotRolledBack = "not-rolled-back"
 	OutcomeInterrupted   = "interrupted" // and put back, if it had begun
+	OutcomeLater         = "later"       // unattended, and outside the host's window: nothing was changed
 )
 
 // Run does the phases in order. When one fails, or ctx ends, it undoes those that began, the last
@@ -75,7 +76,7 @@ func Run(ctx context.Context, phases []Phase, op *Operation) (Report, error) {
 	r.Downtime, r.Phases, r.Warnings = l.downtime(), l.times, l.warnings
 	r.Outcome, r.Exit = outcome(err), Code(err)
 	if err != nil {
-		r.Error, r.Hint = err.Error(), Hint(err)
+		r.Error, r.Hint = op.conceal(err.Error()), Hint(err)
 		var refused *Refused
 		if errors.As(err, &refused) {
 			r.Problems = refused.Problems
@@ -112,8 +113,8 @@ func forward(ctx context.Context, phases []Phase, op *Operation, l *log, r *Repo
 			}
 			continue
 		}
-		if cause := context.Cause(ctx); cause != nil && !errors.Is(err, cause) {
-			err = fmt.Errorf("%w (%v)", cause, err)
+		if cause := context.Cause(ctx); cause != nil { // what the phase says of it is only the consequence
+			err = cause
 		}
 		op.Emit(Event{Kind: Failed, Text: err.Error(), Took: time.Since(began)})
 		return back(ctx, phases[:i+1], op, err)
@@ -144,7 +145,7 @@ func back(ctx context.Context, phases []Phase, op *Operation, cause error) error
 		if op.Record.Bad == nil {
 			op.Record.Bad = map[string]state.Bad{}
 		}
-		op.Record.Bad[bad.Version] = state.Bad{Since: time.Now().UTC(), Reason: bad.Error(), Run: op.ID}
+		op.Record.Bad[bad.Version] = state.Bad{Since: time.Now().UTC(), Reason: op.conceal(bad.Error()), Run: op.ID}
 	}
 	stopped := run.Stopped
 	if err := undo(ctx, phases, op); err != nil {
@@ -227,7 +228,7 @@ func Recover(ctx context.Context, phases []Phase, op *Operation) error {
 		if err := undo(ctx, phases, op); err != nil {
 			return &NotRolledBack{Cause: cause, Undo: err}
 		}
-		done.Outcome, done.Error = OutcomeRolledBack, cause.Error()
+		done.Outcome, done.Error = OutcomeRolledBack, op.conceal(cause.Error())
 		if !left.StoppedAt.IsZero() {
 			done.Downtime = time.Since(left.StoppedAt)
 		}

@@ -10,6 +10,7 @@ import (
 
 // Check ends a check: what is installed and what could be.
 func (p *Printer) Check(plan phase.Preview) error {
+	p.Warnings(plan.Warnings)
 	err := p.Result(plan, func(w io.Writer) {
 		switch {
 		case plan.Error != "":
@@ -63,6 +64,7 @@ func (p *Printer) refusal(w io.Writer, plan phase.Preview) {
 
 // Plan ends a plan: what would happen, step by step.
 func (p *Printer) Plan(plan phase.Preview) error {
+	p.Warnings(plan.Warnings)
 	err := p.Result(plan, func(w io.Writer) {
 		switch {
 		case plan.Error != "":
@@ -101,4 +103,11 @@ func (p *Printer) Title(plan phase.Preview) string {
 		return "Install Mattermost " + plan.To
 	}
 	return fmt.Sprintf("Upgrade Mattermost from %s to %s", plan.From, plan.To)
+}
+
+// Warnings writes what someone should look after.
+func (p *Printer) Warnings(list []string) {
+	for _, w := range list {
+		p.line(p.paint(yellow, "! ") + w)
+	}
 }

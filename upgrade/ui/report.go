@@ -12,6 +12,9 @@ import (
 
 // Report ends an apply: the result on stdout, what to type next on stderr.
 func (p *Printer) Report(r phase.Report) error {
+	if r.ID == "" { // of no run, so nothing was said yet
+		p.Warnings(r.Warnings)
+	}
 	err := p.Result(r, func(w io.Writer) {
 		fmt.Fprintln(w)
 		fmt.Fprintln(w, p.headline(r))
@@ -31,6 +34,8 @@ func (p *Printer) headline(r phase.Report) string {
 		to += " " + r.To
 	}
 	switch {
+	case r.Outcome == phase.OutcomeLater:
+		return r.Why + " Nothing was changed."
 	case r.UpToDate:
 		return p.paint(green, upToDate(r.From, r.Why))
 	case r.Outcome == phase.OutcomeDone && r.From == "":
@@ -65,7 +70,8 @@ func (p *Printer) phases(w io.Writer, f state.Finished) {
 	if len(f.Phases) == 0 {
 		return
 	}
-	width := 0
+	const away = "of it, the service was away"
+	width := len(away)
 	for _, t := range f.Phases {
 		width = max(width, len([]rune(t.Title)))
 	}
@@ -75,7 +81,7 @@ func (p *Printer) phases(w io.Writer, f state.Finished) {
 	}
 	fmt.Fprintf(w, "\n  %-*s  %10s\n", width, "in all", Took(f.Ended.Sub(f.Started)))
 	if f.From != "" {
-		fmt.Fprintf(w, "  %-*s  %10s\n", width, "of it, the service was away", Took(f.Downtime))
+		fmt.Fprintf(w, "  %-*s  %10s\n", width, away, Took(f.Downtime))
 	}
 }
 

@@ -62,6 +62,9 @@ func (p *Printer) statusText(w io.Writer, s Status) {
 	case s.Booting:
 		fmt.Fprintln(w, p.paint(yellow, "The server is still doing its first boot."))
 		return
+	case s.Running != "":
+		fmt.Fprintln(w, p.paint(yellow, "A run is in progress on the server."))
+		s.Problems = nil // what is true of a service between two versions
 	case !s.Installed && len(s.Problems) == 0:
 		fmt.Fprintln(w, p.paint(green, "The server is ready.")+" Mattermost is not installed yet.")
 	case s.Healthy && len(s.Problems) == 0:

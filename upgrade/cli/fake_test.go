@@ -1,0 +1,252 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"townsquare/upgrade/host"
+	"townsquare/upgrade/phase"
+	"townsquare/upgrade/release"
+	"townsquare/upgrade/secret"
+	"townsquare/upgrade/state"
+)
+
+// fakeHost is a host in a temporary directory: the real host's side of the commands, with a systemd
+// and phases of a few lines.
+type fakeHost struct {
+	t    *testing.T
+	root string
+	acts map[string]func(ctx context.Context, op *phase.Operation) error // what a phase does instead
+
+	mu     sync.Mutex
+	unit   string // description of the run in progress
+	cancel context.CancelCauseFunc
+	ended  sync.WaitGroup
+	dials  int
+	cutAt  int // cut the connection at this many bytes of events; 0 never
+}
+
+func newFakeHost(t *testing.T) *fakeHost {
+	h := &fakeHost{t: t, root: t.TempDir(), acts: map[string]func(context.Context, *phase.Operation) error{}}
+	h.acts["choose"] = h.choose
+	t.Cleanup(h.ended.Wait)
+	return h
+}
+
+// choose goes from what is active to 9.10.0.
+func (h *fakeHost) choose(_ context.Context, op *phase.Operation) error {
+	v, err := release.Parse("9.10.0")
+	if err != nil {
+		return err
+	}
+	next := &release.Release{Version: v}
+	op.Choice = release.Choice{Target: next, Next: next, Why: "it is the newest"}
+	if op.Record.Active == "9.10.0" {
+		op.Choice.UpToDate = true
+		return phase.Done
+	}
+	return nil
+}
+
+type fakePhase struct {
+	name string
+	h    *fakeHost
+}
+
+func (p fakePhase) Title() string { return p.name }
+
+func (p fakePhase) Run(ctx context.Context, op *phase.Operation) error {
+	if act := p.h.acts[p.name]; act != nil {
+		return act(ctx, op)
+	}
+	switch p.name {
+	case "lock":
+		return op.Acquire(ctx, state.Run{From: "7.7.0", To: "9.10.0"})
+	case "stop":
+		op.Record.Run.Stopped = true
+		op.Down()
+		return op.Save()
+	case "open":
+		op.Up()
+	case "commit":
+		op.Record.Active, op.Record.Run.Committed = "9.10.0", true
+		return op.Save()
+	}
+	return nil
+}
+
+func (p fakePhase) Undo(_ context.Context, op *phase.Operation) error {
+	if p.name == "stop" {
+		if act := p.h.acts["undo stop"]; act != nil {
+			return act(context.Background(), op)
+		}
+		op.Record.Run.Stopped = false
+		op.Up()
+		return op.Save()
+	}
+	return nil
+}
+
+func (h *fakeHost) phases(names ...string) func() []phase.Phase {
+	return func() (list []phase.Phase) {
+		for _, n := range names {
+			list = append(list, fakePhase{n, h})
+		}
+		return list
+	}
+}
+
+// systemd is systemd-run and systemctl.
+func (h *fakeHost) systemd(_ context.Context, c host.Command) ([]byte, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	switch {
+	case c.Name == "systemctl" && c.Args[0] == "show":
+		state := "inactive"
+		if h.unit != "" {
+			state = "active"
+		}
+		return []byte("ActiveState=" + state + "\nDescription=" + h.unit + "\n"), nil
+	case c.Name == "systemctl" && c.Args[0] == "kill":
+		if h.cancel != nil {
+			h.cancel(phase.ErrInterrupted)
+		}
+		return nil, nil
+	case c.Name == "systemd-run":
+		var argv []string
+		for i, a := range c.Args {
+			if d, ok := strings.CutPrefix(a, "--description="); ok {
+				h.unit = d
+			}
+			if a == "--" {
+				argv = c.Args[i+2:]
+			}
+		}
+		ctx, cancel := context.WithCancelCause(context.Background())
+		h.cancel = cancel
+		h.ended.Go(func() {
+			h.main(ctx, argv, strings.NewReader(""), io.Discard, io.Discard)
+			h.mu.Lock()
+			defer h.mu.Unlock()
+			h.unit, h.cancel = "", nil
+		})
+		return nil, nil
+	}
+	return nil, errors.New("unexpected: " + c.Name)
+}
+
+// main runs the host's side, as sshd or systemd would.
+func (h *fakeHost) main(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) int {
+	a := &app{stdin: in, stdout: out, stderr: errs, env: func(string) string { return "" }, redactor: &secret.Redactor{}}
+	a.reach = a.reachHost
+	a.server = func() *server {
+		checks := []string{"facts", "choose", "preflight"}
+		return &server{app: a, root: h.root, service: host.Service{Run: h.systemd}, self: filepath.Join(h.root, "upgrade"),
+			choice: h.phases(checks[:2]...), checks: h.phases(checks...),
+			apply: h.phases(append(checks, "lock", "fetch", "stop", "start", "open", "commit")...)}
+	}
+	return a.main(ctx, args)
+}
+
+// run is the way to the fake host.
+func (h *fakeHost) run(ctx context.Context, words []string, stdin io.Reader, stdout io.Writer) error {
+	var stderr bytes.Buffer
+	out := &cutter{to: stdout}
+	if words[0] == "events" {
+		h.mu.Lock()
+		out.at, h.cutAt = h.cutAt, 0
+		h.mu.Unlock()
+	}
+	code := h.main(ctx, append([]string{"host"}, words...), stdin, out, &stderr)
+	switch {
+	case out.cut:
+		return host.ErrCut
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case code != 0:
+		return &host.ExitError{Name: "upgrade", Code: code, Stderr: stderr.String()}
+	}
+	return nil
+}
+
+func (h *fakeHost) close() {}
+
+type cutter struct {
+	to   io.Writer
+	at   int
+	seen int
+	cut  bool
+}
+
+func (c *cutter) Write(p []byte) (int, error) {
+	if c.cut {
+		return 0, io.ErrClosedPipe
+	}
+	if c.at > 0 && c.seen+len(p) > c.at {
+		c.cut = true
+		n, _ := c.to.Write(p[:c.at-c.seen])
+		return n, io.ErrClosedPipe
+	}
+	c.seen += len(p)
+	return c.to.Write(p)
+}
+
+// typed is what a person typed, and what came of it.
+type typed struct {
+	code           int
+	stdout, stderr string
+}
+
+// upgrade types a command for the fake host.
+func (h *fakeHost) upgrade(ctx context.Context, args ...string) typed {
+	h.t.Helper()
+	var out, errs bytes.Buffer
+	a := &app{stdin: strings.NewReader(""), stdout: &out, stderr: &errs, redactor: &secret.Redactor{},
+		env: func(string) string { return "" }}
+	a.server = a.thisServer
+	a.reach = func(context.Context, target, time.Duration) (way, error) {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		h.dials++
+		return h, nil
+	}
+	args = append(args, "--local")
+	return typed{code: a.main(ctx, args), stdout: out.String(), stderr: errs.String()}
+}
+
+// record is the host's record on its disk.
+func (h *fakeHost) record() *state.State {
+	h.t.Helper()
+	s, err := state.Load(filepath.Join(h.root, state.Path))
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return s
+}
+
+// files lists every file of the host with its content.
+func (h *fakeHost) files() map[string]string {
+	h.t.Helper()
+	found := map[string]string{}
+	err := filepath.WalkDir(h.root, func(path string, d os.DirEntry, err error) error {
+		if err != nil || d.IsDir() || d.Name() == "upgrade" {
+			return err
+		}
+		data, err := os.ReadFile(path)
+		info, _ := d.Info()
+		found[path] = info.ModTime().String() + string(data)
+		return err
+	})
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return found
+}
