@@ -29,7 +29,7 @@ func TestMain(m *testing.M) {
 }
 
 // stackOf opens the stack dev of a cloud, for a program of the test's own.
-func stackOf(t *testing.T, cloud *network.Cloud, output *bytes.Buffer, program pulumi.RunFunc) *runner.Stack {
+func stackOf(t *testing.T, cloud *network.Cloud, output *bytes.Buffer, program pulumi.RunFunc, set map[string]any) *runner.Stack {
 	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
@@ -37,7 +37,7 @@ func stackOf(t *testing.T, cloud *network.Cloud, output *bytes.Buffer, program p
 	}
 	stack, err := runner.Open(t.Context(), runner.Options{
 		Cloud: cloud, Stack: "dev", Source: "../../..", Program: program, Plugin: self,
-		Cache: build.NewCache(build.NewProgress(os.Stderr)), Color: "never", Output: output,
+		Cache: build.NewCache(build.NewProgress(os.Stderr)), Color: "never", Output: output, Set: set,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -113,7 +113,7 @@ func TestRecorded(t *testing.T) {
 	run := func(description string, operation func(context.Context, *runner.Stack) (runner.Changes, error)) runner.Changes {
 		t.Helper()
 		said.Reset()
-		stack := stackOf(t, cloud, &said, recorded(description))
+		stack := stackOf(t, cloud, &said, recorded(description), nil)
 		defer stack.Close()
 		changes, err := operation(t.Context(), stack)
 		if err != nil {
@@ -157,7 +157,7 @@ func TestRecorded(t *testing.T) {
 	notInClear(t, filepath.Join(cloud.Dir, "pulumi"), strings.Split(string(hostKey), "\n")[2])
 
 	func() {
-		stack := stackOf(t, cloud, &said, recorded("two"))
+		stack := stackOf(t, cloud, &said, recorded("two"), nil)
 		defer stack.Close()
 		if _, err := stack.Destroy(t.Context(), false); err == nil {
 			t.Error("destroy took what is protected")
