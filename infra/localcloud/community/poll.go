@@ -50,6 +50,10 @@ func oneEach(client *http.Client) *http.Transport {
 	}
 	t.ForceAttemptHTTP2 = false
 	t.TLSNextProto = map[string]func(string, *tls.Conn) http.RoundTripper{}
+	if t.TLSClientConfig == nil {
+		t.TLSClientConfig = &tls.Config{}
+	}
+	t.TLSClientConfig.NextProtos = []string{"http/1.1"} // a transport that was used before offers HTTP/2 here
 	t.MaxIdleConnsPerHost = 100
 	return t
 }

@@ -15,6 +15,9 @@ import (
 // cut takes the operator's connection away while the service is down. The host goes on alone; the
 // next apply finds the run and follows it to its end.
 func (s *server) cut(t *testing.T) {
+	// The download breaks twice, too: it is resumed.
+	localcloud(t, "mirror", "fault", "--cloud", name, after, "cut", "--bytes", "9000000", "--times", "2").must(t)
+	last := s.shell(t, newestLog)
 	seen := s.watched(t, func() {
 		operator, hangUp := context.WithCancel(t.Context())
 		defer hangUp()
@@ -22,7 +25,7 @@ func (s *server) cut(t *testing.T) {
 		go func() {
 			first <- s.upgrade(operator, "apply", "--json", "--yes", "--watch", "20s", "--to", after)
 		}()
-		s.waitForStop(t, first)
+		s.waitForStop(t, first, last)
 		s.firewall(t, "add table inet severed\n"+
 			"add chain inet severed out { type filter hook output priority -300; }\n"+
 			"add rule inet severed out tcp dport 22 drop\n"+
@@ -47,9 +50,12 @@ func (s *server) cut(t *testing.T) {
 	s.whole(t, after)
 }
 
-// waitForStop returns once the host's log says that the downtime began, and fails when it ended
+// newestLog names the log of the host's last run.
+const newestLog = "ls -t /var/lib/townsquare/runs/*.jsonl | head -1"
+
+// waitForStop returns once the log of a run after last says that the downtime began, and fails when it ended
 // before that was seen.
-func (s *server) waitForStop(t *testing.T, ended <-chan result) {
+func (s *server) waitForStop(t *testing.T, ended <-chan result, last string) {
 	t.Helper()
 	until(t, 5*time.Minute, func() error {
 		select {
@@ -57,7 +63,11 @@ func (s *server) waitForStop(t *testing.T, ended <-chan result) {
 			t.Fatalf("apply ended early:\n%s", r)
 		default:
 		}
-		log := s.shell(t, `cat "$(ls -t /var/lib/townsquare/runs/*.jsonl | head -1)"`)
+		file := s.shell(t, newestLog)
+		if file == last {
+			return errors.New("no run began")
+		}
+		log := s.shell(t, "cat "+file)
 		if strings.Contains(log, `"kind":"down-end"`) {
 			t.Fatal("the downtime was over before the connection could be cut")
 		}

@@ -19,7 +19,7 @@ var damaged = []damage{
 	{"of another hash", []string{"archive", "wrong-hash", "--version", after}},
 	{"signed by another key", []string{after + ".sig", "wrong-signature"}},
 	{"corrupt", []string{after, "corrupt", "--bytes", "1000000"}},
-	{"cut off, each time", []string{after, "cut", "--bytes", "3000000"}},
+	{"not there", []string{after, "status", "--status", "404"}},
 	{"listed on a page of another shape", []string{"archive", "shape"}},
 }
 
@@ -42,7 +42,7 @@ var broken = []fault{
 
 func (s *server) damaged(t *testing.T, d damage) {
 	localcloud(t, append([]string{"mirror", "fault", "--cloud", name}, d.fault...)...).must(t)
-	defer localcloud(t, "mirror", "fault", "--cloud", name, "--clear").must(t)
+	defer func() { localcloud(t, "mirror", "fault", "--cloud", name, "--clear").must(t) }()
 	pid := s.shell(t, "systemctl show -p MainPID -p ActiveEnterTimestamp mattermost")
 	s.apply(t, after, 1, 3)
 	if is := s.shell(t, "systemctl show -p MainPID -p ActiveEnterTimestamp mattermost"); is != pid {
@@ -60,7 +60,7 @@ const serviceBack = 60 * time.Second
 
 func (s *server) broken(t *testing.T, f fault) {
 	localcloud(t, "mirror", "publish", "--cloud", name, "--bad", f.kind).must(t)
-	defer localcloud(t, "mirror", "withdraw", "--cloud", name, f.version).must(t)
+	defer func() { localcloud(t, "mirror", "withdraw", "--cloud", name, f.version).must(t) }()
 	seen := s.watched(t, func() {
 		if got := s.applyWatching(t, f.version, f.watch, 4); got.Outcome != "rolled-back" {
 			t.Errorf("report is %+v", got)

@@ -52,6 +52,7 @@ func (s *server) booting(t *testing.T) {
 	if r.took > 2*time.Second && !strings.Contains(r.stderr, "boot") {
 		t.Errorf("status waited %v without a word why:\n%s", r.took, r)
 	}
+	s.upgrade(t.Context(), "plan", "--json", "--to", before).must(t)
 }
 
 func (s *server) install(t *testing.T) {
@@ -116,9 +117,9 @@ find /opt/mattermost /etc/townsquare /opt/townsquare -xdev -printf '%p %i %T@ %C
 }
 
 func (s *server) checkAndPlan(t *testing.T) {
-	var check struct{ From, To, Target string }
+	var check struct{ Current, Target string }
 	s.upgrade(t.Context(), "check", "--json").must(t, 10).into(t, &check)
-	if check.From != before || check.To != after || check.Target != after {
+	if check.Current != before || check.Target != after {
 		t.Errorf("check says %+v", check)
 	}
 	pid := s.shell(t, "systemctl show -p MainPID mattermost")
