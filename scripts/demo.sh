@@ -27,7 +27,7 @@ upgrade() { # upgrade ARGUMENTS...: of bin/upgrade; the demo's key is not in ~/.
 
 needs_root demo
 title "1  What is missing, and what is built once"
-scripts/install-packages.sh
+scripts/install-packages.sh demo
 build_programs
 bin/localcloud build
 

@@ -1,30 +1,52 @@
 #!/usr/bin/env bash
-# Installs the Debian packages that the demo, the tests and the linters need, and only those that
-# are missing. Says which and why before it does so.
+# Installs the Debian packages that something needs, and only those that are missing. Says which
+# and why before it does so.
+#
+#   scripts/install-packages.sh demo | test | lint …
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/lib.sh
 
-# package | a file or command that shows it is there | what it is for
+[ $# -gt 0 ] || die "say what for: scripts/install-packages.sh demo, test or lint"
+
+# who needs it | package | a command, file or pattern that shows it is there | what it is for
 packages() {
   cat <<'LIST'
-systemd-container|systemd-nspawn|runs the machines of the local cloud
-mmdebstrap|mmdebstrap|makes the Debian image that they start from
-debian-archive-keyring|/usr/share/keyrings/debian-archive-keyring.gpg|checks what Debian signed
-nftables|nft|is the cloud firewall, in a network namespace of its own
-iproute2|ip|lays the machines' private network
-e2fsprogs|mkfs.ext4|formats disks and volumes
-util-linux|nsenter|runs programs in machines
-ca-certificates|/etc/ssl/certs/ca-certificates.crt|lists the authorities this computer trusts
-shellcheck|shellcheck|checks the shell scripts
+demo test|systemd-container|systemd-nspawn|runs the machines of the local cloud
+demo test|mmdebstrap|mmdebstrap|makes the Debian image that they start from
+demo test|debian-archive-keyring|/usr/share/keyrings/debian-archive-keyring.gpg|checks what Debian signed
+demo test|nftables|nft|is the cloud firewall, in a network namespace of its own
+demo test|iproute2|ip|lays the machines' private network
+demo test|e2fsprogs|mkfs.ext4|formats disks and volumes
+demo test|util-linux|nsenter|runs programs in machines
+demo test|ca-certificates|/etc/ssl/certs/ca-certificates.crt|lists the authorities this computer trusts
+test|openssh-client|ssh-keygen|makes keys for the tests of the scripts
+test|postgresql|/usr/lib/postgresql/*/bin/initdb|a scratch server for unit tests; none is left running
+lint|shellcheck|shellcheck|checks the shell scripts
 LIST
 }
 
+there() { # there PROOF
+  case $1 in
+    /*) compgen -G "$1" >/dev/null ;;
+    *) PATH=$PATH:/usr/sbin:/sbin command -v "$1" >/dev/null ;;
+  esac
+}
+
+wanted() { # wanted WHO PURPOSE...
+  local purpose who=$1
+  shift
+  for purpose; do
+    case " $who " in *" $purpose "*) return 0 ;; esac
+  done
+  return 1
+}
+
 missing=()
-while IFS='|' read -r package proof why; do
-  if [ ! -e "$proof" ] && ! PATH=$PATH:/usr/sbin:/sbin command -v "$proof" >/dev/null; then
+while IFS='|' read -r who package proof why; do
+  if wanted "$who" "$@" && ! there "$proof"; then
     [ ${#missing[@]} -gt 0 ] || say "Installing with apt:"
-    printf '  %-18s %s\n' "$package" "$why"
+    printf '  %-23s %s\n' "$package" "$why"
     missing+=("$package")
   fi
 done < <(packages)
@@ -33,11 +55,19 @@ if [ ${#missing[@]} -eq 0 ]; then
   say "All Debian packages are there."
   exit 0
 fi
-[ "$(id -u)" = 0 ] || die "apt needs root: type  sudo scripts/install-packages.sh"
+[ "$(id -u)" = 0 ] || die "apt needs root: type  sudo scripts/install-packages.sh $*"
 export DEBIAN_FRONTEND=noninteractive
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 quietly() { "$@" >"$log" 2>&1 || { cat "$log" >&2; die "$1 ended with an error"; }; }
+install_now() { quietly apt-get install --yes --no-install-recommends "$@"; }
 quietly apt-get update
-quietly apt-get install --yes --no-install-recommends "${missing[@]}"
+case " ${missing[*]} " in
+  *' postgresql '*)
+    # The programs are wanted, not a server that Debian would start at once.
+    install_now postgresql-common
+    sed -i 's/^#\? *create_main_cluster.*/create_main_cluster = false/' /etc/postgresql-common/createcluster.conf
+    ;;
+esac
+install_now "${missing[@]}"
 say "Installed."

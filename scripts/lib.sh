@@ -24,7 +24,7 @@ die() {
 needs() { # needs COMMAND...: stop with what to type when one is missing
   local command
   for command in "$@"; do
-    command -v "$command" >/dev/null || die "$command is missing: type  sudo scripts/install-packages.sh"
+    command -v "$command" >/dev/null || die "$command is missing: type  sudo scripts/install-packages.sh demo test lint"
   done
 }
 
