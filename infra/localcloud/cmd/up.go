@@ -248,7 +248,9 @@ What was built stays in the cache. Down is no error when there is no such cloud.
 func runDown(ctx context.Context, cloud *network.Cloud) error {
 	failed := machine.Sweep(ctx, cloud)
 	failed = errors.Join(failed, stopDaemon(ctx, cloud))
-	failed = errors.Join(failed, services.Sweep(cloud))
+	if failed == nil { // else the state still says what there is to remove
+		failed = services.Sweep(cloud)
+	}
 	if failed != nil {
 		return fmt.Errorf("remove cloud %s: %w", cloud.Name, failed)
 	}

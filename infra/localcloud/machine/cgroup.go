@@ -136,6 +136,40 @@ func pathIn(list, mount string) string {
 	return unified
 }
 
+// kill ends every process in the groups and below. Nothing but a machine's own
+// processes is ever in there.
+func (g cgroups) kill() error {
+	for range 300 {
+		found := 0
+		for _, dir := range g.all {
+			err := filepath.WalkDir(dir, func(path string, entry os.DirEntry, err error) error {
+				if err != nil || entry.Name() != "cgroup.procs" {
+					return nil // groups vanish while one looks
+				}
+				data, err := os.ReadFile(path)
+				if err != nil {
+					return nil //nolint:nilerr // the same
+				}
+				for _, field := range strings.Fields(string(data)) {
+					if pid, err := strconv.Atoi(field); err == nil && pid > 0 && pid != os.Getpid() {
+						found++
+						_ = unix.Kill(pid, unix.SIGKILL)
+					}
+				}
+				return nil
+			})
+			if err != nil {
+				return err
+			}
+		}
+		if found == 0 {
+			return nil
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	return errors.New("processes of the machine do not end")
+}
+
 // remove deletes the groups, and those of the machine's own systemd under
 // them. Groups vanish a moment after their last process does.
 func (g cgroups) remove() error {

@@ -194,14 +194,18 @@ func (m *Machine) Kill(ctx context.Context) error {
 			_ = unix.Kill(run.Supervisor, unix.SIGKILL)
 		}
 	}
-	if err := m.awaitOff(ctx, 10*time.Second); err != nil {
-		return err
-	}
-	_ = os.Remove(m.runPath())
 	groups, err := findCgroups(m.cgroupName())
 	if err != nil {
 		return err
 	}
+	// A supervisor that was killed has left its machine to itself.
+	if err := groups.kill(); err != nil {
+		return err
+	}
+	if err := m.awaitOff(ctx, 10*time.Second); err != nil {
+		return err
+	}
+	_ = os.Remove(m.runPath())
 	return errors.Join(failed, groups.remove(), m.forgetNspawn())
 }
 

@@ -73,6 +73,10 @@ func Supervise(cloud *network.Cloud, name string) error {
 	if err != nil {
 		return err
 	}
+	// Two of the same machine on one disk would destroy it.
+	if err := groups.kill(); err != nil {
+		return err
+	}
 	s := &supervisor{m: m, groups: groups, volumes: map[string]*os.File{}}
 	if err := leaveOtherNamespaces(); err != nil {
 		return err

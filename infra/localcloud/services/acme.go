@@ -13,6 +13,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -58,6 +60,9 @@ func startACME(ctx context.Context, cloud *network.Cloud, ca *authority, pebble 
 			return nil, err
 		}
 	}
+	if err := endOrphan(filepath.Join(dir, "pebble.json")); err != nil {
+		return nil, err
+	}
 	log, err := os.Create(filepath.Join(dir, "pebble.log"))
 	if err != nil {
 		return nil, err
@@ -83,6 +88,37 @@ func startACME(ctx context.Context, cloud *network.Cloud, ca *authority, pebble 
 		return nil, fmt.Errorf("start pebble: %w (see %s)", err, log.Name())
 	}
 	return cmd, nil
+}
+
+// endOrphan ends the ACME server of a daemon that was killed: it still holds
+// the port.
+func endOrphan(config string) error {
+	files, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	if err != nil {
+		return err
+	}
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		if err != nil || !strings.Contains(string(data), "\x00-config\x00"+config+"\x00") {
+			continue
+		}
+		pid, err := strconv.Atoi(filepath.Base(filepath.Dir(file)))
+		if err != nil {
+			return err
+		}
+		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
+			return fmt.Errorf("end the ACME server of an earlier daemon: %w", err)
+		}
+		for n := 0; n < 100 && syscall.Kill(pid, 0) == nil && !isZombie(pid); n++ {
+			time.Sleep(10 * time.Millisecond)
+		}
+	}
+	return nil
+}
+
+func isZombie(pid int) bool {
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	return err == nil && strings.Contains(string(data), ") Z ")
 }
 
 // acmeRoot asks pebble for the root certificate of what it issues.
