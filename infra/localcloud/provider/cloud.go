@@ -16,6 +16,10 @@ type Cloud struct {
 	// called once, when the first resource needs it.
 	Open func(name string) (dir string, backend Backend, err error)
 
+	// databases keeps changes of users and databases apart: a user's removal visits every database,
+	// and one that is dropped meanwhile would fail it.
+	databases sync.Mutex
+
 	opening   sync.Mutex
 	name      string // from the provider's configuration; empty: from the environment
 	inventory *Inventory

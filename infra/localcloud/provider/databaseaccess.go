@@ -25,6 +25,8 @@ func newDatabaseDbs(cloud *Cloud) infer.InferredResource {
 	r := &resource[DatabaseDbArgs, DatabaseDbState]{cloud: cloud, name: "DatabaseDb"}
 	r.autoname = func(in *DatabaseDbArgs) **string { return &in.Name }
 	r.create = func(ctx context.Context, in DatabaseDbArgs) (string, DatabaseDbState, error) {
+		cloud.databases.Lock()
+		defer cloud.databases.Unlock()
 		place, err := cloud.cluster(in.ClusterId, *in.Name)
 		if err != nil {
 			return "", DatabaseDbState{}, err
@@ -79,6 +81,8 @@ func newDatabaseUsers(cloud *Cloud) infer.InferredResource {
 	r.secrets = func(s *DatabaseUserState) []any { return []any{&s.Password, &s.AccessCert, &s.AccessKey} }
 	r.create = func(ctx context.Context, in DatabaseUserArgs) (string, DatabaseUserState, error) {
 		state := DatabaseUserState{DatabaseUserArgs: in, Password: "AVNS_" + randomText(14), Role: "normal"}
+		cloud.databases.Lock()
+		defer cloud.databases.Unlock()
 		place, err := cloud.cluster(in.ClusterId, *in.Name)
 		if err != nil {
 			return "", state, err
@@ -126,6 +130,8 @@ func (c *Cloud) cluster(id, name string) (Placement, error) {
 // inCluster removes something from a cluster and from the inventory; with the cluster gone, it is
 // gone too.
 func (c *Cloud) inCluster(ctx context.Context, kind, id, cluster string, remove func(machine string) error) error {
+	c.databases.Lock()
+	defer c.databases.Unlock()
 	place, err := c.placement(cluster)
 	if err == nil {
 		err = remove(place.Machine)
