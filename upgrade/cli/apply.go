@@ -65,6 +65,8 @@ func (o *applyOptions) check(a *app) problem.List {
 	return found
 }
 
+func (o *applyOptions) sure() bool { return o.yes || o.unattended }
+
 func (a *app) runApply(ctx context.Context, o *applyOptions) error {
 	if found := o.check(a); len(found) > 0 {
 		return &usageError{problems: found}
@@ -75,7 +77,7 @@ func (a *app) runApply(ctx context.Context, o *applyOptions) error {
 	}
 	defer s.close()
 	r := request{To: o.to, Retry: o.retry, Watch: o.watch, Who: who(), Unattended: o.unattended}
-	for sure := o.yes || o.unattended; ; sure = true {
+	for sure := o.sure(); ; {
 		plan, err := s.examine(ctx, "plan", r)
 		if err != nil {
 			return err
@@ -84,8 +86,13 @@ func (a *app) runApply(ctx context.Context, o *applyOptions) error {
 		if err != nil {
 			return err
 		}
-		if again && report.Exit == phase.ExitDone {
+		switch {
+		case plan.Left != "" && (report.Exit == phase.ExitRolledBack || report.Exit == phase.ExitDone):
+			a.printer.Say("The run %s is put back. Looking again.", plan.Left)
+			continue
+		case again && report.Exit == phase.ExitDone:
 			a.printer.Say("Mattermost is now %s, a stop on the way to %s. Going on.", report.To, plan.Target)
+			sure = true
 			continue
 		}
 		if err := a.printer.Report(report); err != nil {
@@ -105,6 +112,7 @@ func (a *app) step(ctx context.Context, s *session, plan phase.Preview, r reques
 		return report, false, err
 	case plan.Left != "":
 		a.printer.Say("The run %s was left unfinished, as by a power cut; it is put back first.", plan.Left)
+		r.Repair = true
 	case plan.Error != "" || plan.UpToDate || plan.Closed:
 		return a.still(plan), false, nil
 	default:

@@ -15,7 +15,8 @@ func (a *app) check() *cobra.Command {
 		Short: "Is there something new?",
 		Long: `Looks for a newer release that this server's policy allows. Changes nothing in Mattermost.
 
-Exit codes: 0 up to date, 10 an update is available, 1 an error, 2 not understood, 3 refused.`,
+Exit codes: 0 up to date, 10 an update is available, 1 an error, 2 not understood, 3 refused,
+11 a run is in progress.`,
 		Example: "  upgrade check --stack prod\n  upgrade check --stack prod --json",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -50,6 +51,14 @@ func (a *app) runCheck(ctx context.Context, f *targetFlags) error {
 
 // busy turns a plan that could not be made, because a run is in progress, into words.
 func (a *app) busy(plan phase.Preview) error {
+	if plan.Running == "" && plan.Left == "" {
+		return nil
+	}
+	if a.printer.JSON {
+		if err := a.printer.Result(plan, nil); err != nil {
+			return err
+		}
+	}
 	switch {
 	case plan.Running != "":
 		a.printer.Say("A run is in progress on the server: %s", plan.Running)

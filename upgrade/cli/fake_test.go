@@ -31,7 +31,8 @@ type fakeHost struct {
 	cancel context.CancelCauseFunc
 	ended  sync.WaitGroup
 	dials  int
-	cutAt  int // cut the connection at this many bytes of events; 0 never
+	killed bool // what a unit starts is killed at once
+	cutAt  int  // cut the connection at this many bytes of events; 0 never
 }
 
 func newFakeHost(t *testing.T) *fakeHost {
@@ -115,6 +116,8 @@ func (h *fakeHost) systemd(_ context.Context, c host.Command) ([]byte, error) {
 			state = "active"
 		}
 		return []byte("ActiveState=" + state + "\nDescription=" + h.unit + "\n"), nil
+	case c.Name == "systemctl" && (c.Args[0] == "daemon-reload" || c.Args[0] == "enable"):
+		return nil, nil
 	case c.Name == "systemctl" && c.Args[0] == "kill":
 		if h.cancel != nil {
 			h.cancel(phase.ErrInterrupted)
@@ -133,7 +136,14 @@ func (h *fakeHost) systemd(_ context.Context, c host.Command) ([]byte, error) {
 		ctx, cancel := context.WithCancelCause(context.Background())
 		h.cancel = cancel
 		h.ended.Go(func() {
-			h.main(ctx, argv, strings.NewReader(""), io.Discard, io.Discard)
+			if !h.killed {
+				h.main(ctx, argv, strings.NewReader(""), io.Discard, io.Discard)
+			}
+			for _, a := range c.Args {
+				if after, ok := strings.CutPrefix(a, "--property=ExecStopPost="); ok {
+					h.main(context.Background(), strings.Fields(after)[1:], strings.NewReader(""), io.Discard, io.Discard)
+				}
+			}
 			h.mu.Lock()
 			defer h.mu.Unlock()
 			h.unit, h.cancel = "", nil

@@ -112,7 +112,7 @@ func TestApplyThatCannotGoBack(t *testing.T) {
 	wants(t, h.upgrade(t.Context(), "check"), phase.ExitError, "left unfinished", "upgrade apply --local")
 	delete(h.acts, "undo stop")
 	delete(h.acts, "start")
-	wants(t, h.upgrade(t.Context(), "apply", "--yes"), 0, "put back first", "is now 9.10.0")
+	wants(t, h.upgrade(t.Context(), "apply", "--yes"), 0, "put back first", "is put back. Looking again.", "is now 9.10.0")
 	if s := h.record(); len(s.History) != 3 || s.Run != nil {
 		t.Errorf("record is %+v", s)
 	}
@@ -201,11 +201,39 @@ func TestUnattendedKeepsToTheWindow(t *testing.T) {
 func TestBadConfigOnTheHost(t *testing.T) {
 	h := newFakeHost(t)
 	writeConfig(t, h, "trak: esr\n")
-	wants(t, h.upgrade(t.Context(), "check"), phase.ExitError, "trak", `did you mean "track"?`)
+	wants(t, h.upgrade(t.Context(), "check"), phase.ExitRefused, "trak", `did you mean "track"?`)
 }
 
 func TestNewerRecordIsLeftAlone(t *testing.T) {
 	h := newFakeHost(t)
 	writeFile(t, h, state.Path, `{"kind":"townsquare.host","version":99}`)
 	wants(t, h.upgrade(t.Context(), "apply", "--yes"), phase.ExitError, "newer upgrader")
+}
+
+// With --json there is always one object on stdout, also for what went wrong.
+func TestJSONAlways(t *testing.T) {
+	h := newFakeHost(t)
+	begun, free := h.blocked("start")
+	first := make(chan typed, 1)
+	go func() { first <- h.upgrade(t.Context(), "apply", "--yes") }()
+	<-begun
+	for _, c := range []struct {
+		args []string
+		code int
+	}{
+		{[]string{"check", "--json"}, phase.ExitLocked},
+		{[]string{"plan", "--json"}, phase.ExitLocked},
+		{[]string{"unlock", "--json"}, phase.ExitLocked},
+		{[]string{"apply", "--json", "--to", "9"}, phase.ExitUsage},
+		{[]string{"apply", "--json", "--nonsense"}, phase.ExitUsage},
+		{[]string{"check", "--json", "--config", "/no/such/file"}, phase.ExitUsage},
+	} {
+		got := h.upgrade(t.Context(), c.args...)
+		var v struct{ Exit int }
+		if err := json.Unmarshal([]byte(got.stdout), &v); err != nil || v.Exit != c.code || got.code != c.code {
+			t.Errorf("%v: code %d, %v in %q", c.args, got.code, err, got.stdout)
+		}
+	}
+	close(free)
+	<-first
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -29,6 +30,7 @@ type request struct {
 	Watch      time.Duration `json:"watch,omitempty"`
 	Who        string        `json:"who,omitempty"`
 	Unattended bool          `json:"unattended,omitempty"`
+	Repair     bool          `json:"repair,omitempty"` // put back what was left unfinished, and nothing else
 }
 
 // server is the host's side: what its commands need, so that a test can give them another place
@@ -54,7 +56,7 @@ func (h *server) path(p string) string { return filepath.Join(h.root, p) }
 func (a *app) host() *cobra.Command {
 	cmd := &cobra.Command{Use: "host", Short: "the server's side of the other commands", Hidden: true}
 	h := a.server()
-	cmd.AddCommand(h.examineCommand(), h.startCommand(), h.runCommand(), h.eventsCommand(),
+	cmd.AddCommand(h.examineCommand(), h.startCommand(), h.runCommand(), h.recoverCommand(), h.eventsCommand(),
 		h.statusCommand(), h.unlockCommand(), h.cancelCommand())
 	return cmd
 }
@@ -71,7 +73,12 @@ func (h *server) take() (request, error) {
 }
 
 func (h *server) answer(v any) error {
-	return json.NewEncoder(h.app.stdout).Encode(v)
+	data, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	_, err = io.WriteString(h.app.stdout, h.app.redactor.String(string(data))+"\n")
+	return err
 }
 
 // operation fills in what phases need from outside.
@@ -146,10 +153,14 @@ func secretName(key string) bool {
 	return false
 }
 
-// deliver puts the operator's configuration in place and says what that changed.
-func (h *server) deliver(d host.Delivery) error {
-	_, err := d.Write(h.root)
-	return err
+// deliver puts the operator's configuration in place and says what someone should know of that.
+func (h *server) deliver(d host.Delivery) ([]string, error) {
+	_, before := os.Stat(h.path(state.EnvFile))
+	changed, err := d.Write(h.root)
+	if err == nil && before == nil && slices.Contains(changed, state.EnvFile) {
+		return []string{"the service's settings in " + state.EnvFile + " have changed; they count from its next start: sudo systemctl restart mattermost"}, nil
+	}
+	return nil, err
 }
 
 // lines emits events to stdout, one a line.

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"townsquare/upgrade/phase"
+	"townsquare/upgrade/state"
 )
 
 func trimLog(name string) string { return strings.TrimSuffix(name, ".jsonl") }
@@ -56,6 +57,9 @@ func (h *server) events(ctx context.Context, run string, skip int, follow bool) 
 		return id == run, err
 	}
 	err = phase.Follow(ctx, path, skip, alive, h.app.stdout)
+	if errors.Is(err, phase.ErrSilent) && follow {
+		return h.silent(run)
+	}
 	if errors.Is(err, phase.ErrSilent) && !follow {
 		if _, e := os.Stat(path); errors.Is(e, fs.ErrNotExist) {
 			return e
@@ -63,4 +67,20 @@ func (h *server) events(ctx context.Context, run string, skip int, follow bool) 
 		return nil
 	}
 	return err
+}
+
+// silent stands in for the result of a run that ended without one, and whose unit could not put it
+// back either: as long as the record has it, the service may be down.
+func (h *server) silent(run string) error {
+	record, err := state.Load(h.path(state.Path))
+	if err != nil {
+		return err
+	}
+	err = phase.ErrSilent
+	if record.Run != nil {
+		err = &phase.NotRolledBack{Cause: phase.ErrSilent, Undo: errors.New("what it left is still in " + state.Path)}
+	}
+	report := phase.Stillborn(run, "apply", err)
+	h.lines()(phase.Event{Time: time.Now().UTC(), Run: run, Kind: phase.Result, Text: report.Error, Data: report})
+	return nil
 }

@@ -2,11 +2,13 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"townsquare/upgrade/phase"
+	"townsquare/upgrade/problem"
 )
 
 func (h *server) examineCommand() *cobra.Command {
@@ -35,13 +37,15 @@ func (h *server) examine(ctx context.Context, what string, r request) error {
 		emit(phase.Event{Kind: phase.Result, Data: phase.Preview{Running: running, Exit: phase.ExitLocked}})
 		return nil
 	}
-	if err := h.deliver(r.Delivery); err != nil {
-		return err
+	notices, err := h.deliver(r.Delivery)
+	if err != nil {
+		return h.refuse(emit, err)
 	}
 	op, err := h.operation("", what, emit)
 	if err != nil {
-		return err
+		return h.refuse(emit, err)
 	}
+	op.Notices = notices
 	if left := op.Record.Run; left != nil {
 		emit(phase.Event{Kind: phase.Result, Data: phase.Preview{Left: left.ID, Exit: phase.ExitError}})
 		return nil
@@ -58,4 +62,15 @@ func (h *server) examine(ctx context.Context, what string, r request) error {
 	}
 	_, err = phase.Examine(ctx, checks, rest, op)
 	return exitWith(phase.Code(err))
+}
+
+// refuse makes a plan of findings in what the operator or the host brought, so that they arrive
+// whole; every other error stays one.
+func (h *server) refuse(emit func(phase.Event), err error) error {
+	var list problem.List
+	if !errors.As(err, &list) {
+		return err
+	}
+	emit(phase.Event{Kind: phase.Result, Data: phase.Preview{Error: err.Error(), Problems: list, Exit: phase.ExitRefused}})
+	return exitWith(phase.ExitRefused)
 }

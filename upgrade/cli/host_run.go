@@ -2,14 +2,13 @@ package cli
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"townsquare/upgrade/host"
 	"townsquare/upgrade/phase"
+	"townsquare/upgrade/state"
 )
 
 type runOptions struct {
@@ -18,6 +17,8 @@ type runOptions struct {
 	to    string
 	retry bool
 	watch time.Duration
+
+	repair bool // put back what the record shows as unfinished, and nothing else
 }
 
 func (h *server) runCommand() *cobra.Command {
@@ -33,6 +34,7 @@ func (h *server) runCommand() *cobra.Command {
 	cmd.Flags().StringVar(&o.who, "who", "root", "")
 	cmd.Flags().StringVar(&o.to, "to", "", "")
 	cmd.Flags().BoolVar(&o.retry, "retry-failed", false, "")
+	cmd.Flags().BoolVar(&o.repair, "repair", false, "")
 	cmd.Flags().DurationVar(&o.watch, "watch", 0, "")
 	return cmd
 }
@@ -45,11 +47,8 @@ func (h *server) run(ctx context.Context, o runOptions) error {
 		return err
 	}
 	defer journal.Close()
-	emit := func(e phase.Event) {
-		if err := journal.Write(e); err != nil {
-			fmt.Fprintf(os.Stderr, "write the log of %s: %v\n", o.id, err)
-		}
-	}
+	emit := h.write(journal)
+	defer deafen()()
 	op, err := h.operation(o.id, "apply", emit)
 	if err != nil {
 		report := phase.Stillborn(o.id, "apply", err)
@@ -60,14 +59,15 @@ func (h *server) run(ctx context.Context, o runOptions) error {
 	if o.watch != 0 {
 		op.Watch = o.watch
 	}
-	op.Lock = func(_ context.Context, why string, lost func(error)) (func() error, error) {
-		lock, err := host.TakeLock(h.path(host.LockPath), host.Holder{Who: o.who, Why: why, Run: o.id}, lost)
-		if err != nil {
-			return nil, err
-		}
-		return lock.Release, nil
+	op.Lock = h.lock(o.who, o.id)
+	op.Guard = func(ctx context.Context, run *state.Run) error {
+		return h.service.Guard(ctx, h.root, run.Unit)
 	}
-	_, err = phase.Run(ctx, h.apply(), op)
+	if o.repair {
+		_, err = phase.Repair(ctx, h.apply(), op)
+	} else {
+		_, err = phase.Run(ctx, h.apply(), op)
+	}
 	h.prune()
 	return err
 }

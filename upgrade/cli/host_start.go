@@ -42,7 +42,7 @@ func (h *server) start(ctx context.Context, r request) (startAnswer, error) {
 	if id, err := h.running(ctx); err != nil || id != "" {
 		return startAnswer{Run: id, Attached: true}, err
 	}
-	if err := h.deliver(r.Delivery); err != nil {
+	if _, err := h.deliver(r.Delivery); err != nil {
 		return startAnswer{}, err
 	}
 	if err := h.install(); err != nil {
@@ -56,13 +56,16 @@ func (h *server) start(ctx context.Context, r request) (startAnswer, error) {
 	if r.To != "" {
 		argv = append(argv, "--to", r.To)
 	}
+	if r.Repair {
+		argv = append(argv, "--repair")
+	}
 	if r.Retry {
 		argv = append(argv, "--retry-failed")
 	}
 	if r.Watch != 0 {
 		argv = append(argv, "--watch", r.Watch.String())
 	}
-	err = h.service.Start(ctx, id, argv)
+	err = h.service.Start(ctx, id, argv, h.self+" host recover --run "+id)
 	if errors.Is(err, host.ErrRunning) {
 		if id, err = h.running(ctx); err == nil && id != "" {
 			return startAnswer{Run: id, Attached: true}, nil

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -48,6 +49,14 @@ func interruptible(parent context.Context) (context.Context, func()) {
 	return ctx, func() { signal.Stop(signals); close(signals); cancel(nil) }
 }
 
+// deafen ignores SIGINT and SIGTERM from here on, beyond the first, until the function it returns
+// is called: a second one must not end a process that is putting things back.
+func deafen() func() {
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	return func() { signal.Stop(signals) }
+}
+
 // app is what every command needs from the process.
 type app struct {
 	stdin          io.Reader
@@ -69,6 +78,7 @@ func (a *app) main(ctx context.Context, args []string) int {
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
 	cmd, err := root.ExecuteContextC(ctx)
+	a.printer.JSON = a.printer.JSON || slices.Contains(args, "--json") // also where the flags were not understood
 	return a.exit(cmd, err)
 }
 
@@ -87,7 +97,7 @@ func (a *app) exit(cmd *cobra.Command, err error) int {
 		a.printer.Usage(usage.problems, cmd.CommandPath()+" --help")
 		return phase.ExitUsage
 	}
-	a.printer.Fail(err)
+	a.printer.Fail(err, phase.Code(err))
 	return phase.Code(err)
 }
 

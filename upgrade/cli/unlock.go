@@ -47,7 +47,7 @@ func (a *app) runUnlock(ctx context.Context, f *targetFlags, force bool) error {
 	err = s.ask(ctx, words, nil, &answer)
 	var remote *remoteError
 	if errors.As(err, &remote) && remote.code == phase.ExitLocked {
-		a.printer.Fail(err)
+		a.printer.Fail(err, phase.ExitLocked)
 		return exitWith(phase.ExitLocked)
 	}
 	if err != nil {

@@ -31,7 +31,18 @@ func (d Delivery) Secrets() []string { return []string{d.DatabaseURL, d.AdminURL
 
 // Write puts the files below root ("/" but in tests) and returns those that it changed. A file
 // that is as it should be, mode included, is not touched.
+//
+// It refuses to point a server that is installed to another database, with a problem.List: at its
+// next start it would find nothing of what people wrote.
 func (d Delivery) Write(root string) ([]string, error) {
+	if err := d.sameDatabase(root); err != nil {
+		return nil, err
+	}
+	if d.Config != nil {
+		if err := d.keepOwn(filepath.Join(root, state.ConfigFile)); err != nil {
+			return nil, err
+		}
+	}
 	files, err := d.files()
 	if err != nil {
 		return nil, err

@@ -1,11 +1,14 @@
 package host
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
+	"townsquare/upgrade/problem"
 	"townsquare/upgrade/state"
 )
 
@@ -90,5 +93,65 @@ func TestBadDatabaseURLIsNotShown(t *testing.T) {
 	d := Delivery{CA: "x", DatabaseURL: "postgres://u:hunter22%zz@h/db"}
 	if _, err := d.Write(t.TempDir()); err == nil || strings.Contains(err.Error(), "hunter22") {
 		t.Errorf("error is %v", err)
+	}
+}
+
+// A stack that names another database must not take an installed server to it.
+func TestAnotherDatabaseIsRefused(t *testing.T) {
+	root := t.TempDir()
+	if _, err := delivery.Write(root); err != nil {
+		t.Fatal(err)
+	}
+	other := delivery
+	other.DatabaseURL = "postgres:///mattermost?host=/var/run/postgresql&user=mattermost"
+	other.SiteURL = "https://other.example.org"
+	if _, err := other.Write(t.TempDir()); err != nil {
+		t.Errorf("nothing is installed: %v", err)
+	}
+	if err := os.MkdirAll(filepath.Join(root, installed), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	rotated := delivery
+	rotated.DatabaseURL = strings.Replace(delivery.DatabaseURL, "p%40ss$word", "new", 1)
+	if changed, err := rotated.Write(root); err != nil || len(changed) != 1 {
+		t.Errorf("another password: changed %v, %v", changed, err)
+	}
+	changed, err := other.Write(root)
+	var list problem.List
+	if !errors.As(err, &list) || len(changed) != 0 || strings.Contains(err.Error(), "new@") {
+		t.Errorf("changed %v, error %v", changed, err)
+	}
+	for _, part := range []string{"/var/run/postgresql:5432/mattermost", "db.example.org:25060/mattermost"} {
+		if !strings.Contains(err.Error(), part) {
+			t.Errorf("%v does not say %s", err, part)
+		}
+	}
+}
+
+// What only the host's own file says is not forgotten.
+func TestDeliveryKeepsTheHostsOwnSettings(t *testing.T) {
+	root := t.TempDir()
+	path := filepath.Join(root, state.ConfigFile)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte("track: latest\nskip: {9.9.1: hung}\nwatch: 90s\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	d := Delivery{Config: &state.Config{Track: "esr"}}
+	if _, err := d.Write(root); err != nil {
+		t.Fatal(err)
+	}
+	c, err := state.LoadConfig(path)
+	if err != nil || c.Track != "esr" || c.Skip["9.9.1"] != "hung" || c.Watch != 90*time.Second {
+		t.Errorf("%+v, %v", c, err)
+	}
+}
+
+func TestQuoteEnvComesBack(t *testing.T) {
+	for _, v := range []string{"plain", `a"b`, `c:\d`, "$HOME", "`id`", `\"$`, "a b", ""} {
+		if got := unquoteEnv(quoteEnv(v)); got != v {
+			t.Errorf("%q came back as %q", v, got)
+		}
 	}
 }

@@ -24,7 +24,8 @@ var ErrRunning = errors.New("a run is in progress")
 // session. It is the last to be killed when memory runs out, as it has a service to bring back. A
 // stop, as at a shutdown, comes before the database and the service are stopped, and leaves time to
 // put everything back. The error is ErrRunning when a run is in progress.
-func (s Service) Start(ctx context.Context, id string, argv []string) error {
+// In the end, however that came, after is run: a command line that looks whether all is in order.
+func (s Service) Start(ctx context.Context, id string, argv []string, after string) error {
 	args := []string{
 		"--unit=" + Unit, "--description=" + unitTitle + id, "--collect", "--quiet",
 		"--service-type=exec",
@@ -33,6 +34,7 @@ func (s Service) Start(ctx context.Context, id string, argv []string) error {
 		"--property=TimeoutStopSec=31min",
 		"--property=After=network-online.target postgresql.service mattermost.service",
 		"--property=UMask=0022",
+		"--property=ExecStopPost=" + after,
 		"--",
 	}
 	_, err := s.Run(ctx, Command{Name: "systemd-run", Args: append(args, argv...)})

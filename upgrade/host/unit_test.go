@@ -12,11 +12,11 @@ func TestStartIsAUnitOfItsOwn(t *testing.T) {
 	var got Command
 	s := Service{Run: func(_ context.Context, c Command) ([]byte, error) { got = c; return nil, nil }}
 	argv := []string{Upgrader, "host", "run", "--who", "-x; $(id)"}
-	if err := s.Start(t.Context(), "20261122T010000Z-apply", argv); err != nil {
+	if err := s.Start(t.Context(), "20261122T010000Z-apply", argv, "/x recover"); err != nil {
 		t.Fatal(err)
 	}
 	line := strings.Join(got.Args, "\n")
-	for _, part := range []string{"--unit=" + Unit, "--collect", "--service-type=exec", "OOMScoreAdjust=-900",
+	for _, part := range []string{"--unit=" + Unit, "--collect", "--service-type=exec", "ExecStopPost=/x recover", "OOMScoreAdjust=-900",
 		"After=network-online.target postgresql.service mattermost.service"} {
 		if !strings.Contains(line, part) {
 			t.Errorf("no %s in %q", part, got.Args)
@@ -33,7 +33,7 @@ func TestOneRunAtATime(t *testing.T) {
 		return nil, &ExitError{Name: "systemd-run", Code: 1,
 			Stderr: "Failed to start transient service unit: Unit townsquare-upgrade.service was already loaded or has a fragment file."}
 	}}
-	if err := s.Start(t.Context(), "id", nil); !errors.Is(err, ErrRunning) {
+	if err := s.Start(t.Context(), "id", nil, ""); !errors.Is(err, ErrRunning) {
 		t.Errorf("error is %v", err)
 	}
 }

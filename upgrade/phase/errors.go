@@ -29,7 +29,7 @@ type NotRolledBack struct {
 func (e *NotRolledBack) Error() string {
 	return fmt.Sprintf("%v; and putting back failed: %v", e.Cause, e.Undo)
 }
-func (e *NotRolledBack) Unwrap() []error { return []error{e.Cause, e.Undo} }
+func (e *NotRolledBack) Unwrap() []error { return []error{e.Undo, e.Cause} } // what Undo says to type comes first
 
 // BadVersion wraps a failure that is the new version's own fault (it exits, hangs, crash-loops,
 // answers wrongly): Run puts the version on the skip list. A failure of the network or of the disk

@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"townsquare/upgrade/host"
+	"townsquare/upgrade/problem"
 )
 
 // The exit codes of upgrade, documented in its help. Code maps errors to them; nothing else does.
@@ -27,6 +28,7 @@ func Code(err error) int {
 		back    *RolledBack
 		refused *Refused
 		locked  *host.LockedError
+		list    problem.List
 	)
 	switch {
 	case err == nil:
@@ -39,7 +41,7 @@ func Code(err error) int {
 		return ExitRolledBack
 	case errors.As(err, &locked):
 		return ExitLocked
-	case errors.As(err, &refused):
+	case errors.As(err, &refused), errors.As(err, &list):
 		return ExitRefused
 	default:
 		return ExitError

@@ -26,6 +26,10 @@ type log struct {
 func newLog(op *Operation) *log {
 	l := &log{out: op.Emit, op: op}
 	op.Emit = l.emit
+	for _, n := range op.Notices {
+		op.Warn("%s", n)
+	}
+	op.Notices = nil
 	return l
 }
 

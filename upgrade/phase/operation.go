@@ -43,6 +43,15 @@ type Operation struct {
 	// Reload reads the record again, after the lock was taken. Nil keeps Record as it is.
 	Reload func() (*state.State, error)
 
+	// Guard makes sure that a host which loses power puts the run back by itself when it comes up
+	// again. Acquire calls it, so that it stands before the first mutation.
+	Guard func(ctx context.Context, run *state.Run) error
+	// Boot says that this is that boot: the service is started behind us, so that nobody may wait
+	// for it (systemd makes it wait for us).
+	Boot bool
+	// Notices are warnings from before the run.
+	Notices []string
+
 	Facts    *mattermost.Installation // by facts; nil when nothing is installed yet
 	Choice   release.Choice           // by choose
 	Manifest *release.Manifest        // by fetch: the files that the target ships
@@ -86,7 +95,10 @@ func (op *Operation) Acquire(ctx context.Context, begin state.Run) error {
 	begin.Started, begin.Phase = time.Now().UTC(), op.current
 	begin.PID, begin.BootID = host.Process()
 	op.Record.Run = &begin
-	return op.Save()
+	if err := op.Save(); err != nil || op.Guard == nil {
+		return err
+	}
+	return op.Guard(ctx, op.Record.Run)
 }
 
 func (op *Operation) conceal(s string) string {

@@ -7,7 +7,6 @@ import (
 	"runtime/debug"
 	"time"
 
-	"townsquare/upgrade/host"
 	"townsquare/upgrade/problem"
 	"townsquare/upgrade/release"
 	"townsquare/upgrade/state"
@@ -77,9 +76,9 @@ func Run(ctx context.Context, phases []Phase, op *Operation) (Report, error) {
 	r.Outcome, r.Exit = outcome(err), Code(err)
 	if err != nil {
 		r.Error, r.Hint = op.conceal(err.Error()), Hint(err)
-		var refused *Refused
-		if errors.As(err, &refused) {
-			r.Problems = refused.Problems
+		var list problem.List
+		if r.Exit == ExitRefused && errors.As(err, &list) {
+			r.Problems = list
 		}
 	}
 	if e := finish(op, r); e != nil {
@@ -96,7 +95,7 @@ func forward(ctx context.Context, phases []Phase, op *Operation, l *log, r *Repo
 	for i, p := range phases {
 		op.current = p.Title()
 		if run := op.Record.Run; run != nil {
-			run.Phase = op.current
+			run.Phase = op.current // saved with what the phase saves, before it changes something
 		}
 		began := time.Now()
 		op.Emit(Event{Kind: Begin})
@@ -195,54 +194,11 @@ func do(ctx context.Context, step func(context.Context, *Operation) error, op *O
 	return step(ctx, op)
 }
 
-// Recover puts back the run that the record shows as unfinished; without one it does nothing. It
-// takes and frees the lock, so a run that is alive gives a *host.LockedError.
-func Recover(ctx context.Context, phases []Phase, op *Operation) error {
-	if op.Record.Run == nil {
-		return nil
-	}
-	free, err := op.Lock(ctx, "put back "+op.Record.Run.ID, func(error) {})
-	if err != nil {
-		return err
-	}
-	defer free()
-	if op.Reload != nil {
-		if op.Record, err = op.Reload(); err != nil {
-			return err
-		}
-	}
-	left := op.Record.Run
-	if left == nil {
-		return nil
-	}
-	if host.Alive(left.PID, left.BootID, left.Started) { // its lock was taken away, and it is putting things back
-		return &host.LockedError{Holder: host.Holder{Who: "another run", Why: left.Operation + " to " + left.To,
-			Run: left.ID, Since: left.Started, Beat: time.Now()}}
-	}
-	done := state.Finished{ID: left.ID, Operation: left.Operation, From: left.From, To: left.To, Started: left.Started}
-	if left.Committed {
-		done.Outcome = OutcomeDone
-	} else {
-		cause := fmt.Errorf("run %s ended without a word in %q", left.ID, left.Phase)
-		op.Warn("%v; putting it back first", cause)
-		if err := undo(ctx, phases, op); err != nil {
-			return &NotRolledBack{Cause: cause, Undo: err}
-		}
-		done.Outcome, done.Error = OutcomeRolledBack, op.conceal(cause.Error())
-		if !left.StoppedAt.IsZero() {
-			done.Downtime = time.Since(left.StoppedAt)
-		}
-	}
-	done.Ended = time.Now().UTC()
-	op.Record.Run, op.Record.History = nil, append(op.Record.History, done)
-	return op.Save()
-}
-
 // finish closes the run in the record, unless it must be put back later, and frees the lock.
 func finish(op *Operation, r Report) (err error) {
 	if run := op.Record.Run; run != nil && run.ID == op.ID {
 		op.Record.History = append(op.Record.History, r.Finished)
-		if r.Outcome != OutcomeNotRolledBack {
+		if r.Outcome != OutcomeNotRolledBack || run.Committed {
 			op.Record.Run = nil
 		}
 		err = op.Save()

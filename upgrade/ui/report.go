@@ -1,6 +1,7 @@
 package ui
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -128,11 +129,27 @@ func (p *Printer) next(r phase.Report) []string {
 	return hints
 }
 
+// failure is an error for machines.
+type failure struct {
+	Error    string            `json:"error"`
+	Hint     string            `json:"hint,omitempty"`
+	Problems []problem.Problem `json:"problems,omitempty"`
+	Exit     int               `json:"exit"`
+}
+
 // Fail writes an error, and apart from it what to type.
-func (p *Printer) Fail(err error) {
+func (p *Printer) Fail(err error, exit int) {
 	p.screen.clear()
-	if list, ok := err.(problem.List); ok {
-		p.problems(p.err, list)
+	var list problem.List
+	_ = errors.As(err, &list)
+	if p.JSON {
+		_ = p.Result(failure{Error: err.Error(), Hint: phase.Hint(err), Problems: list, Exit: exit}, nil)
+	}
+	if len(list) > 0 {
+		for _, f := range list {
+			p.line(p.paint(red, "error: ") + f.String())
+			p.Hint(f.Hint)
+		}
 		return
 	}
 	p.line(p.paint(red, "error: ") + err.Error())
@@ -142,6 +159,9 @@ func (p *Printer) Fail(err error) {
 // Usage writes what is wrong with what was typed, all of it.
 func (p *Printer) Usage(list problem.List, help string) {
 	p.screen.clear()
+	if p.JSON {
+		_ = p.Result(failure{Error: list.Error(), Problems: list, Exit: phase.ExitUsage}, nil)
+	}
 	for _, f := range list {
 		p.line(p.paint(red, "error: ") + f.String())
 		p.Hint(f.Hint)

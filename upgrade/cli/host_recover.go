@@ -1,0 +1,120 @@
+package cli
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"townsquare/upgrade/host"
+	"townsquare/upgrade/phase"
+	"townsquare/upgrade/state"
+)
+
+type recoverOptions struct {
+	run  string
+	boot bool
+}
+
+func (h *server) recoverCommand() *cobra.Command {
+	var o recoverOptions
+	cmd := &cobra.Command{
+		Use:  "recover",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return h.recover(cmd.Context(), o)
+		},
+	}
+	cmd.Flags().StringVar(&o.run, "run", "", "")
+	cmd.Flags().BoolVar(&o.boot, "boot", false, "")
+	return cmd
+}
+
+// recover puts back what a run left unfinished that cannot do so itself any more: one that was
+// killed (called by its unit when it ends) or whose power was cut (called at boot). A run that said
+// its result has done what can be done, and needs a person, if anyone.
+func (h *server) recover(ctx context.Context, o recoverOptions) error {
+	defer deafen()()
+	record, err := state.Load(h.path(state.Path))
+	if err != nil {
+		return err
+	}
+	if o.run == "" && record.Run != nil {
+		o.run = record.Run.ID
+	}
+	if o.run == "" {
+		return nil
+	}
+	ended, err := h.said(o.run)
+	if err != nil || ended && !o.boot { // a boot is a new chance
+		return err
+	}
+	journal, err := phase.OpenJournal(h.path(phase.JournalDir), o.run, h.app.redactor)
+	if err != nil {
+		return err
+	}
+	defer journal.Close()
+	op, err := h.operation(o.run, "apply", h.write(journal))
+	if err != nil {
+		return err
+	}
+	op.Boot = o.boot
+	op.Lock = h.lock("the host itself", o.run)
+	_, err = phase.Repair(ctx, h.apply(), op)
+	var back *phase.RolledBack
+	if errors.As(err, &back) || errors.Is(err, phase.ErrSilent) { // as good as it can be
+		fmt.Fprintln(os.Stderr, h.app.redactor.String(err.Error()))
+		return nil
+	}
+	return err
+}
+
+// said tells whether the run's log has a result.
+func (h *server) said(run string) (bool, error) {
+	path, err := phase.JournalPath(h.path(phase.JournalDir), run)
+	if err != nil {
+		return false, err
+	}
+	file, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	defer file.Close()
+	lines := bufio.NewReader(file)
+	for {
+		line, err := lines.ReadBytes('\n')
+		if e, bad := phase.Decode(line); bad == nil && e.Kind == phase.Result {
+			return true, nil
+		}
+		if err != nil {
+			return false, nil
+		}
+	}
+}
+
+// lock takes the host's lock for a run.
+func (h *server) lock(who, run string) func(context.Context, string, func(error)) (func() error, error) {
+	return func(_ context.Context, why string, lost func(error)) (func() error, error) {
+		lock, err := host.TakeLock(h.path(host.LockPath), host.Holder{Who: who, Why: why, Run: run}, lost)
+		if err != nil {
+			return nil, err
+		}
+		return lock.Release, nil
+	}
+}
+
+// write emits events to a run's log.
+func (h *server) write(journal *phase.Journal) func(phase.Event) {
+	return func(e phase.Event) {
+		if err := journal.Write(e); err != nil {
+			fmt.Fprintf(os.Stderr, "write the log: %v\n", err)
+		}
+	}
+}

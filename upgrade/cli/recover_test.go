@@ -1,0 +1,117 @@
+package cli
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"townsquare/upgrade/phase"
+	"townsquare/upgrade/state"
+)
+
+// leave makes the host look as after a run that was killed while the service was down.
+func (h *fakeHost) leave() {
+	h.t.Helper()
+	s := state.State{Run: &state.Run{ID: "20261122T010000Z-apply", Operation: "apply", From: "7.7.0", To: "9.10.0",
+		Started: time.Now().Add(-time.Hour), StoppedAt: time.Now().Add(-time.Hour), Phase: "start", Stopped: true, PID: 1 << 30}}
+	if err := s.Save(filepath.Join(h.root, state.Path)); err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+// A run that is killed is put back by its unit, and whoever follows it hears so.
+func TestKilledRunIsPutBack(t *testing.T) {
+	h := newFakeHost(t)
+	h.killed = true
+	wants(t, h.upgrade(t.Context(), "apply", "--yes"), phase.ExitError, "ended without a word", "kept running")
+	h.leave()
+	// The run that is to repair it is killed as well; its unit's last command does the work.
+	wants(t, h.upgrade(t.Context(), "apply", "--yes"), phase.ExitError, "is put back. Looking again.")
+	if s := h.record(); s.Run != nil || s.History[0].Outcome != phase.OutcomeRolledBack {
+		t.Errorf("record is %+v", s)
+	}
+}
+
+func TestRecoverAtBoot(t *testing.T) {
+	h := newFakeHost(t)
+	code := h.main(t.Context(), []string{"host", "recover", "--boot"}, strings.NewReader(""), os.Stderr, os.Stderr)
+	if files := h.files(); code != 0 || len(files) != 0 {
+		t.Errorf("with nothing to do: code %d, wrote %v", code, files)
+	}
+	h.leave()
+	boot := false
+	h.acts["undo stop"] = func(_ context.Context, op *phase.Operation) error {
+		boot = op.Boot
+		op.Record.Run.Stopped = false
+		return op.Save()
+	}
+	if code := h.main(t.Context(), []string{"host", "recover", "--boot"}, strings.NewReader(""), os.Stderr, os.Stderr); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+	if s := h.record(); s.Run != nil || len(s.History) != 1 || s.History[0].Outcome != phase.OutcomeRolledBack || !boot {
+		t.Errorf("boot %v, record %+v", boot, s)
+	}
+	log, err := os.ReadFile(filepath.Join(h.root, phase.JournalDir, "20261122T010000Z-apply.jsonl"))
+	if err != nil || !strings.Contains(string(log), `"kind":"result"`) {
+		t.Errorf("log %s, %v", log, err)
+	}
+}
+
+// What a run said it could not put back is left to a person, not tried again behind their back.
+func TestRecoverLeavesWhatWasSaid(t *testing.T) {
+	h := newFakeHost(t)
+	h.leave()
+	writeFile(t, h, filepath.Join(phase.JournalDir, "20261122T010000Z-apply.jsonl"), `{"kind":"begin"}`+"\n"+`{"kind":"result"}`+"\n")
+	if code := h.main(t.Context(), []string{"host", "recover", "--run", "20261122T010000Z-apply"}, strings.NewReader(""), os.Stderr, os.Stderr); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+	if h.record().Run == nil {
+		t.Error("tried again")
+	}
+}
+
+// Unattended, what was left is put back at any hour; an upgrade waits for the window.
+func TestLeftRunOutsideTheWindow(t *testing.T) {
+	h := newFakeHost(t)
+	writeConfig(t, h, "window: "+time.Now().UTC().AddDate(0, 0, 3).Format("Mon")+" 02:00-04:00\n")
+	h.leave()
+	wants(t, h.upgrade(t.Context(), "apply", "--unattended"), 0, "is put back", "only in its window")
+	if s := h.record(); s.Run != nil || s.Active != "" {
+		t.Errorf("record is %+v", s)
+	}
+}
+
+// The guard stands before anything is changed.
+func TestGuardIsThereBeforeTheFirstMutation(t *testing.T) {
+	h := newFakeHost(t)
+	h.acts["fetch"] = func(context.Context, *phase.Operation) error {
+		unit, err := os.ReadFile(filepath.Join(h.root, "/etc/systemd/system/townsquare-recover.service"))
+		if err != nil || !strings.Contains(string(unit), "Before=mattermost.service\n") ||
+			!strings.Contains(string(unit), "host recover --boot") {
+			t.Errorf("unit is %s, %v", unit, err)
+		}
+		return nil
+	}
+	h.acts["lock"] = func(ctx context.Context, op *phase.Operation) error {
+		return op.Acquire(ctx, state.Run{From: "7.7.0", To: "9.10.0", Unit: "mattermost.service"})
+	}
+	wants(t, h.upgrade(t.Context(), "apply", "--yes"), 0, "is now")
+}
+
+// A second SIGTERM must not end a process that is putting things back.
+func TestDeafToASecondSignal(t *testing.T) {
+	ctx, stop := interruptible(t.Context())
+	defer stop()
+	defer deafen()()
+	for range 3 {
+		if err := syscall.Kill(os.Getpid(), syscall.SIGTERM); err != nil {
+			t.Fatal(err)
+		}
+		<-ctx.Done()
+		time.Sleep(20 * time.Millisecond)
+	}
+}

@@ -1,0 +1,88 @@
+package phase
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"townsquare/upgrade/host"
+	"townsquare/upgrade/state"
+)
+
+// Recover puts back the run that the record shows as unfinished; without one it does nothing. It
+// takes and frees the lock, so a run that is alive gives a *host.LockedError.
+func Recover(ctx context.Context, phases []Phase, op *Operation) error {
+	_, err := recoverRun(ctx, phases, op)
+	return err
+}
+
+// Repair is Recover as a run of its own, or as the end of the run that died: it ends with a
+// result. The report is that of the run put back: *RolledBack, as that run failed, or
+// *NotRolledBack. With nothing to put back, the run that died had changed nothing.
+func Repair(ctx context.Context, phases []Phase, op *Operation) (Report, error) {
+	l := newLog(op)
+	began := time.Now().UTC()
+	done, err := recoverRun(ctx, phases, op)
+	r := Report{Finished: done}
+	switch {
+	case err == nil && done.ID == "":
+		err = ErrSilent
+		r.Finished = state.Finished{ID: op.ID, Operation: op.Name}
+	case err == nil && done.Outcome == OutcomeRolledBack:
+		err = &RolledBack{Cause: errors.New(done.Error)}
+	}
+	if r.Started.IsZero() {
+		r.Started = began
+	}
+	r.Ended, r.Outcome, r.Exit = time.Now().UTC(), outcome(err), Code(err)
+	r.Warnings = l.warnings
+	if err != nil {
+		r.Error, r.Hint = op.conceal(err.Error()), Hint(err)
+	}
+	op.current = ""
+	op.Emit(Event{Kind: Result, Text: r.Error, Data: r})
+	return r, err
+}
+
+func recoverRun(ctx context.Context, phases []Phase, op *Operation) (state.Finished, error) {
+	var done state.Finished
+	if op.Record.Run == nil {
+		return done, nil
+	}
+	free, err := op.Lock(ctx, "put back "+op.Record.Run.ID, func(error) {})
+	if err != nil {
+		return done, err
+	}
+	defer free()
+	if op.Reload != nil {
+		if op.Record, err = op.Reload(); err != nil {
+			return done, err
+		}
+	}
+	left := op.Record.Run
+	if left == nil {
+		return done, nil
+	}
+	if host.Alive(left.PID, left.BootID, left.Started) { // its lock was taken away, and it is putting things back
+		return done, &host.LockedError{Holder: host.Holder{Who: "another run", Why: left.Operation + " to " + left.To,
+			Run: left.ID, Since: left.Started, Beat: time.Now()}}
+	}
+	done = state.Finished{ID: left.ID, Operation: left.Operation, From: left.From, To: left.To, Started: left.Started}
+	if left.Committed {
+		done.Outcome = OutcomeDone
+	} else {
+		cause := fmt.Errorf("the run %s ended without a word while it was to %q", left.ID, left.Phase)
+		op.Warn("%v; putting everything back", cause)
+		if err := undo(ctx, phases, op); err != nil {
+			return done, &NotRolledBack{Cause: cause, Undo: err}
+		}
+		done.Outcome, done.Error = OutcomeRolledBack, op.conceal(cause.Error())
+		if !left.StoppedAt.IsZero() {
+			done.Downtime = time.Since(left.StoppedAt)
+		}
+	}
+	done.Ended = time.Now().UTC()
+	op.Record.Run, op.Record.History = nil, append(op.Record.History, done)
+	return done, op.Save()
+}
