@@ -81,7 +81,7 @@ func (Stop) Undo(ctx context.Context, op *Operation) error {
 func serveAgain(ctx context.Context, op *Operation) error {
 	run := op.Record.Run
 	s := service(run)
-	if err := s.Start(ctx); err != nil {
+	if err := s.Start(ctx); err != nil || op.Boot {
 		return err
 	}
 	began := time.Now()
