@@ -136,6 +136,16 @@ func pathIn(list, mount string) string {
 	return unified
 }
 
+// visitors are the files that take a process from outside in. With v2 it may
+// only join a group that has no others below, such as systemd-nspawn's own.
+func (g cgroups) visitors() []string {
+	files := []string{filepath.Join(g.all[0], "supervisor", "cgroup.procs")}
+	if !g.v2 {
+		files = append(files, filepath.Join(g.memory, "cgroup.procs"))
+	}
+	return files
+}
+
 // kill ends every process in the groups and below. Nothing but a machine's own
 // processes is ever in there.
 func (g cgroups) kill() error {

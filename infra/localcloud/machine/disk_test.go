@@ -89,8 +89,21 @@ func TestPowerCutLosesWhatWasNotSynced(t *testing.T) {
 		for dir in /root /srv/files; do
 			echo lost > $dir/unsynced
 		done`)
+	// Somebody's program from outside, which would not end by itself.
+	visitor, err := m.Command(ctx, "setsid", "sh", "-c", "trap '' TERM HUP; while :; do sleep 1; done")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := visitor.Start(); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(100 * time.Millisecond)
+	began := time.Now()
 	if err := errors.Join(m.Kill(ctx), m.Kill(ctx)); err != nil {
 		t.Fatal(err)
+	}
+	if err := visitor.Wait(); err == nil || time.Since(began) > 2*time.Second {
+		t.Errorf("a visitor's program ended with %v after %s", err, time.Since(began))
 	}
 	if m.Running() || m.Rootfs() != "" {
 		t.Error("killed, but running")

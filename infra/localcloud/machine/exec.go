@@ -60,10 +60,20 @@ func (m *Machine) Command(ctx context.Context, argv ...string) (*exec.Cmd, error
 	if err != nil {
 		return nil, err
 	}
-	args := []string{
+	groups, err := findCgroups(m.cgroupName())
+	if err != nil {
+		return nil, err
+	}
+	// Into the machine's control groups first: what it uses counts as the
+	// machine's, and it ends when the plug is pulled.
+	args := append([]string{"-c", enterGroups, "localcloud"}, groups.visitors()...)
+	args = append(args, "--",
 		"--target", strconv.Itoa(run.Leader), "--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup", "--root", "--wd", "--",
 		"/usr/bin/env", "-i", "-C", "/root", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-		"HOME=/root", "USER=root", "LANG=C.UTF-8", "TERM=xterm",
-	}
-	return exec.CommandContext(ctx, "nsenter", append(args, argv...)...), nil
+		"HOME=/root", "USER=root", "LANG=C.UTF-8", "TERM=xterm")
+	return exec.CommandContext(ctx, "sh", append(args, argv...)...), nil
 }
+
+// enterGroups takes files to write itself to, then "--", then nsenter's
+// arguments.
+const enterGroups = `while [ "$1" != -- ]; do echo 0 2>/dev/null >"$1" || :; shift; done; shift; exec nsenter "$@"`

@@ -181,24 +181,25 @@ func loopsOf(dir string) int {
 // are lost, and no process gets to say goodbye. It returns at once when the
 // machine is off, and also clears what a crash left of it.
 func (m *Machine) Kill(ctx context.Context) error {
+	groups, err := findCgroups(m.cgroupName())
+	if err != nil {
+		return err
+	}
 	var failed error
 	if run, err := m.readRunning(); err == nil {
 		// First the cable: a peer must see silence, not closed connections.
 		_ = exec.Command("ip", "-n", m.Cloud.Namespace(), "link", "set", m.hostInterface(), "down").Run()
 		failed = m.cutStorage(run)
-		// The supervisor sees that and tidies up after itself.
-		for _, pid := range []int{run.Nspawn, run.Leader} {
-			_ = unix.Kill(pid, unix.SIGKILL)
+		// The supervisor sees that, and tidies up after itself.
+		if err := groups.kill(); err != nil {
+			return err
 		}
 		if err := m.awaitOff(ctx, 3*time.Second); err != nil {
 			_ = unix.Kill(run.Supervisor, unix.SIGKILL)
 		}
 	}
-	groups, err := findCgroups(m.cgroupName())
-	if err != nil {
-		return err
-	}
-	// A supervisor that was killed has left its machine to itself.
+	// Once more, for a machine whose supervisor was killed: it was left to
+	// itself.
 	if err := groups.kill(); err != nil {
 		return err
 	}
