@@ -17,8 +17,8 @@ import (
 // first and then waits up to this long. Measured with 7.7 and 9.10.
 const young = 15 * time.Second
 
-// poll is how often the service is looked at while it starts.
-const poll = 100 * time.Millisecond
+// poll is how often the service is looked at while it starts: the service is away meanwhile.
+const poll = 50 * time.Millisecond
 
 // Service is the unit as something that starts and stops.
 type Service struct {

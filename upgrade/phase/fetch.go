@@ -108,7 +108,14 @@ func planMigrations(ctx context.Context, op *Operation, program mattermost.Progr
 		op.Warn("%s cannot say what it would change in the database (%v): it is treated as if it would", run.To, err)
 	case plan.Known:
 		run.Migrates, run.SchemaTarget, run.Plan = plan.Count > 0, plan.To, plan.File
-		op.Note("%d migrations of the database to run", plan.Count)
+		switch plan.Count {
+		case 0:
+			op.Note("no migrations of the database to run")
+		case 1:
+			op.Note("1 migration of the database to run")
+		default:
+			op.Note("%d migrations of the database to run", plan.Count)
+		}
 	}
 	return op.Save()
 }
