@@ -60,7 +60,7 @@ func (m *Machine) Start(ctx context.Context) error {
 }
 
 func (m *Machine) awaitSystemd(ctx context.Context) error {
-	return m.poll(ctx, 30*time.Second, "systemd does not answer", func() bool {
+	return m.poll(ctx, 2*time.Minute, "systemd does not answer", func() bool {
 		out, _ := m.Exec(ctx, "systemctl", "is-system-running")
 		switch strings.TrimSpace(out) {
 		case "starting", "running", "degraded", "maintenance":

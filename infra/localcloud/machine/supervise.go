@@ -180,7 +180,7 @@ func (s *supervisor) arguments() []string {
 
 // announce connects the machine to the network and says that it runs.
 func (s *supervisor) announce(nspawn int, ended <-chan error) error {
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	connected, leader := false, 0
 	for !connected || leader == 0 {
 		select {
@@ -189,7 +189,7 @@ func (s *supervisor) announce(nspawn int, ended <-chan error) error {
 		case <-time.After(10 * time.Millisecond):
 		}
 		if time.Now().After(deadline) {
-			return errors.New("machine has no process 1 after 20 s")
+			return errors.New("machine has no process 1 after a minute")
 		}
 		if !connected {
 			if _, err := net.InterfaceByName(s.m.hostInterface()); err == nil {

@@ -195,7 +195,7 @@ func (d *Daemon) serveControl() error {
 		defer starting.Unlock()
 		// Not the request's context: a machine half started is no use to the
 		// next caller either.
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), time.Minute)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), 2*time.Minute)
 		defer cancel()
 		if err := machine.Spawn(ctx, d.cloud, name, "supervise", "--cloud", d.cloud.Name, name); err != nil {
 			http.Error(w, err.Error(), http.StatusInternalServerError)
