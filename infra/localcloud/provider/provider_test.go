@@ -155,6 +155,22 @@ func TestReplacement(t *testing.T) {
 	}
 }
 
+// A preview of a change knows what the change leaves alone.
+func TestPreviewOfAnUpdate(t *testing.T) {
+	a := newAccount(t)
+	host := a.create("Droplet", "host", droplet("mm", nil))
+	resp, err := a.server.Update(p.UpdateRequest{
+		ID: host.id, Urn: urn("Droplet", "host"), State: host.state, OldInputs: host.inputs,
+		Inputs: host.inputs.Set("tags", list(text("x"))), DryRun: true,
+	})
+	if err != nil || !resp.Properties.Get("ipv4Address").Equals(host.state.Get("ipv4Address")) || resp.Properties.Get("tags").AsArray().Len() != 1 {
+		t.Errorf("preview: %v, %v", resp.Properties, err)
+	}
+	if a.backend.machines["mm"] == nil || a.read(host).Properties.Get("tags").IsArray() {
+		t.Error("a preview changed the cloud")
+	}
+}
+
 func TestNamesAreMadeUpOnce(t *testing.T) {
 	a := newAccount(t)
 	vpc := a.create("Vpc", "net", in{"region": text("fra1")})

@@ -43,8 +43,15 @@ func (r *resource[I, O]) Annotate(a infer.Annotator) {
 	}
 }
 
-// WireDependencies says what is secret; the rest is infer's default.
-func (r *resource[I, O]) WireDependencies(fields infer.FieldSelector, _ *I, state *O) {
+// WireDependencies says what is secret, and what a preview of an update knows: the address of a
+// droplet whose tags change stays what it is. Left to itself, infer would hold every output for
+// unknown, and everything made from them for changed.
+func (r *resource[I, O]) WireDependencies(fields infer.FieldSelector, args *I, state *O) {
+	inputs, outputs := reflect.ValueOf(args).Elem(), reflect.ValueOf(state).Elem().Field(0)
+	for i := range inputs.NumField() {
+		input := fields.InputField(inputs.Field(i).Addr().Interface())
+		fields.OutputField(outputs.Field(i).Addr().Interface()).DependsOn(input.Computed())
+	}
 	if r.secrets == nil {
 		return
 	}

@@ -91,6 +91,10 @@ func (f *flags) options(cmd *cobra.Command, program pulumi.RunFunc) (Options, er
 	if os.Geteuid() != 0 {
 		return Options{}, errors.New("a local cloud needs root: it boots machines (try: sudo -E)")
 	}
+	// It would win over the file with the cloud's own passphrase.
+	if err := os.Unsetenv("PULUMI_CONFIG_PASSPHRASE"); err != nil {
+		return Options{}, err
+	}
 	cloud, err := network.Open(f.cloud)
 	if err != nil {
 		return Options{}, err

@@ -57,9 +57,10 @@ func Open(ctx context.Context, options Options) (s *Stack, err error) {
 	if s.lock, err = exclusive(filepath.Join(s.place.project(), "lock")); err != nil {
 		return nil, err
 	}
+	lock := s.lock
 	defer func() {
 		if err != nil {
-			s.Close()
+			lock.Close()
 		}
 	}()
 	if err := s.place.offer(options.Plugin); err != nil {
