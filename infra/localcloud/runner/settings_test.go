@@ -37,7 +37,7 @@ func newPlace(t *testing.T, stackFile string) (place, Options) {
 	if err := p.prepare(); err != nil {
 		t.Fatal(err)
 	}
-	return p, Options{Cloud: cloud, Stack: "dev", Source: source, Output: &bytes.Buffer{}, Cache: build.NewCache(build.NewProgress(&bytes.Buffer{}))}
+	return p, Options{Cloud: cloud, Stack: "dev", Source: source, Plugin: "/bin/true", Output: &bytes.Buffer{}, Cache: build.NewCache(build.NewProgress(&bytes.Buffer{}))}
 }
 
 func TestSecretsAreMadeOnce(t *testing.T) {
