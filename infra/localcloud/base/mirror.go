@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"sort"
 	"strings"
 )
 
@@ -34,6 +33,9 @@ func HostMirror(root string) (Mirror, error) {
 	}
 	var m Mirror
 	for _, s := range sources {
+		if s.uri, err = resolve(root, s.uri); err != nil {
+			return Mirror{}, err
+		}
 		switch s.suite {
 		case codename:
 			if m.Archive == "" && s.has("main") {
@@ -58,20 +60,45 @@ func HostMirror(root string) (Mirror, error) {
 	return m, nil
 }
 
-// Hosts are the hosts that a machine's apt may reach through the proxy.
-func (m Mirror) Hosts() []string {
-	set := map[string]bool{}
+// Schemes says how each host that a machine's apt may reach through the proxy
+// is reached: http or https.
+func (m Mirror) Schemes() map[string]string {
+	schemes := map[string]string{}
 	for _, raw := range []string{m.Archive, m.Security} {
 		if u, err := url.Parse(raw); err == nil && u.Host != "" {
-			set[u.Host] = true
+			schemes[u.Host] = u.Scheme
 		}
 	}
-	hosts := make([]string, 0, len(set))
-	for h := range set {
-		hosts = append(hosts, h)
+	return schemes
+}
+
+// seenByMachines is an archive's URL in a machine: always http, as the proxy
+// can keep only what it can read. What apt trusts is Debian's signature.
+func seenByMachines(archive string) string {
+	if rest, ok := strings.CutPrefix(archive, "https://"); ok {
+		return "http://" + rest
 	}
-	sort.Strings(hosts)
-	return hosts
+	return archive
+}
+
+// resolve replaces a list of mirrors, as Debian's own cloud images have, by
+// its first entry.
+func resolve(root, uri string) (string, error) {
+	path, ok := strings.CutPrefix(uri, "mirror+file:")
+	if !ok {
+		return uri, nil
+	}
+	data, err := os.ReadFile(filepath.Join(root, path))
+	if err != nil {
+		return "", fmt.Errorf("read apt's list of mirrors: %w", err)
+	}
+	for _, line := range strings.Split(string(data), "\n") {
+		// After the URL there may be a tab and options.
+		if fields := strings.Fields(line); len(fields) > 0 && !strings.HasPrefix(fields[0], "#") {
+			return fields[0], nil
+		}
+	}
+	return "", fmt.Errorf("read apt's list of mirrors: %s is empty", path)
 }
 
 func codename(path string) (string, error) {

@@ -52,6 +52,32 @@ Components: main
 `},
 			want: Mirror{Archive: "http://mirror.example/debian", Security: "http://mirror.example/debian-security"},
 		},
+		"lists of mirrors": {
+			files: map[string]string{
+				"etc/os-release": "ID=debian\nVERSION_CODENAME=trixie\n",
+				"etc/apt/sources.list.d/debian.sources": `Types: deb
+URIs: mirror+file:///etc/apt/mirrors/debian.list
+Suites: trixie trixie-updates
+Components: main
+
+Types: deb
+URIs: mirror+file:/etc/apt/mirrors/security.list
+Suites: trixie-security
+Components: main
+`,
+				"etc/apt/mirrors/debian.list":   "# nearest first\nhttps://mirror.example/debian\tpriority:1\nhttps://other.example/debian\n",
+				"etc/apt/mirrors/security.list": "https://mirror.example/debian-security\n",
+			},
+			want: Mirror{Archive: "https://mirror.example/debian", Security: "https://mirror.example/debian-security"},
+		},
+		"an empty list of mirrors": {
+			files: map[string]string{
+				"etc/os-release":              "ID=debian\nVERSION_CODENAME=trixie\n",
+				"etc/apt/sources.list":        "deb mirror+file:/etc/apt/mirrors/debian.list trixie main\n",
+				"etc/apt/mirrors/debian.list": "# nobody\n",
+			},
+			err: "is empty",
+		},
 		"no security archive": {
 			files: map[string]string{
 				"etc/os-release":       "ID=debian\nVERSION_CODENAME=bookworm\n",
@@ -116,6 +142,19 @@ func TestMissingErrorCanBeTyped(t *testing.T) {
 	for _, want := range []string{"is the firewall", "apt-get install --no-install-recommends -y nftables mmdebstrap"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%q lacks %q", err, want)
+		}
+	}
+}
+
+func TestMachinesSeeEveryArchiveByHTTP(t *testing.T) {
+	m := Mirror{Archive: "https://a.example/debian", Security: "http://b.example/security"}
+	if got := m.Schemes(); len(got) != 2 || got["a.example"] != "https" || got["b.example"] != "http" {
+		t.Errorf("schemes: %v", got)
+	}
+	script := recipe{Release: "trixie", Mirror: m, Customize: customize, DownloadFmt: download}.script()
+	for _, want := range []string{"URIs: http://a.example/debian\n", "URIs: http://b.example/security\n", "] https://a.example/debian trixie-backports main"} {
+		if !strings.Contains(script, want) {
+			t.Errorf("no %q in\n%s", want, script)
 		}
 	}
 }

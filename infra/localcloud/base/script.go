@@ -54,7 +54,7 @@ func (r recipe) script() string {
 	b.WriteString(r.Customize)
 	b.WriteString(r.writeFile("/etc/apt/sources.list.d/debian.sources", fmt.Sprintf(
 		"Types: deb\nURIs: %s\nSuites: %s %s-updates\nComponents: main\nSigned-By: %s\n\nTypes: deb\nURIs: %s\nSuites: %s-security\nComponents: main\nSigned-By: %s\n",
-		r.Mirror.Archive, r.Release, r.Release, keyring, r.Mirror.Security, r.Release, keyring)))
+		seenByMachines(r.Mirror.Archive), r.Release, r.Release, keyring, seenByMachines(r.Mirror.Security), r.Release, keyring)))
 	b.WriteString(r.writeFile("/etc/apt/apt.conf.d/80localcloud", r.aptConf()))
 	return b.String()
 }

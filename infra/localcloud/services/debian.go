@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"os"
@@ -21,9 +22,9 @@ import (
 // indexes are asked for every time, and the last copy answers when the archive
 // cannot be reached.
 type debianProxy struct {
-	hosts  []string
-	cache  string
-	client *http.Client
+	schemes map[string]string // how each allowed host is reached
+	cache   string
+	client  *http.Client
 }
 
 func newDebianProxy(mirror base.Mirror, cache string) (*debianProxy, error) {
@@ -39,7 +40,7 @@ func newDebianProxy(mirror base.Mirror, cache string) (*debianProxy, error) {
 		}
 		transport.Proxy = http.ProxyURL(through)
 	}
-	return &debianProxy{hosts: mirror.Hosts(), cache: cache, client: &http.Client{
+	return &debianProxy{schemes: mirror.Schemes(), cache: cache, client: &http.Client{
 		Transport: transport,
 		// apt follows redirects itself, through here again.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -47,8 +48,8 @@ func newDebianProxy(mirror base.Mirror, cache string) (*debianProxy, error) {
 }
 
 func (p *debianProxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if !r.URL.IsAbs() || r.URL.Scheme != "http" || !slices.Contains(p.hosts, r.URL.Host) {
-		http.Error(w, "this proxy reaches only "+strings.Join(p.hosts, ", "), http.StatusForbidden)
+	if !r.URL.IsAbs() || r.URL.Scheme != "http" || p.schemes[r.URL.Host] == "" {
+		http.Error(w, "this proxy reaches only "+strings.Join(slices.Sorted(maps.Keys(p.schemes)), ", "), http.StatusForbidden)
 		return
 	}
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
@@ -94,7 +95,9 @@ func serveKept(w http.ResponseWriter, r *http.Request, kept string) bool {
 // forward fetches from the archive and keeps what came whole. An error means
 // that nothing was sent to the machine yet.
 func (p *debianProxy) forward(w http.ResponseWriter, r *http.Request, kept string) error {
-	request, err := http.NewRequestWithContext(r.Context(), r.Method, r.URL.String(), nil)
+	upstream := *r.URL
+	upstream.Scheme = p.schemes[r.URL.Host]
+	request, err := http.NewRequestWithContext(r.Context(), r.Method, upstream.String(), nil)
 	if err != nil {
 		return err
 	}
