@@ -108,3 +108,52 @@ func TestUnitsRefuseToRunOnEmptyDirectories(t *testing.T) {
 		t.Errorf("%s is missing", path)
 	}
 }
+
+// The first-boot script takes backports from wherever the image gets Debian, in either format.
+func TestMirrorOfTheImage(t *testing.T) {
+	script, err := hostFile{template: "first-boot", data: newHostData(testConfig(t, nil))}.render()
+	if err != nil {
+		t.Fatal(err)
+	}
+	begin, end := strings.Index(script, "mirror() {"), strings.Index(script, "backports() {")
+	for _, test := range []struct{ title, file, content, want string }{
+		{"deb822", "sources.list.d/debian.sources", `
+# a comment
+Types: deb deb-src
+URIs: https://mirror.example.org/debian
+Suites: trixie trixie-updates
+Components: main
+Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg
+
+Types: deb
+URIs: https://mirror.example.org/debian-security
+Suites: trixie-security
+Components: main
+`, "https://mirror.example.org/debian\n/usr/share/keyrings/debian-archive-keyring.gpg\n"},
+		{"no keyring", "sources.list.d/debian.sources", "Types: deb\nURIs: mirror+file:///etc/apt/mirrors/debian.list\nSuites: trixie trixie-backports\nComponents: main\n",
+			"mirror+file:///etc/apt/mirrors/debian.list\n\n"},
+		{"only sources", "sources.list.d/debian.sources", "Types: deb-src\nURIs: https://mirror.example.org/debian\nSuites: trixie\n", ""},
+		{"one line", "sources.list", "# deb https://old.example.org/debian trixie main\ndeb https://mirror.example.org/debian trixie main\n",
+			"https://mirror.example.org/debian\n\n"},
+		{"one line with options", "sources.list.d/debian.list", "deb [ arch=amd64 signed-by=/etc/apt/keyrings/d.gpg ] https://mirror.example.org/debian trixie main\n",
+			"https://mirror.example.org/debian\n/etc/apt/keyrings/d.gpg\n"},
+		{"one line with tight options", "sources.list.d/debian.list", "deb [signed-by=/etc/apt/keyrings/d.gpg] https://mirror.example.org/debian trixie main\n",
+			"https://mirror.example.org/debian\n/etc/apt/keyrings/d.gpg\n"},
+		{"another release", "sources.list", "deb https://mirror.example.org/debian bookworm main\n", ""},
+	} {
+		t.Run(test.title, func(t *testing.T) {
+			dir := t.TempDir()
+			path := filepath.Join(dir, test.file)
+			if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(path, []byte(test.content), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			out, err := exec.Command("bash", "-euo", "pipefail", "-c", "apt_sources="+dir+"\n"+script[begin:end]+"\nmirror trixie").CombinedOutput()
+			if err != nil || string(out) != test.want {
+				t.Errorf("got %q (%v), want %q", out, err, test.want)
+			}
+		})
+	}
+}

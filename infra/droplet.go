@@ -94,6 +94,7 @@ func NewServer(ctx *pulumi.Context, name string, args *ServerArgs, opts ...pulum
 	}
 	s.Droplet, err = do.NewDroplet(ctx, name+"-droplet", droplet, parent, protect,
 		pulumi.IgnoreChanges([]string{"image", "userData", "sshKeys"}),
+		pulumi.AdditionalSecretOutputs([]string{"userData"}),
 		// A volume is at one droplet at a time.
 		pulumi.DeleteBeforeReplace(true))
 	if err != nil {
