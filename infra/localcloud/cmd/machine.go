@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -22,9 +23,10 @@ func machineCommand() *cobra.Command {
 		Short: "Look at machines and switch them, for tests and the curious",
 	}
 	cmd.AddCommand(
-		machineListCommand(), machineCreateCommand(), machineExecCommand(), machineShellCommand(),
+		machineListCommand(), machineCreateCommand(), machineSnapshotCommand(), machineExecCommand(), machineShellCommand(),
 		machineAction("start", "Switch a machine on", (*machine.Machine).Start),
 		machineAction("wait", "Wait until a machine has booted and cloud-init has finished", (*machine.Machine).WaitReady),
+		machineAction("reboot", "Restart a machine in order", (*machine.Machine).Reboot),
 		machineAction("poweroff", "Shut a machine down in order", (*machine.Machine).PowerOff),
 		machineAction("kill", "Pull a machine's plug: what was not synced is lost", (*machine.Machine).Kill),
 		machineAction("rm", "Remove a machine and its disk; volumes stay", (*machine.Machine).Remove),
@@ -72,6 +74,11 @@ func machineCreateCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if from != "" {
+				if from, err = filepath.Abs(from); err != nil {
+					return err
+				}
+			}
 			spec := machine.Spec{Name: args[0], From: from}
 			if userData != "" {
 				data, err := os.ReadFile(userData)
@@ -91,6 +98,27 @@ func machineCreateCommand() *cobra.Command {
 	cloud.add(cmd)
 	cmd.Flags().StringVar(&userData, "user-data", "", "file with cloud-init user data")
 	cmd.Flags().StringVar(&from, "from", "", "directory with a snapshot")
+	return cmd
+}
+
+func machineSnapshotCommand() *cobra.Command {
+	var cloud cloudFlag
+	cmd := &cobra.Command{
+		Use: "snapshot MACHINE DIRECTORY", Short: "Copy the disk and volumes of a machine that is off", Args: cobra.ExactArgs(2),
+		Example: "  localcloud machine snapshot --cloud demo chat /var/tmp/chat\n  localcloud machine create --cloud demo --from /var/tmp/chat copy",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			m, err := cloud.machine(args[0])
+			if err != nil {
+				return err
+			}
+			dir, err := filepath.Abs(args[1])
+			if err != nil {
+				return err
+			}
+			return m.Snapshot(cmd.Context(), dir)
+		},
+	}
+	cloud.add(cmd)
 	return cmd
 }
 
