@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"townsquare/upgrade/host"
 	"townsquare/upgrade/phase"
 	"townsquare/upgrade/problem"
 	"townsquare/upgrade/state"
@@ -82,15 +83,17 @@ func (a *app) runApply(ctx context.Context, o *applyOptions) error {
 		if err != nil {
 			return err
 		}
-		report, again, err := a.step(ctx, s, plan, r, sure)
+		report, then, err := a.step(ctx, s, plan, r, sure)
 		if err != nil {
 			return err
 		}
 		switch {
+		case then == lookAgain:
+			continue
 		case plan.Left != "" && (report.Exit == phase.ExitRolledBack || report.Exit == phase.ExitDone):
 			a.printer.Say("The run %s is put back. Looking again.", plan.Left)
 			continue
-		case again && report.Exit == phase.ExitDone:
+		case then == goOn && report.Exit == phase.ExitDone:
 			a.printer.Say("Mattermost is now %s, a stop on the way to %s. Going on.", report.To, plan.Target)
 			sure = true
 			continue
@@ -102,33 +105,50 @@ func (a *app) runApply(ctx context.Context, o *applyOptions) error {
 	}
 }
 
-// step does one run, or follows the one in progress. again says that the run, if it went well,
-// was a stop on the way.
-func (a *app) step(ctx context.Context, s *session, plan phase.Preview, r request, sure bool) (phase.Report, bool, error) {
+// next is what follows a step.
+type next int
+
+const (
+	finished  next = iota
+	goOn           // the run, if it went well, was a stop on the way
+	lookAgain      // what became of the step is not known
+)
+
+// step does one run, or follows the one in progress.
+func (a *app) step(ctx context.Context, s *session, plan phase.Preview, r request, sure bool) (phase.Report, next, error) {
 	switch {
 	case plan.Running != "":
 		a.printer.Say("A run is in progress on the server; following it.")
 		report, err := s.follow(ctx, plan.Running)
-		return report, false, err
+		return report, finished, err
 	case plan.Left != "":
 		a.printer.Say("The run %s was left unfinished, as by a power cut; it is put back first.", plan.Left)
 		r.Repair = true
 	case plan.Error != "" || plan.UpToDate || plan.Closed:
-		return a.still(plan), false, nil
+		return a.still(plan), finished, nil
 	default:
 		if err := a.confirm(ctx, plan, sure); err != nil {
-			return phase.Report{}, false, err
+			return phase.Report{}, finished, err
 		}
 	}
 	var started startAnswer
-	if err := s.ask(ctx, []string{"start"}, r, &started); err != nil {
-		return phase.Report{}, false, err
+	err := s.ask(ctx, []string{"start"}, r, &started)
+	switch {
+	case errors.Is(err, host.ErrCut):
+		return phase.Report{}, lookAgain, s.reconnect(ctx)
+	case err != nil && ctx.Err() != nil: // the host may have heard of it, or not
+		return phase.Report{}, finished, s.detached(ctx)
+	case err != nil:
+		return phase.Report{}, finished, err
 	}
 	if started.Attached {
 		a.printer.Say("Someone else has just started a run on the server; following it.")
 	}
 	report, err := s.follow(ctx, started.Run)
-	return report, plan.To != plan.Target && !started.Attached, err
+	if plan.To == plan.Target || started.Attached {
+		return report, finished, err
+	}
+	return report, goOn, err
 }
 
 // still is the report of a run that was not needed, or refused.

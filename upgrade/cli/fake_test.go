@@ -26,13 +26,14 @@ type fakeHost struct {
 	root string
 	acts map[string]func(ctx context.Context, op *phase.Operation) error // what a phase does instead
 
-	mu     sync.Mutex
-	unit   string // description of the run in progress
-	cancel context.CancelCauseFunc
-	ended  sync.WaitGroup
-	dials  int
-	killed bool // what a unit starts is killed at once
-	cutAt  int  // cut the connection at this many bytes of events; 0 never
+	mu        sync.Mutex
+	unit      string // description of the run in progress
+	cancel    context.CancelCauseFunc
+	ended     sync.WaitGroup
+	dials     int
+	lostStart bool // the answer to the next start is lost
+	killed    bool // what a unit starts is killed at once
+	cutAt     int  // cut the connection at this many bytes of events; 0 never
 }
 
 func newFakeHost(t *testing.T) *fakeHost {
@@ -176,6 +177,10 @@ func (h *fakeHost) run(ctx context.Context, words []string, stdin io.Reader, std
 		h.mu.Unlock()
 	}
 	code := h.main(ctx, append([]string{"host"}, words...), stdin, out, &stderr)
+	if words[0] == "start" && h.lostStart {
+		h.lostStart = false
+		return host.ErrCut
+	}
 	switch {
 	case out.cut:
 		return host.ErrCut

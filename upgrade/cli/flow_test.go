@@ -148,6 +148,18 @@ func TestCutConnection(t *testing.T) {
 	}
 }
 
+// The answer to "start" is lost: the run goes on, and is followed.
+func TestCutWhileStarting(t *testing.T) {
+	h := newFakeHost(t)
+	h.lostStart = true
+	_, free := h.blocked("start")
+	time.AfterFunc(300*time.Millisecond, func() { close(free) })
+	wants(t, h.upgrade(t.Context(), "apply", "--yes"), 0, "connection was lost", "following it", "is now 9.10.0")
+	if s := h.record(); len(s.History) != 1 {
+		t.Errorf("%d runs", len(s.History))
+	}
+}
+
 // Ctrl-C only stops the watching; a second apply follows the run to its end.
 func TestDetachAndAttach(t *testing.T) {
 	h := newFakeHost(t)

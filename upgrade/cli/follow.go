@@ -41,19 +41,27 @@ func (s *session) follow(ctx context.Context, id string) (phase.Report, error) {
 		case !errors.Is(err, host.ErrCut):
 			return report, remote(err)
 		}
-		s.printer.Say("The connection was lost. The run goes on on the server; connecting again …")
-		s.close()
-		if s.way, err = s.again(ctx, reconnectFor); err != nil {
-			s.way = nil
-			if ctx.Err() != nil {
-				return report, s.detached(ctx)
-			}
-			s.printer.Say("The run goes on on the server all the same.")
-			s.printer.Hint("follow it when the server can be reached: " + s.printer.Command("apply"))
+		if err := s.reconnect(ctx); err != nil {
 			return report, err
 		}
-		s.printer.Say("Connected again.")
 	}
+}
+
+// reconnect makes a cut connection again.
+func (s *session) reconnect(ctx context.Context) (err error) {
+	s.printer.Say("The connection was lost. The run goes on on the server; connecting again …")
+	s.close()
+	if s.way, err = s.again(ctx, reconnectFor); err == nil {
+		s.printer.Say("Connected again.")
+		return nil
+	}
+	s.way = nil
+	if ctx.Err() != nil {
+		return s.detached(ctx)
+	}
+	s.printer.Say("The run goes on on the server all the same.")
+	s.printer.Hint("follow it when the server can be reached: " + s.printer.Command("apply"))
+	return err
 }
 
 // detached says what a person who stopped looking can do.

@@ -36,7 +36,7 @@ func (a *app) runStatus(ctx context.Context, f *targetFlags) error {
 	var booting *host.BootingError
 	switch {
 	case errors.As(err, &booting):
-		status = ui.Status{Booting: true}
+		status = ui.Status{Host: status.Host, Booting: true}
 	case err != nil:
 		return err
 	}

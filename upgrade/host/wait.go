@@ -89,7 +89,7 @@ type Waiter struct {
 // being waited for. A wrong host key or a refused login ends the waiting at once.
 func (w Waiter) Reach(ctx context.Context) (*Conn, Facts, error) {
 	deadline := time.Now().Add(w.Limit)
-	said := ""
+	said, silent := "", false
 	say := func(what string) {
 		if what != said {
 			said = what
@@ -108,9 +108,10 @@ func (w Waiter) Reach(ctx context.Context) (*Conn, Facts, error) {
 		}
 		var booting *BootingError
 		if errors.As(err, &booting) {
-			say("the host is doing its first boot (about 3 minutes)")
-		} else {
-			say("the host does not answer yet: " + err.Error())
+			say(booting.Error())
+		} else if !silent {
+			silent = true
+			say("the server does not answer yet: " + err.Error())
 		}
 		select {
 		case <-ctx.Done():
@@ -139,7 +140,7 @@ func (w Waiter) look(ctx context.Context) (*Conn, Facts, error) {
 func (w Waiter) judge(f Facts) error {
 	switch {
 	case f.Boot == BootRunning:
-		return &BootingError{}
+		return &BootingError{First: w.Made && !f.Ready}
 	case w.Made && !f.Ready:
 		return &FirstBootError{Failed: f.Boot == BootFailed}
 	case !f.Root:
@@ -148,10 +149,15 @@ func (w Waiter) judge(f Facts) error {
 	return nil
 }
 
-// BootingError says that the host is still doing its first boot.
-type BootingError struct{}
+// BootingError says that the host is still booting.
+type BootingError struct{ First bool }
 
-func (*BootingError) Error() string { return "the host is still doing its first boot" }
+func (e *BootingError) Error() string {
+	if e.First {
+		return "the server is doing its first boot, which takes about 3 minutes"
+	}
+	return "the server is still booting"
+}
 
 // Hint says what to type.
 func (*BootingError) Hint() string { return "wait longer with --wait 30m, or try again later" }

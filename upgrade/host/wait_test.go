@@ -56,7 +56,7 @@ func TestWaitsForTheFirstBoot(t *testing.T) {
 		t.Fatal(err)
 	}
 	conn.Close()
-	if facts.Boot != BootDone || len(said) != 1 || !strings.Contains(said[0], "first boot") {
+	if facts.Boot != BootDone || len(said) != 1 || !strings.Contains(said[0], "booting") {
 		t.Errorf("facts %+v, said %q", facts, said)
 	}
 }
@@ -107,7 +107,8 @@ func TestJudge(t *testing.T) {
 		{"no root", true, Facts{Ready: true}, &SudoError{}},
 		{"first boot failed", true, Facts{Boot: BootFailed, Root: true}, &FirstBootError{Failed: true}},
 		{"first boot failed after it was ready", true, Facts{Boot: BootFailed, Ready: true, Root: true}, nil},
-		{"still boots", true, Facts{Boot: BootRunning}, &BootingError{}},
+		{"first boot", true, Facts{Boot: BootRunning}, &BootingError{First: true}},
+		{"a later boot", true, Facts{Boot: BootRunning, Ready: true}, &BootingError{}},
 	} {
 		err := Waiter{Made: c.made}.judge(c.f)
 		if (err == nil) != (c.want == nil) || err != nil && err.Error() != c.want.Error() {

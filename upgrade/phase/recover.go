@@ -72,7 +72,7 @@ func recoverRun(ctx context.Context, phases []Phase, op *Operation) (state.Finis
 	if left.Committed {
 		done.Outcome = OutcomeDone
 	} else {
-		cause := fmt.Errorf("the run %s ended without a word while it was to %q", left.ID, left.Phase)
+		cause := fmt.Errorf("the run %s ended without a word, in or after %q", left.ID, left.Phase)
 		op.Warn("%v; putting everything back", cause)
 		if err := undo(ctx, phases, op); err != nil {
 			return done, &NotRolledBack{Cause: cause, Undo: err}

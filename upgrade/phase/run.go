@@ -24,6 +24,7 @@ type Report struct {
 	Warnings []string          `json:"warnings,omitempty"`
 	Problems []problem.Problem `json:"problems,omitempty"` // of a refusal
 	Hint     string            `json:"hint,omitempty"`     // what to type about the error
+	Skipped  bool              `json:"skipped,omitempty"`  // To is on the host's skip list now
 	Exit     int               `json:"exit"`               // the exit code of the command
 }
 
@@ -74,6 +75,7 @@ func Run(ctx context.Context, phases []Phase, op *Operation) (Report, error) {
 	r.From, r.To, r.Why = from(op), target(op), op.Choice.Why
 	r.Downtime, r.Phases, r.Warnings = l.downtime(), l.times, l.warnings
 	r.Outcome, r.Exit = outcome(err), Code(err)
+	_, r.Skipped = op.Record.Bad[r.To]
 	if err != nil {
 		r.Error, r.Hint = op.conceal(err.Error()), Hint(err)
 		var list problem.List

@@ -38,6 +38,9 @@ func (p *Printer) Event(e phase.Event) {
 		p.mark(yellow, "!", "", e.Text)
 	case phase.DownStart:
 		p.lines.down = time.Now()
+		if ago := time.Since(e.Time); ago > 0 && ago < time.Hour { // as when we come later to a run
+			p.lines.down = e.Time
+		}
 		p.screen.clock(p.lines.down)
 		p.mark(yellow, p.sign("▼", "down"), "", "the service is away; the clock runs")
 	case phase.DownEnd:

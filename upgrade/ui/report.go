@@ -115,8 +115,12 @@ func (p *Printer) next(r phase.Report) []string {
 			"try again to put everything back: "+p.Command("apply"),
 			"see how the service is: "+p.Command("status"), logs)
 	case phase.OutcomeRolledBack:
-		hints = append(hints, "see why: "+logs,
-			"try again in spite of it: "+p.Command("apply --retry-failed"))
+		hints = append(hints, "see why: "+logs)
+		if r.Skipped {
+			hints = append(hints, r.To+" is not tried again by itself; to try it all the same: "+p.Command("apply --retry-failed"))
+		} else {
+			hints = append(hints, "try again: "+p.Command("apply"))
+		}
 	case phase.OutcomeRefused:
 		hints = append(hints, "then look again: "+p.Command("plan"))
 	case phase.OutcomeFailed, phase.OutcomeInterrupted:

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -60,7 +61,7 @@ func (p *Printer) statusText(w io.Writer, s Status) {
 	}
 	switch {
 	case s.Booting:
-		fmt.Fprintln(w, p.paint(yellow, "The server is still doing its first boot."))
+		fmt.Fprintln(w, p.paint(yellow, "The server is still booting."))
 		return
 	case s.Running != "":
 		fmt.Fprintln(w, p.paint(yellow, "A run is in progress on the server."))
@@ -116,7 +117,8 @@ func (p *Printer) History(runs []state.Finished) error {
 			fmt.Fprintln(w, "Nothing was done on this server yet.")
 			return
 		}
-		table := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
+		var rows strings.Builder
+		table := tabwriter.NewWriter(&rows, 0, 8, 2, ' ', 0)
 		fmt.Fprintln(table, "WHEN\tWHAT\tHOW IT ENDED\tAWAY FOR\tTOOK")
 		for _, r := range runs {
 			away := "-"
@@ -125,11 +127,16 @@ func (p *Printer) History(runs []state.Finished) error {
 			}
 			fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", r.Started.Local().Format("2006-01-02 15:04"),
 				change(r), outcomeWord(r.Outcome), away, Took(r.Ended.Sub(r.Started)))
-			if r.Error != "" {
-				fmt.Fprintf(table, "\t  %s\t\t\t\n", firstLine(r.Error))
-			}
 		}
 		_ = table.Flush()
+		head, rest, _ := strings.Cut(rows.String(), "\n")
+		fmt.Fprintln(w, head)
+		for i, row := range strings.Split(strings.TrimSuffix(rest, "\n"), "\n") {
+			fmt.Fprintln(w, row)
+			if runs[i].Error != "" {
+				fmt.Fprintf(w, "    %s\n", firstLine(runs[i].Error))
+			}
+		}
 	})
 }
 
