@@ -214,9 +214,16 @@ func PutBackConfig(copyPath, path string) error {
 	}
 	owner := info.Sys().(*syscall.Stat_t)
 	// The owner must be right before the name is: the server may start at any moment after.
-	real, err := filepath.EvalSymlinks(path)
-	if err != nil {
-		real = path
+	real := path
+	if target, err := filepath.EvalSymlinks(path); err == nil {
+		// A link of root's is the administrator's wish; one of the service's could lead anywhere.
+		link, err := os.Lstat(path)
+		if err != nil {
+			return fmt.Errorf("put the configuration back: %w", err)
+		}
+		if link.Mode()&fs.ModeSymlink == 0 || link.Sys().(*syscall.Stat_t).Uid == 0 {
+			real = target
+		}
 	}
 	file, err := renameio.NewPendingFile(real, renameio.WithPermissions(mode), renameio.IgnoreUmask())
 	if err != nil {

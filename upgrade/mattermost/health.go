@@ -3,6 +3,8 @@ package mattermost
 import (
 	"context"
 	"crypto/tls"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -22,6 +24,10 @@ type Answer struct {
 	Build    string // number of the release, such as "9.10.0"
 	Licensed bool
 }
+
+// ErrDependency says that the server answers, and that what it depends on does not: no version's
+// fault.
+var ErrDependency = errors.New("the server misses something it needs")
 
 // versionID is X-Version-Id: version, build number, hash of the configuration, licensed. Only the
 // build number tells patch releases apart: the version is that of the source code.
@@ -54,8 +60,22 @@ func ping(ctx context.Context, url string, config *tls.Config) (Answer, error) {
 		return Answer{}, fmt.Errorf("ping: %w", err)
 	}
 	defer resp.Body.Close()
-	if _, err := io.Copy(io.Discard, io.LimitReader(resp.Body, 1<<20)); err != nil {
+	var status struct {
+		Database string `json:"database_status"`
+		Files    string `json:"filestore_status"`
+	}
+	body, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
+	if err != nil {
 		return Answer{}, fmt.Errorf("ping: %w", err)
+	}
+	// What is no JSON says nothing of either.
+	if json.Unmarshal(body, &status) == nil && resp.StatusCode == http.StatusInternalServerError {
+		if status.Database != "" && status.Database != "OK" {
+			return Answer{}, fmt.Errorf("%w: its database is %s", ErrDependency, status.Database)
+		}
+		if status.Files != "" && status.Files != "OK" {
+			return Answer{}, fmt.Errorf("%w: its file store is %s", ErrDependency, status.Files)
+		}
 	}
 	if resp.StatusCode != http.StatusOK {
 		return Answer{}, fmt.Errorf("ping: the server answers %s", resp.Status)

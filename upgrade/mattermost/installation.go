@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/google/renameio/v2"
+
 	"townsquare/upgrade/host"
 	"townsquare/upgrade/problem"
 	"townsquare/upgrade/release"
@@ -33,7 +35,6 @@ type Installation struct {
 	Port       int
 	Health     Health
 	SiteURL    string
-	DataDir    string // local files; empty when they are elsewhere, such as in S3
 	Places     []Place
 	Plugins    []Plugin
 	Capability []byte // what setcap gave the program
@@ -74,14 +75,6 @@ func (i *Installation) Program(dir string) Program {
 		p.Config = i.Config.Path
 	}
 	return p
-}
-
-// Secrets are what must never be shown: the passwords in the database URLs.
-func (i *Installation) Secrets() []string {
-	if i.Database == nil || i.Database.config.Password == "" {
-		return nil
-	}
-	return []string{i.Database.config.Password}
 }
 
 // Discovery finds an installation.
@@ -165,7 +158,8 @@ func (i *Installation) findDir() error {
 // awaitFirst describes the installation that is to come.
 func (i *Installation) awaitFirst() error {
 	if data, err := os.ReadFile(lastPath()); err == nil {
-		i.Last, _, _ = strings.Cut(strings.TrimSpace(string(data)), " ")
+		last, edition, _ := strings.Cut(strings.TrimSpace(string(data)), " ")
+		i.Last, i.Edition = last, release.Edition(edition)
 	}
 	var err error
 	i.Places, err = statePlaces(i.Link, "")
@@ -181,7 +175,8 @@ func NoteVersion(version, edition string) error {
 	if _, err := os.Stat(StateRoot); err != nil {
 		return nil
 	}
-	return os.WriteFile(lastPath(), []byte(version+" "+edition+"\n"), 0o644)
+	// A rename: the directory is the service's, which may have made a link of that name.
+	return renameio.WriteFile(lastPath(), []byte(version+" "+edition+"\n"), 0o644)
 }
 
 func (i *Installation) findProgram(ctx context.Context, run Runner) error {
@@ -240,12 +235,6 @@ func (i *Installation) findConfig(ctx context.Context) error {
 		return problem.List{{Where: i.Config.where(), Found: err.Error(), Allowed: "an address such as 127.0.0.1:8065"}}
 	}
 	i.SiteURL = i.Config.String("ServiceSettings.SiteURL")
-	if driver := i.Config.String("FileSettings.DriverName"); driver == "" || driver == "local" {
-		i.DataDir = i.Config.String("FileSettings.Directory")
-		if !filepath.IsAbs(i.DataDir) {
-			i.DataDir = filepath.Join(dir, i.DataDir)
-		}
-	}
 	if i.Dir != "" {
 		i.Plugins, err = i.Config.ListPlugins(i.PluginDir())
 	}

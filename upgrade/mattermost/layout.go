@@ -139,7 +139,12 @@ func Furnish(dir, owner string, places []Place) error {
 			continue
 		}
 		if _, err := os.Stat(p.Target); errors.Is(err, fs.ErrNotExist) {
-			if err := os.MkdirAll(p.Target, 0o750); err != nil {
+			// The way there is for everybody, or the service's user could not go it.
+			err := os.MkdirAll(filepath.Dir(p.Target), 0o755)
+			if err == nil {
+				err = os.Mkdir(p.Target, 0o750)
+			}
+			if err != nil {
 				return fmt.Errorf("furnish %s: %w", dir, err)
 			}
 			if err := chownTo(p.Target, owner); err != nil {

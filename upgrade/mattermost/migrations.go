@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/google/renameio/v2"
 
@@ -45,6 +46,8 @@ type Build struct {
 // Version runs the program's version command, which touches no database. Before 7.0 it would start
 // half a server unless told not to, and from 8.0 on it may no longer know that flag.
 func (p Program) Version(ctx context.Context) (Build, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, time.Minute, errors.New("it did not answer within a minute"))
+	defer cancel()
 	out, err := p.run(ctx, nil, "version", "--skip-server-start")
 	var exit *host.ExitError
 	if errors.As(err, &exit) && strings.Contains(exit.Stderr, "unknown flag") {
@@ -81,7 +84,7 @@ type Plan struct {
 // PlanMigrations asks the target which migrations it would run, without running any, and keeps its
 // plan as keep. Programs before 8.0 cannot tell: they refuse the flag before they touch anything.
 func (p Program) PlanMigrations(ctx context.Context, keep string) (Plan, error) {
-	dir, err := p.scratch()
+	dir, err := p.scratch(nil)
 	if err != nil {
 		return Plan{}, fmt.Errorf("plan the migrations: %w", err)
 	}
@@ -101,6 +104,9 @@ func (p Program) PlanMigrations(ctx context.Context, keep string) (Plan, error) 
 	}
 	if len(files) == 0 {
 		return Plan{Known: true}, nil
+	}
+	if info, err := os.Lstat(files[0]); err != nil || !info.Mode().IsRegular() {
+		return Plan{}, fmt.Errorf("plan the migrations: %s is no file", files[0])
 	}
 	data, err := os.ReadFile(files[0])
 	if err != nil {
@@ -134,12 +140,12 @@ func (p Program) Downgrade(ctx context.Context, plan string) error {
 	if err != nil {
 		return fmt.Errorf("take the migrations back: %w", err)
 	}
-	dir, err := p.scratch()
+	dir, err := p.scratch(map[string][]byte{"plan.json": data})
 	if err != nil {
 		return fmt.Errorf("take the migrations back: %w", err)
 	}
 	defer os.RemoveAll(dir)
-	if err := os.WriteFile(filepath.Join(dir, "plan.json"), data, 0o644); err != nil {
+	if err := os.Chmod(dir, 0o755); err != nil {
 		return fmt.Errorf("take the migrations back: %w", err)
 	}
 	if _, err := p.run(ctx, fileStore(dir), "db", "downgrade", "plan.json"); err != nil {
@@ -152,11 +158,17 @@ func fileStore(dir string) []string {
 	return []string{"MM_FILESETTINGS_DRIVERNAME=local", "MM_FILESETTINGS_DIRECTORY=" + dir}
 }
 
-// scratch is a directory that the service's user can write to.
-func (p Program) scratch() (string, error) {
+// scratch is a directory that the service's user can write to, with files that were in it before
+// that user could put a link in their place.
+func (p Program) scratch(files map[string][]byte) (string, error) {
 	dir, err := os.MkdirTemp("", "townsquare-plan-")
 	if err != nil {
 		return "", err
+	}
+	for name, data := range files {
+		if err := os.WriteFile(filepath.Join(dir, name), data, 0o644); err != nil {
+			return "", errors.Join(err, os.RemoveAll(dir))
+		}
 	}
 	if p.User != "" {
 		if err := chownTo(dir, p.User); err != nil {

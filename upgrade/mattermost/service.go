@@ -33,6 +33,7 @@ type Status struct {
 	Result   string // success, exit-code, signal, timeout, …
 	PID      int
 	Restarts int
+	CPU      time.Duration // used by the service's processes since they started; 0 when systemd does not count
 	Code     int           // exit status of the last main process
 	Age      time.Duration // of the main process; 0 when there is none
 }
@@ -44,10 +45,16 @@ func (s Status) Crashed(restartsBefore int) bool {
 		s.Restarts > restartsBefore || (s.PID == 0 && s.Active == "inactive")
 }
 
+// Off says that nothing runs and nothing is going to: not so of a service that crashes and is
+// restarted all the time.
+func (s Status) Off() bool { return s.Active == "inactive" || s.Active == "failed" }
+
 // ErrExited and ErrNotReady are what a version does that is broken; WaitReady wraps them.
+// ErrNotStarted is systemd's doing: a mount or a unit that the service needs is missing.
 var (
-	ErrExited   = errors.New("the server exited")
-	ErrNotReady = errors.New("the server did not become ready")
+	ErrExited     = errors.New("the server exited")
+	ErrNotReady   = errors.New("the server did not become ready")
+	ErrNotStarted = errors.New("systemd did not start the service")
 )
 
 func (s Service) run(ctx context.Context, args ...string) ([]byte, error) {
@@ -60,7 +67,7 @@ func (s Service) run(ctx context.Context, args ...string) ([]byte, error) {
 
 // Status asks systemd.
 func (s Service) Status(ctx context.Context) (Status, error) {
-	out, err := s.run(ctx, "show", "--property=ActiveState,SubState,Result,MainPID,NRestarts,ExecMainStatus,ExecMainStartTimestampMonotonic", s.Unit)
+	out, err := s.run(ctx, "show", "--property=ActiveState,SubState,Result,MainPID,NRestarts,ExecMainStatus,CPUUsageNSec,ExecMainStartTimestampMonotonic", s.Unit)
 	if err != nil {
 		return Status{}, fmt.Errorf("ask systemd about %s: %w", s.Unit, err)
 	}
@@ -69,6 +76,9 @@ func (s Service) Status(ctx context.Context) (Status, error) {
 	st.PID, _ = strconv.Atoi(p["MainPID"])
 	st.Restarts, _ = strconv.Atoi(p["NRestarts"])
 	st.Code, _ = strconv.Atoi(p["ExecMainStatus"])
+	if used, err := strconv.ParseInt(p["CPUUsageNSec"], 10, 64); err == nil {
+		st.CPU = time.Duration(used)
+	}
 	if started, err := strconv.ParseInt(p["ExecMainStartTimestampMonotonic"], 10, 64); err == nil && st.PID != 0 {
 		st.Age = ageOf(started)
 	}
@@ -134,19 +144,21 @@ func (s Service) Kill(ctx context.Context) error {
 type Patience struct {
 	Limit time.Duration // in all
 	Idle  time.Duration // without a sign of work; 0 means Limit alone counts
-	// Busy says whether the server is at work on something we can see, such as its migrations.
+	// Busy says whether the server is at work on something we can see, such as its migrations. A
+	// tenth of a processor's time is a sign of work as well.
 	Busy func(context.Context) bool
 }
 
 // WaitReady waits until systemd calls the service active: with Type=notify that is after migrations
 // and after the server listens. It ends early with ErrExited when the process is gone, and with
-// ErrNotReady when patience is over. Restarts is systemd's count from before the start.
+// ErrNotReady when patience is over.
 func (s Service) WaitReady(ctx context.Context, p Patience) (Status, error) {
 	began := time.Now()
 	sign, looked := began, began
 	tick := time.NewTicker(poll)
 	defer tick.Stop()
 	var seen bool
+	var used time.Duration
 	for {
 		st, err := s.Status(ctx)
 		if err != nil {
@@ -156,16 +168,18 @@ func (s Service) WaitReady(ctx context.Context, p Patience) (Status, error) {
 		switch {
 		case st.Active == "active":
 			return st, nil
+		case st.Active == "failed" && (st.Result == "resources" || st.Result == "dependency"):
+			return st, fmt.Errorf("%w: %s", ErrNotStarted, st.Result)
 		case st.Active == "failed", st.Crashed(0) && (seen || st.Active != "inactive"):
 			return st, fmt.Errorf("%w with status %d (%s) before it was ready%s", ErrExited, st.Code, st.Result, s.lastWords(ctx, began))
 		case st.Active == "inactive" && time.Since(began) > 5*time.Second:
-			return st, fmt.Errorf("%w: systemd did not start %s (a condition of the unit?)%s", ErrNotReady, s.Unit, s.lastWords(ctx, began))
+			return st, fmt.Errorf("%w: a condition or a dependency of %s is not met", ErrNotStarted, s.Unit)
 		}
-		if p.Busy != nil && time.Since(looked) > time.Second {
-			looked = time.Now()
-			if p.Busy(ctx) {
+		if since := time.Since(looked); since > time.Second {
+			if st.CPU-used > since/10 || (p.Busy != nil && p.Busy(ctx)) {
 				sign = time.Now()
 			}
+			looked, used = time.Now(), st.CPU
 		}
 		switch {
 		case time.Since(began) > p.Limit:

@@ -71,7 +71,15 @@ func TestWaitReady(t *testing.T) {
 		"idle": {func(time.Duration) string { return starting },
 			Patience{Limit: time.Hour, Idle: 20 * time.Second, Busy: func(context.Context) bool { return false }}, ErrNotReady, 21 * time.Second},
 		"never started": {func(time.Duration) string { return show("inactive", "dead", "success", 0, 0, 0) },
-			Patience{Limit: time.Hour}, ErrNotReady, 6 * time.Second},
+			Patience{Limit: time.Hour}, ErrNotStarted, 6 * time.Second},
+		"its mount is missing": {func(time.Duration) string { return show("failed", "failed", "resources", 0, 0, 0) },
+			Patience{Limit: time.Hour}, ErrNotStarted, time.Second},
+		"unpacks plugins": {func(d time.Duration) string {
+			if d < 2*time.Minute {
+				return starting + fmt.Sprintf("CPUUsageNSec=%d\n", d/2)
+			}
+			return running
+		}, Patience{Limit: time.Hour, Idle: 20 * time.Second}, nil, 3 * time.Minute},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -85,7 +93,7 @@ func TestWaitReady(t *testing.T) {
 				if !errors.Is(err, c.want) {
 					t.Errorf("got %v, want %v", err, c.want)
 				}
-				if c.want != nil && !strings.HasSuffix(err.Error(), "; its log says: panic: no such table") {
+				if c.want != nil && c.want != ErrNotStarted && !strings.HasSuffix(err.Error(), "; its log says: panic: no such table") {
 					t.Errorf("%v: not the server's last words", err)
 				}
 				if took := time.Since(began); took > c.took {

@@ -46,11 +46,24 @@ func Move(from, to string) error {
 	return errors.Join(syncDir(filepath.Dir(to)), syncDir(filepath.Dir(from)))
 }
 
+// Vacant says whether there is nothing at path, or an empty directory.
+func Vacant(path string) bool {
+	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
+		return true
+	}
+	entries, err := os.ReadDir(path)
+	return err == nil && len(entries) == 0
+}
+
 // MoveBack undoes Move; it does nothing when Move never began.
 func MoveBack(from, to string) error {
 	info, err := os.Lstat(from)
 	switch {
 	case err == nil && info.Mode()&fs.ModeSymlink == 0:
+		if !Vacant(to) {
+			// Made by a server that was started in between, which did not find its own.
+			return fmt.Errorf("move %s back: it is there, and so is %s: which one is it?", from, to)
+		}
 		return nil
 	case err == nil:
 		if target, err := os.Readlink(from); err != nil || target != to {

@@ -200,3 +200,13 @@ func TestMoveThroughPowerCuts(t *testing.T) {
 		t.Error("someone's files are replaced")
 	}
 }
+
+// A server that was started between two steps of a move has made itself a new, empty home: nobody
+// may take that for the old one.
+func TestMoveBackAsksWhichOne(t *testing.T) {
+	dir := t.TempDir()
+	plant(t, dir, "old/data/fresh", "state/data/precious")
+	if err := MoveBack(filepath.Join(dir, "old/data"), filepath.Join(dir, "state/data")); err == nil {
+		t.Error("the files in state/data are forgotten")
+	}
+}

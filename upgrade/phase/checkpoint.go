@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
+	"time"
 
 	"townsquare/upgrade/host"
 	"townsquare/upgrade/mattermost"
@@ -26,6 +28,8 @@ func (Checkpoint) Describe(op *Operation) string {
 // Run is quick: the copy of a database is a copy of its files, about a second a gigabyte.
 func (Checkpoint) Run(ctx context.Context, op *Operation) error {
 	run, f := op.Record.Run, op.Facts
+	ctx, cancel := context.WithTimeoutCause(ctx, patience(op), fmt.Errorf("a checkpoint took more than %s", patience(op)))
+	defer cancel()
 	if f.Config.Exists && !f.Config.InDatabase {
 		run.ConfigCopy = filepath.Join(state.Dir, "config", run.ID+".json")
 		if err := mattermost.CopyConfig(f.Config.Path, run.ConfigCopy); err != nil {
@@ -77,48 +81,23 @@ func dumpInstead(ctx context.Context, op *Operation) error {
 	return op.Save()
 }
 
-// Undo puts configuration and database back as they were at the stop, unless Watch's undo found
-// that the database must stay as it is.
-func (Checkpoint) Undo(ctx context.Context, op *Operation) error {
+// Undo puts the configuration back; the database is put back by Start's undo, before the link.
+func (Checkpoint) Undo(_ context.Context, op *Operation) error {
 	run := op.Record.Run
-	if !run.Stopped {
+	if !run.Stopped || run.ConfigCopy == "" {
 		return nil
 	}
-	if run.ConfigCopy != "" {
-		// A copy that was never finished was never needed: the new version has not been started.
-		if err := mattermost.PutBackConfig(run.ConfigCopy, run.ConfigPath); err != nil && !errors.Is(err, errNotExist) {
-			return err
+	if !exposed(run).IsZero() {
+		newer := filepath.Join(state.Dir, "config", run.ID+"-newer.json")
+		if err := mattermost.CopyConfig(run.ConfigPath, newer); err != nil {
+			op.Warn("settings that were changed since %s may be lost: %v", exposed(run).Local().Format(time.TimeOnly), err)
+		} else {
+			op.Note("settings that were changed since %s are kept in %s", exposed(run).Local().Format(time.TimeOnly), newer)
 		}
 	}
-	if run.KeepData || (run.SchemaBefore == "" && run.Checkpoint == "") {
-		return nil
-	}
-	_, db, err := mattermost.Reopen(ctx, nil, run.Unit, run.Link, run.ConfigPath, run.ConfigCopy)
-	if err != nil {
+	// A copy that was never finished was never needed: the new version has not been started.
+	if err := mattermost.PutBackConfig(run.ConfigCopy, run.ConfigPath); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
-	if run.CheckpointComplete {
-		admin, err := findAdmin(ctx, db)
-		if err != nil {
-			return err
-		}
-		return admin.PutBack(ctx, run.Checkpoint, mattermost.FailedName(db.Name, run.Started))
-	}
-	now, err := db.AppliedMigrations(ctx)
-	if err != nil || now == run.SchemaBefore {
-		return err
-	}
-	if run.StoppedDump == "" {
-		return fmt.Errorf("the new version changed the database (%s, was %s) though it had said it would not; "+
-			"the dump made before the stop is %s", now, run.SchemaBefore, run.Dump)
-	}
-	schema, err := db.Inspect(ctx)
-	if err != nil {
-		return err
-	}
-	tools, err := mattermost.FindTools(ctx, host.Run, schema.Server)
-	if err != nil {
-		return err
-	}
-	return db.RestoreDump(ctx, tools, run.StoppedDump)
+	return nil
 }

@@ -66,7 +66,7 @@ func choose(catalog *release.Catalog, op *Operation) (release.Choice, error) {
 
 // policy is what the operator wants, with the versions that failed on this host.
 func policy(op *Operation) release.Policy {
-	p := release.Policy{Edition: edition(op), Track: op.Config.Track, Arch: op.Arch, To: op.To, RetryFailed: op.Retry,
+	p := release.Policy{Edition: edition(op), Track: op.Config.Track, Arch: op.Arch, To: op.To,
 		Skip: map[string]string{}}
 	maps.Copy(p.Skip, op.Config.Skip)
 	for version, bad := range op.Record.Bad {
@@ -81,7 +81,7 @@ func policy(op *Operation) release.Policy {
 // operator.
 func edition(op *Operation) release.Edition {
 	switch {
-	case op.Facts.Installed():
+	case op.Facts.Edition != "": // installed, or noted beside the state that a rebuilt host found
 		return op.Facts.Edition
 	case op.Config.Edition != "":
 		return release.Edition(op.Config.Edition)

@@ -35,6 +35,7 @@ func (Commit) Run(ctx context.Context, op *Operation) error {
 	delete(op.Record.Bad, run.To)
 	run.Committed = true
 	if err := op.Save(); err != nil {
+		run.Committed = false // the disk does not know, so nobody may believe it
 		return err
 	}
 	if run.AdoptedFrom != "" {

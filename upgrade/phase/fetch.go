@@ -79,7 +79,7 @@ func unpack(ctx context.Context, op *Operation, next release.Release, program ma
 	build, err := program.Version(ctx)
 	var exit *host.ExitError
 	switch {
-	case errors.As(err, &exit):
+	case errors.As(err, &exit) && exit.Code > 0: // not one that a signal ended, such as for want of memory
 		return &BadVersion{Version: run.To, Cause: err}
 	case err != nil:
 		return err

@@ -2,6 +2,7 @@ package phase
 
 import (
 	"context"
+	"fmt"
 	"path/filepath"
 
 	"townsquare/upgrade/mattermost"
@@ -25,7 +26,7 @@ func (Lock) Run(ctx context.Context, op *Operation) error {
 		run.From = f.Version.String()
 	}
 	if f.Plain {
-		run.AdoptedFrom = filepath.Join(mattermost.Root(f.Link), "versions", run.From+"-"+string(f.Edition)+"-adopted")
+		run.AdoptedFrom = adoptedDir(f)
 	}
 	if !f.Config.InDatabase {
 		run.ConfigPath = f.Config.Path
@@ -36,6 +37,11 @@ func (Lock) Run(ctx context.Context, op *Operation) error {
 		}
 	}
 	return op.Acquire(ctx, run)
+}
+
+// adoptedDir is where a directory made by hand is kept once a link takes its place.
+func adoptedDir(f *mattermost.Installation) string {
+	return mattermost.VersionDir(f.Link, fmt.Sprintf("%s-%s-adopted", f.Version, f.Edition))
 }
 
 // Describe says it for a plan.

@@ -19,12 +19,25 @@ func (Open) Run(ctx context.Context, op *Operation) error {
 	run := op.Record.Run
 	run.OpenedAt = time.Now().UTC()
 	if err := op.Save(); err != nil {
+		run.OpenedAt = time.Time{} // nobody was let in, and going back needs no room on the disk
 		return err
 	}
 	if err := gate(run).Open(ctx); err != nil {
 		return err
 	}
 	op.Up()
-	run.GateClosed = false
-	return op.Save()
+	return nil
+}
+
+// Undo lets nobody else in, so that users wait instead of meeting the change.
+func (Open) Undo(ctx context.Context, op *Operation) error {
+	run := op.Record.Run
+	if !run.Stopped || run.OpenedAt.IsZero() {
+		return nil
+	}
+	op.Down()
+	if err := gate(run).Close(ctx); err != nil {
+		op.Warn("users meet errors while things are put back: %v", err)
+	}
+	return nil
 }

@@ -141,8 +141,16 @@ func checkPlaces(_ context.Context, op *Operation) (problem.List, error) {
 		found = append(found, problem.Problem{Where: f.Dir, Found: "it is the root of a file system", Allowed: "a directory that can be renamed",
 			Hint: "mount it elsewhere and leave a link at " + f.Dir})
 	}
+	if kept := adoptedDir(f); f.Plain && !mattermost.Vacant(kept) {
+		found = append(found, problem.Problem{Where: kept, Found: "something is there already", Allowed: "nothing, as " + f.Dir + " is kept there",
+			Hint: "sudo mv " + kept + " " + kept + ".older"})
+	}
 	for _, p := range f.Places {
 		path := filepath.Join(f.Dir, p.Name)
+		if p.Move && !mattermost.Vacant(p.Target) {
+			found = append(found, problem.Problem{Where: p.Target, Found: "something is there already", Allowed: "nothing, as " + path + " goes there",
+				Hint: "sudo ls -la " + p.Target})
+		}
 		if p.Move && mountPoint(path) {
 			found = append(found, problem.Problem{Where: path, Found: "a file system is mounted there", Allowed: "a directory, or a link to where it is mounted",
 				Hint: "mount it elsewhere, such as /srv/mattermost, and leave a link at " + path})
@@ -163,7 +171,7 @@ func checkService(ctx context.Context, op *Operation) (problem.List, error) {
 	if err != nil {
 		return nil, err
 	}
-	if st.PID == 0 {
+	if st.Off() {
 		// Nobody of ours listens: so nobody may.
 		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(f.Port)))
 		if err != nil {
@@ -178,7 +186,7 @@ func checkService(ctx context.Context, op *Operation) (problem.List, error) {
 		}
 		return nil, nil
 	}
-	if _, err := f.Health.Ping(ctx); err != nil && f.Installed() {
+	if err := wellSoon(ctx, f.Health); err != nil && f.Installed() {
 		return problem.List{{Where: f.Unit.Name, Found: fmt.Sprintf("it runs and is not well: %v", err),
 			Allowed: "a server that answers, or one that is stopped: how else would one know that the way back works",
 			Hint:    "journalctl -u " + f.Unit.Name + " -n 50"}}, nil
@@ -186,13 +194,39 @@ func checkService(ctx context.Context, op *Operation) (problem.List, error) {
 	return nil, nil
 }
 
+// wellSoon asks three times: one slow answer is no illness.
+func wellSoon(ctx context.Context, h mattermost.Health) error {
+	var err error
+	for range 3 {
+		if _, err = h.Ping(ctx); err == nil {
+			return nil
+		}
+		select {
+		case <-time.After(time.Second):
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	return err
+}
+
 // maxSkew is how far this host's clock may be from its database's.
 const maxSkew = 2 * time.Minute
 
 // checkDatabase is about privileges, and about the time, by which Written tells what came after.
 func checkDatabase(ctx context.Context, op *Operation) (problem.List, error) {
-	db := op.Facts.Database
+	f, db := op.Facts, op.Facts.Database
 	var found problem.List
+	switch {
+	case f.Installed() && f.Schema.Empty():
+		// Else the new version would start on it, and everybody's posts would seem to be gone.
+		found = append(found, problem.Problem{Where: "database " + db.Name + " on " + db.Host, Found: "empty, and Mattermost is installed: is it another one?",
+			Allowed: "the database that the installation uses", Hint: "sudo systemctl show --property=Environment,EnvironmentFiles " + f.Unit.Name})
+	case !f.Installed() && !f.Schema.Empty() && f.Last == "":
+		found = append(found, problem.Problem{Where: "database " + db.Name + " on " + db.Host, Found: "used by a Mattermost whose version nobody noted",
+			Allowed: "an empty database, or a note of the version that used it last",
+			Hint:    "echo '9.10.0 team' | sudo tee " + mattermost.StateRoot + "/.version    # the version and edition that it was"})
+	}
 	skew, err := db.ClockSkew(ctx)
 	if err != nil {
 		return nil, err

@@ -10,11 +10,12 @@ import (
 )
 
 // readyTimeout is how long a version without migrations may take to be ready: it takes half a
-// second. idleTimeout is how long one with migrations may do nothing that its database can see.
-// Both leave enough of a minute for the old version to be back within it.
+// second, and longer where it has plugins to unpack. idleTimeout is how long any may do nothing that
+// can be seen, neither in its database nor by the processor's time; it leaves enough of a minute for
+// the old version to be back within it.
 const (
-	readyTimeout = 30 * time.Second
-	idleTimeout  = 20 * time.Second
+	readyTimeout = 3 * time.Minute
+	idleTimeout  = 30 * time.Second
 )
 
 // Start starts the new version and waits for systemd to call it ready.
@@ -42,11 +43,11 @@ func (Start) Run(ctx context.Context, op *Operation) error {
 	if err := s.Start(ctx); err != nil {
 		return err
 	}
-	p := mattermost.Patience{Limit: readyTimeout}
+	work := db.Watch()
+	defer work.Close(context.WithoutCancel(ctx))
+	p := mattermost.Patience{Limit: readyTimeout, Idle: idleTimeout, Busy: work.Busy}
 	if run.Migrates {
-		work := db.Watch()
-		defer work.Close(context.WithoutCancel(ctx))
-		p = mattermost.Patience{Limit: patience(op), Idle: idleTimeout, Busy: work.Busy}
+		p.Limit = patience(op)
 	}
 	_, err := s.WaitReady(ctx, p)
 	return blame(ctx, op, err)
@@ -64,22 +65,11 @@ func blame(ctx context.Context, op *Operation, err error) error {
 	return &BadVersion{Version: op.Record.Run.To, Cause: err}
 }
 
-// Undo kills whatever runs: a young server would sleep 15 s before it stops, and nothing that it
-// has is worth waiting for. What it left in the database goes too.
+// Undo kills whatever runs, as a young server would sleep 15 s before it stops and nothing that it
+// has is worth waiting for, and makes the database fit the old version again.
 func (Start) Undo(ctx context.Context, op *Operation) error {
-	run := op.Record.Run
-	if !run.Stopped {
+	if !op.Record.Run.Stopped {
 		return nil
 	}
-	if err := service(run).Kill(ctx); err != nil {
-		return err
-	}
-	_, db, err := mattermost.Reopen(ctx, nil, run.Unit, run.Link, run.ConfigPath, run.ConfigCopy)
-	if err == nil {
-		err = db.ClearOrphans(ctx)
-	}
-	if err != nil {
-		op.Warn("what the new version left in the database may still be there: %v", err)
-	}
-	return nil
+	return settle(ctx, op)
 }

@@ -81,9 +81,11 @@ func TestPolicy(t *testing.T) {
 		Facts:  &mattermost.Installation{Edition: release.Team}}
 	want := release.Policy{Edition: release.Enterprise, Track: "latest", Arch: "amd64",
 		Skip: map[string]string{"9.9.0": "ours", "9.10.0": "it failed here on 2026-11-22: it exits"}}
+	op.Facts.Edition = ""
 	if diff := cmp.Diff(want, policy(op)); diff != "" {
 		t.Error(diff)
 	}
+	op.Facts.Edition = release.Team
 	// What is installed decides the edition, whatever the configuration says.
 	version, err := release.Parse("7.7.0")
 	if err != nil {
@@ -238,9 +240,69 @@ func TestKeptSaysWhatToType(t *testing.T) {
 	if !errors.As(errors.Join(e, errors.New("other")), &hint) {
 		t.Fatal("no hint")
 	}
-	for _, want := range []string{"systemctl stop mattermost.service", "rename to mattermost_new", "ln -sfn /opt/townsquare/versions/7.7.0-team /opt/mattermost", "cp /copy /config"} {
+	for _, want := range []string{"systemctl stop mattermost.service", `alter database "mattermost" rename to "mattermost_new"`, `\connect postgres`, "ln -sfn /opt/townsquare/versions/7.7.0-team /opt/mattermost", "cat /copy > /config"} {
 		if !strings.Contains(hint.Hint(), want) {
 			t.Errorf("the hint lacks %q:\n%s", want, hint.Hint())
+		}
+	}
+}
+
+// After a power cut the old version may serve already, and is then left alone.
+func TestLeadsToOld(t *testing.T) {
+	dir := t.TempDir()
+	link := filepath.Join(dir, "mattermost")
+	touch(t, dir, "old/x", "new/x")
+	run := &state.Run{Link: link, OldTarget: filepath.Join(dir, "old"), NewTarget: filepath.Join(dir, "new")}
+	for target, want := range map[string]bool{"old": true, "new": false} {
+		if err := mattermost.Point(link, filepath.Join(dir, target)); err != nil {
+			t.Fatal(err)
+		}
+		if got := leadsToOld(run); got != want {
+			t.Errorf("%s: %v", target, got)
+		}
+	}
+	adopted := &state.Run{Link: link, AdoptedFrom: filepath.Join(dir, "kept")}
+	if leadsToOld(adopted) {
+		t.Error("a link is no directory of long ago")
+	}
+	if err := os.Remove(link); err != nil {
+		t.Fatal(err)
+	}
+	touch(t, dir, "mattermost/x")
+	if !leadsToOld(adopted) {
+		t.Error("the plain directory is there again")
+	}
+	if leadsToOld(&state.Run{Link: filepath.Join(dir, "none")}) {
+		t.Error("before a first installation there is nothing old")
+	}
+}
+
+// Nobody was let in when the record could not be written, so everything may go back.
+func TestOpenWithoutRoomOnTheDisk(t *testing.T) {
+	full := errors.New("no space left on device")
+	op := &Operation{Record: &state.State{Run: &state.Run{Stopped: true}}, Save: func() error { return full }, Emit: func(Event) {}}
+	if err := (Open{}).Run(t.Context(), op); !errors.Is(err, full) || !op.Record.Run.OpenedAt.IsZero() {
+		t.Errorf("%v, opened at %s", err, op.Record.Run.OpenedAt)
+	}
+	op.Facts = &mattermost.Installation{}
+	if err := (Commit{}).Run(t.Context(), op); !errors.Is(err, full) || op.Record.Run.Committed {
+		t.Errorf("%v, committed %v", err, op.Record.Run.Committed)
+	}
+}
+
+func TestByHand(t *testing.T) {
+	before := mattermost.Status{Active: "active", PID: 7, Result: "success"}
+	for name, c := range map[string]struct {
+		now  mattermost.Status
+		want bool
+	}{
+		"the same":           {before, false},
+		"restarted in order": {mattermost.Status{Active: "active", PID: 8, Result: "success"}, true},
+		"systemd restarted":  {mattermost.Status{Active: "active", PID: 8, Result: "success", Restarts: 1}, false},
+		"crashed":            {mattermost.Status{Active: "activating", Sub: "auto-restart", Result: "exit-code", Code: 2}, false},
+	} {
+		if got := byHand(before, c.now); got != c.want {
+			t.Errorf("%s: %v", name, got)
 		}
 	}
 }

@@ -38,9 +38,10 @@ func (Stop) Run(ctx context.Context, op *Operation) error {
 	if err := s.WaitSettled(ctx); err != nil {
 		return err
 	}
-	run.WasActive = st.PID != 0 && st.Active == "active"
-	run.Stopped, run.GateClosed, run.StoppedAt = true, true, time.Now().UTC()
+	run.WasActive = !st.Off()
+	run.Stopped, run.StoppedAt = true, time.Now().UTC()
 	if err := op.Save(); err != nil {
+		run.Stopped = false
 		return err
 	}
 	if err := gate(run).Close(ctx); err != nil {
@@ -71,7 +72,7 @@ func (Stop) Undo(ctx context.Context, op *Operation) error {
 		return err
 	}
 	op.Up()
-	run.Stopped, run.GateClosed = false, false
+	run.Stopped = false
 	if err := op.Save(); err != nil {
 		return err
 	}
@@ -92,8 +93,8 @@ func serveAgain(ctx context.Context, op *Operation) error {
 	return awaitHealth(ctx, op, st.PID, run.From, oldTimeout-time.Since(began))
 }
 
-// dropFailed removes the database that the checkpoint replaced. Nothing in it was written by users:
-// else it would not have been replaced.
+// dropFailed removes the copies of the database that nobody needs any more. Where users may have
+// written since the stop, the database that was replaced stays until the next upgrade that works.
 func dropFailed(ctx context.Context, op *Operation) error {
 	run := op.Record.Run
 	if run.Checkpoint == "" {
@@ -107,8 +108,10 @@ func dropFailed(ctx context.Context, op *Operation) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(
-		admin.Drop(ctx, mattermost.FailedName(db.Name, run.Started)),
-		admin.Drop(ctx, run.Checkpoint), // when it was not needed
-	)
+	if exposed(run).IsZero() {
+		if err := admin.Drop(ctx, mattermost.FailedName(db.Name, run.Started)); err != nil {
+			return err
+		}
+	}
+	return admin.Drop(ctx, run.Checkpoint) // when it was not needed
 }

@@ -9,8 +9,6 @@ import (
 	"townsquare/upgrade/mattermost"
 )
 
-var errNotExist = os.ErrNotExist
-
 // Swap makes the install path lead to the new version.
 type Swap struct{}
 

@@ -76,6 +76,8 @@ func awaitHealth(ctx context.Context, op *Operation, pid int, want string, limit
 			return serr
 		case st.Crashed(0) || (pid != 0 && st.PID != pid):
 			return fmt.Errorf("%w with status %d (%s) after it was ready", mattermost.ErrExited, st.Code, st.Result)
+		case time.Now().After(deadline) && errors.Is(err, mattermost.ErrDependency):
+			return err
 		case time.Now().After(deadline):
 			return fmt.Errorf("%w: %w", mattermost.ErrNotReady, err)
 		}

@@ -2,6 +2,7 @@ package phase
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -43,7 +44,7 @@ func (Watch) Run(ctx context.Context, op *Operation) error {
 		return err
 	}
 	total := watchFor(op)
-	began, lastPing, bad := time.Now(), time.Now(), 0
+	began, lastPing, bad, blind, warned := time.Now(), time.Now(), 0, 0, false
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
 	for time.Since(began) < total {
@@ -54,7 +55,16 @@ func (Watch) Run(ctx context.Context, op *Operation) error {
 		}
 		st, err := s.Status(ctx)
 		if err != nil {
-			return err
+			if blind++; blind >= badPings {
+				return err
+			}
+			continue
+		}
+		blind = 0
+		if byHand(first, st) {
+			op.Warn("the service was restarted by hand; watching goes on")
+			first = st
+			continue
 		}
 		if st.Crashed(first.Restarts) || st.PID != first.PID {
 			return blame(ctx, op, fmt.Errorf("%w with status %d (%s), %s after users were let in",
@@ -66,6 +76,11 @@ func (Watch) Run(ctx context.Context, op *Operation) error {
 		lastPing = time.Now()
 		answer, err := h.Ping(ctx)
 		switch {
+		case err != nil && (errors.Is(err, mattermost.ErrDependency) || !answers(ctx, op)):
+			if !warned {
+				op.Warn("%v: the new version is not to blame", err)
+			}
+			warned, bad = true, 0
 		case err != nil:
 			if bad++; bad >= badPings {
 				return blame(ctx, op, fmt.Errorf("%w any more: %w", mattermost.ErrNotReady, err))
@@ -77,20 +92,36 @@ func (Watch) Run(ctx context.Context, op *Operation) error {
 		}
 		op.Progress(int64(time.Since(began).Seconds()), int64(total.Seconds()), "seconds")
 	}
-	return lookAround(ctx, op)
+	lookAround(ctx, op)
+	return nil
+}
+
+// byHand says whether someone restarted the service in order: another process, and the one before
+// ended well, and not by systemd's own decision.
+func byHand(before, now mattermost.Status) bool {
+	return now.PID != 0 && now.PID != before.PID && now.Restarts == before.Restarts && now.Result == "success" && now.Code == 0
+}
+
+// answers says whether the database answers us.
+func answers(ctx context.Context, op *Operation) bool {
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	_, err := op.Facts.Database.AppliedMigrations(ctx)
+	return err == nil
 }
 
 // lookAround reports what is no reason to go back, and yet should be known.
-func lookAround(ctx context.Context, op *Operation) error {
+func lookAround(ctx context.Context, op *Operation) {
 	f := op.Facts
 	if f.Installed() {
+		var plugins []mattermost.Plugin
 		after, err := f.Config.Reread()
-		if err != nil {
-			return err
+		if err == nil {
+			plugins, err = after.ListPlugins(f.Link + "/plugins")
 		}
-		plugins, err := after.ListPlugins(f.Link + "/plugins")
 		if err != nil {
-			return err
+			op.Warn("look at the plugins: %v", err)
+			plugins = f.Plugins
 		}
 		for _, id := range mattermost.MissingPlugins(f.Plugins, plugins) {
 			op.Warn("plugin %s is gone or switched off since the upgrade", id)
@@ -110,5 +141,4 @@ func lookAround(ctx context.Context, op *Operation) error {
 			op.Warn("%s answers as %s: does it lead to another server?", url, answer.Build)
 		}
 	}
-	return nil
 }

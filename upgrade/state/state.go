@@ -61,14 +61,12 @@ type Run struct {
 	SchemaBefore       string    `json:"schema_before,omitempty"`       // migrations applied at the stop, as one comparable word
 	SchemaTarget       int       `json:"schema_target,omitempty"`       // the highest migration of the new version, when known
 	Plan               string    `json:"plan,omitempty"`                // the new version's migration plan, by which it can go back
-	KeepData           bool      `json:"keep_data,omitempty"`           // the database fits the old version as it is: no copy is put back
 	Dump               string    `json:"dump,omitempty"`                // the verified database dump of this run
 	StoppedDump        string    `json:"stopped_dump,omitempty"`        // one made after the stop, where no role may copy the database
 	Checkpoint         string    `json:"checkpoint,omitempty"`          // name of the copy of the database, once begun
 	CheckpointComplete bool      `json:"checkpoint_complete,omitempty"` // only a complete copy may be put back
 	Stopped            bool      `json:"stopped,omitempty"`             // the service was stopped, or was about to be
 	StoppedAt          time.Time `json:"stopped_at,omitzero"`
-	GateClosed         bool      `json:"gate_closed,omitempty"`
 	OpenedAt           time.Time `json:"opened_at,omitzero"` // users reach the new version since: the checkpoint may lose their posts
 	Committed          bool      `json:"committed,omitempty"`
 }

@@ -1,0 +1,278 @@
+package phase
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"townsquare/upgrade/host"
+	"townsquare/upgrade/mattermost"
+	"townsquare/upgrade/state"
+)
+
+// databaseTimeout is how long the way back waits for a database that does not answer: a managed
+// one that fails over takes about a minute.
+const databaseTimeout = 5 * time.Minute
+
+// settle ends the new version and makes the database fit the old one, before the link goes back:
+// whatever boots in between must find the two that belong together. It may be called again after
+// any interruption, and decides by what it finds:
+//
+//   - the schema is as it was, and users may have written: nothing is put back;
+//   - nobody can have written, or nobody did: the copy made at the stop is put back;
+//   - users wrote: the new version takes its own migrations back, with everything written since;
+//   - and where it cannot, it stays, and a person decides.
+//
+// The service is never left dead for want of a database that answers.
+func settle(ctx context.Context, op *Operation) error {
+	run := op.Record.Run
+	unit, db, err := reach(ctx, run)
+	if err != nil {
+		return giveUp(ctx, op, err)
+	}
+	now, err := db.AppliedMigrations(ctx)
+	if err != nil {
+		return giveUp(ctx, op, err)
+	}
+	if rebooted(run) && leadsToOld(run) && now == run.SchemaBefore {
+		return nil // the old version may be serving already
+	}
+	if err := service(run).Kill(ctx); err != nil {
+		return giveUp(ctx, op, err)
+	}
+	if err := db.ClearOrphans(ctx); err != nil {
+		op.Warn("what the new version left in the database may still be there: %v", err)
+	}
+	if run.SchemaBefore == "" && !run.CheckpointComplete {
+		return nil // it never came to the point where the new version could start
+	}
+	if err := fit(ctx, op, unit, db); err != nil {
+		var k *kept
+		if errors.As(err, &k) {
+			return keepNew(ctx, op, k)
+		}
+		return giveUp(ctx, op, err)
+	}
+	if now, err = db.AppliedMigrations(ctx); err != nil {
+		return giveUp(ctx, op, err)
+	}
+	if run.From != "" && now != run.SchemaBefore {
+		return giveUp(ctx, op, fmt.Errorf("the database is at %s and %s needs %s: the dump from before is %s", now, run.From, run.SchemaBefore, run.Dump))
+	}
+	return nil
+}
+
+// reach finds the database again from the disk, and waits until it answers.
+func reach(ctx context.Context, run *state.Run) (*mattermost.Unit, *mattermost.Database, error) {
+	deadline := time.Now().Add(databaseTimeout)
+	for {
+		unit, db, err := mattermost.Reopen(ctx, nil, run.Unit, run.Link, run.ConfigPath, run.ConfigCopy)
+		if err == nil {
+			if _, err = db.AppliedMigrations(ctx); err == nil {
+				return unit, db, nil
+			}
+		}
+		if time.Now().After(deadline) {
+			return nil, nil, err
+		}
+		select {
+		case <-time.After(time.Second):
+		case <-ctx.Done():
+			return nil, nil, context.Cause(ctx)
+		}
+	}
+}
+
+// fit makes the database what it was at the stop, or as good as that; a *kept says it cannot.
+func fit(ctx context.Context, op *Operation, unit *mattermost.Unit, db *mattermost.Database) error {
+	run := op.Record.Run
+	since := exposed(run)
+	if since.IsZero() {
+		return putBack(ctx, op, db)
+	}
+	now, err := db.AppliedMigrations(ctx)
+	if err != nil || now == run.SchemaBefore {
+		return err
+	}
+	written, err := db.Written(ctx, since)
+	if err != nil {
+		return err
+	}
+	if len(written) == 0 && op.Boot && run.OpenedAt.IsZero() {
+		return putBack(ctx, op, db)
+	}
+	op.Note("users may have written since %s (%s)", since.Local().Format(time.TimeOnly), list(written))
+	why := takeBack(ctx, run, unit, db, since)
+	if why == nil {
+		op.Note("the database's migrations are taken back, with everything written since")
+		return nil
+	}
+	if len(written) == 0 && (run.CheckpointComplete || run.StoppedDump != "") {
+		return putBack(ctx, op, db)
+	}
+	return &kept{why: why, since: since, written: list(written), run: *run, database: db.Name}
+}
+
+// putBack puts the copy made at the stop in the database's place; done once, it does nothing.
+func putBack(ctx context.Context, op *Operation, db *mattermost.Database) error {
+	run := op.Record.Run
+	if run.CheckpointComplete {
+		admin, err := findAdmin(ctx, db)
+		if err != nil {
+			return err
+		}
+		return admin.PutBack(ctx, run.Checkpoint, mattermost.FailedName(db.Name, run.Started))
+	}
+	now, err := db.AppliedMigrations(ctx)
+	if err != nil || now == run.SchemaBefore || run.StoppedDump == "" {
+		return err
+	}
+	schema, err := db.Inspect(ctx)
+	if err != nil {
+		return err
+	}
+	tools, err := mattermost.FindTools(ctx, host.Run, schema.Server)
+	if err != nil {
+		return err
+	}
+	return db.RestoreDump(ctx, tools, run.StoppedDump)
+}
+
+// exposed is the moment from which users may have written; zero when they cannot have. A reboot
+// opens the gate and starts the service, whichever version the link led to then.
+func exposed(run *state.Run) time.Time {
+	if !run.OpenedAt.IsZero() {
+		return run.OpenedAt
+	}
+	if rebooted(run) {
+		return run.StoppedAt
+	}
+	return time.Time{}
+}
+
+func rebooted(run *state.Run) bool {
+	_, boot := host.Process()
+	return boot != run.BootID
+}
+
+// leadsToOld says whether the install path is what it was before the run.
+func leadsToOld(run *state.Run) bool {
+	if run.AdoptedFrom != "" {
+		info, err := os.Lstat(run.Link)
+		return err == nil && info.IsDir()
+	}
+	target, err := os.Readlink(run.Link)
+	return run.OldTarget != "" && err == nil && target == run.OldTarget
+}
+
+// takeBack lets the new version undo its migrations, with a copy of the database at hand in case
+// it cannot.
+func takeBack(ctx context.Context, run *state.Run, unit *mattermost.Unit, db *mattermost.Database, since time.Time) error {
+	if run.Plan == "" {
+		return fmt.Errorf("%s has no plan by which it could take its migrations back", run.To)
+	}
+	admin, err := findAdmin(ctx, db)
+	if err != nil {
+		return err
+	}
+	at := since.Add(time.Second) // the run's own checkpoint has another name
+	spare := mattermost.CheckpointName(db.Name, at)
+	if err := admin.Checkpoint(ctx, spare); err != nil {
+		return err
+	}
+	program := mattermost.Program{Dir: run.NewTarget, User: unit.User, Env: unit.Environ(), Config: run.ConfigPath, Run: host.Run}
+	err = program.Downgrade(ctx, run.Plan)
+	if err == nil {
+		var now string
+		if now, err = db.AppliedMigrations(ctx); err == nil && now != run.SchemaBefore {
+			err = fmt.Errorf("the database is at %s, not at %s", now, run.SchemaBefore)
+		}
+	}
+	if err != nil {
+		return errors.Join(err, admin.PutBack(ctx, spare, mattermost.FailedName(db.Name, at)))
+	}
+	return admin.Drop(ctx, spare)
+}
+
+// giveUp is for a way back that cannot go on: the new version is started again, as it may heal with
+// what failed, and the gate opens. The run stays in the record, for the next one to put back.
+func giveUp(ctx context.Context, op *Operation, why error) error {
+	run := op.Record.Run
+	if op.Boot {
+		return why // systemd starts the service behind us
+	}
+	if run.OpenedAt.IsZero() {
+		run.OpenedAt = time.Now().UTC()
+	}
+	err := errors.Join(why, op.Save(), service(run).Start(ctx), gate(run).Open(ctx))
+	op.Up()
+	return err
+}
+
+// keepNew leaves the new version in place, as the only one that has what users wrote.
+func keepNew(ctx context.Context, op *Operation, k *kept) error {
+	run := op.Record.Run
+	k.why = errors.Join(k.why, service(run).Start(ctx), gate(run).Open(ctx))
+	op.Up()
+	// Nothing is to be put back by a later run either.
+	op.Record.Active, op.Record.Previous = run.To, run.From
+	run.Committed = true
+	return errors.Join(k, op.Save())
+}
+
+// kept says that going back would have lost what users wrote.
+type kept struct {
+	why      error
+	since    time.Time
+	written  string
+	run      state.Run
+	database string
+}
+
+func (e *kept) Error() string {
+	return fmt.Sprintf("%s stays: going back would lose what users wrote since %s (%s), and it cannot be taken along: %v",
+		e.run.To, e.since.Local().Format(time.DateTime), e.written, e.why)
+}
+
+func (e *kept) Unwrap() error { return e.why }
+
+// Hint is what a person types to go back all the same.
+func (e *kept) Hint() string {
+	steps := []string{"journalctl -u " + e.run.Unit + " -n 50"}
+	old := e.run.OldTarget
+	if old == "" {
+		old = e.run.AdoptedFrom
+	}
+	if old == "" || e.run.Checkpoint == "" {
+		return steps[0]
+	}
+	psql := "sudo -u postgres psql"
+	if _, err := os.Stat(state.CAFile); err == nil {
+		psql = `psql` // a managed database: its address and password are asked for
+	}
+	steps = append(steps, "# to go back and lose what was written since, as root:",
+		"systemctl stop "+e.run.Unit,
+		fmt.Sprintf(`printf '%%s\n' '\connect postgres' 'alter database "%s" rename to "%s_new";' 'alter database "%s" rename to "%s";' | %s`,
+			e.database, e.database, e.run.Checkpoint, e.database, psql),
+		"ln -sfn "+old+" "+e.run.Link)
+	if e.run.ConfigCopy != "" {
+		steps = append(steps, "cat "+e.run.ConfigCopy+" > "+e.run.ConfigPath)
+	}
+	return strings.Join(append(steps, "systemctl start "+e.run.Unit), "\n")
+}
+
+func list(written map[string]int) string {
+	var parts []string
+	for _, kind := range slices.Sorted(maps.Keys(written)) {
+		parts = append(parts, fmt.Sprintf("%d %s", written[kind], kind))
+	}
+	if len(parts) == 0 {
+		return "nothing that can be counted"
+	}
+	return strings.Join(parts, ", ")
+}
