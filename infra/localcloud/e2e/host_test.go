@@ -5,6 +5,7 @@ package e2e
 import (
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"strings"
 	"testing"
@@ -117,6 +118,13 @@ func (s *server) rebuilt(t *testing.T, version string) {
 		t.Fatal(err)
 	}
 	s.machine = again
+	address, err := netip.ParseAddr(s.outputs.Address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.cloud.Assign(address, spec.Name); err != nil {
+		t.Fatal(err)
+	}
 	if err := again.Start(ctx); err != nil {
 		t.Fatal(err)
 	}
