@@ -4,6 +4,13 @@
 export root; root=$(pwd)
 export TOWNSQUARE_CACHE=${TOWNSQUARE_CACHE:-/var/cache/townsquare}
 
+# sudo gives a path of its own, in which Go is seldom.
+command -v go >/dev/null || PATH=$PATH:/usr/local/go/bin
+command -v go >/dev/null || {
+  echo "Go 1.26 is missing, or not in PATH" >&2
+  exit 1
+}
+
 # One way to build everything, so that the tools, the programs and their tests share what is
 # compiled. No C compiler is needed.
 export CGO_ENABLED=0

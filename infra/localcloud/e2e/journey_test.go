@@ -3,11 +3,13 @@
 package e2e
 
 import (
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"townsquare/infra/localcloud/community"
+	"townsquare/infra/localcloud/machine"
 )
 
 // The releases of the journey, as the mirror has them.
@@ -183,6 +185,40 @@ func until(t *testing.T, limit time.Duration, try func() error) {
 	}
 }
 
+// destroy wants no machine, no volume and no name to be left.
 func (s *server) destroy(t *testing.T) {
-	localcloud(t, "pulumi", "destroy", "--cloud", name, "--stack", "dev").must(t)
+	destroy(t)
+	all, err := machine.List(s.cloud)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(all) > 0 {
+		t.Errorf("%d machines are left", len(all))
+	}
+	volumes, err := filepath.Glob(filepath.Join(s.cloud.Dir, "volumes", "*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(volumes) > 0 {
+		t.Errorf("volumes are left: %v", volumes)
+	}
+}
+
+// TestManagedDatabase has the database on a cluster in the private network, reached over TLS that is
+// verified up to the cluster's own authority.
+func TestManagedDatabase(t *testing.T) {
+	s := provision(t, "--set", "townsquare:database=managed")
+	if s.outputs.DatabaseMode != "managed" {
+		t.Fatalf("the stack's database is %q", s.outputs.DatabaseMode)
+	}
+	s.install(t)
+	s.fill(t)
+	s.watched(t, func() {
+		if got := s.apply(t, after); got.From != before || got.Outcome != "done" {
+			t.Errorf("report is %+v", got)
+		}
+	})
+	s.whole(t, after)
+	s.nothing(t, after)
+	s.noSecrets(t)
 }

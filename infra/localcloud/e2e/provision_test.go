@@ -3,6 +3,8 @@
 package e2e
 
 import (
+	"context"
+	"os"
 	"path/filepath"
 	"testing"
 
@@ -20,8 +22,9 @@ type outputs struct {
 	DatabaseURL  string `json:"databaseUrl"`
 }
 
-// provision makes the dev stack by the real engine; what it leaves is removed with the cloud.
-func provision(t *testing.T) *server {
+// provision makes the dev stack by the real engine, with settings as in --set KEY=VALUE on top, and
+// destroys it when the test ends.
+func provision(t *testing.T, settings ...string) *server {
 	t.Helper()
 	cloud, err := network.Open(name)
 	if err != nil {
@@ -29,7 +32,13 @@ func provision(t *testing.T) *server {
 	}
 	seen := &arguments{seen: map[string]bool{}}
 	go seen.collect(t.Context())
-	up := localcloud(t, "pulumi", "up", "--cloud", name, "--stack", "dev").must(t)
+	up := localcloud(t, append([]string{"pulumi", "up", "--cloud", name, "--stack", "dev"}, settings...)...)
+	t.Cleanup(func() {
+		if os.Getenv("KEEP") == "" {
+			destroy(t)
+		}
+	})
+	up.must(t)
 	t.Logf("pulumi up took %v", up.took)
 	root, err := filepath.Abs("../../..")
 	if err != nil {
@@ -42,11 +51,24 @@ func provision(t *testing.T) *server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(all) != 1 {
-		t.Fatalf("the stack made %d machines, want 1", len(all))
+	for _, m := range all {
+		if m.Spec.Name == "townsquare-dev" { // a managed database is a machine, too
+			s.machine = m
+		}
 	}
-	s.machine = all[0]
+	if s.machine == nil {
+		t.Fatalf("the stack made no machine named townsquare-dev: %v", all)
+	}
 	return s
+}
+
+// destroy leaves nothing of the stack; twice is fine.
+func destroy(t *testing.T) {
+	t.Helper()
+	argv := []string{filepath.Join(programs, "localcloud"), "pulumi", "destroy", "--cloud", name, "--stack", "dev"}
+	if r := command(context.Background(), argv...); r.code != 0 {
+		t.Error(r)
+	}
 }
 
 func stackOutputs(t *testing.T) outputs {

@@ -7,7 +7,9 @@ import (
 	"context"
 	"encoding/json"
 	"io/fs"
+	"net/url"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -84,6 +86,7 @@ func (s *server) secrets(t *testing.T) []secret {
 	if err != nil {
 		t.Fatal(err)
 	}
+	all = append(all, stackSecrets(t)...)
 	var config struct {
 		SqlSettings  struct{ AtRestEncryptKey, DataSource string }
 		FileSettings struct{ PublicLinkSalt *string }
@@ -103,6 +106,33 @@ func (s *server) secrets(t *testing.T) []secret {
 		}
 	}
 	return real
+}
+
+// stackSecrets are the passwords among the stack's outputs. The command is not run by command, whose
+// transcript is searched.
+func stackSecrets(t *testing.T) []secret {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), filepath.Join(programs, "localcloud"), "pulumi", "outputs",
+		"--cloud", name, "--stack", "dev", "--json", "--show-secrets").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var texts map[string]any
+	if err := json.Unmarshal(out, &texts); err != nil {
+		t.Fatal(err)
+	}
+	var all []secret
+	for _, key := range []string{"databaseUrl", "databaseAdminUrl", "backupSecretKey", "backupPassword"} {
+		text, ok := texts[key].(string)
+		if !ok || text == "" {
+			continue
+		}
+		if u, err := url.Parse(text); err == nil && u.Scheme != "" {
+			text, _ = u.User.Password()
+		}
+		all = append(all, secret{key, text})
+	}
+	return all
 }
 
 // publicLine is the first line of an OpenSSH key's body: the format's name, the same in all keys,
