@@ -182,6 +182,9 @@ func unknownCommand(cmd *cobra.Command, word string) error {
 }
 
 func flagError(cmd *cobra.Command, err error) error {
+	if words := cmd.Flags().Args(); !cmd.HasParent() && len(words) > 0 { // of a command that is not one
+		return unknownCommand(cmd, words[0])
+	}
 	p := problem.Problem{Where: cmd.CommandPath(), Found: err.Error()}
 	if name, ok := strings.CutPrefix(err.Error(), "unknown flag: --"); ok {
 		var names []string

@@ -27,7 +27,7 @@ func (h *fakeHost) leave() {
 func TestKilledRunIsPutBack(t *testing.T) {
 	h := newFakeHost(t)
 	h.killed = true
-	wants(t, h.upgrade(t.Context(), "apply", "--yes"), phase.ExitError, "ended without a word", "kept running")
+	wants(t, h.upgrade(t.Context(), "apply", "--yes"), phase.ExitError, "ended without a word", "Nothing was changed")
 	h.leave()
 	// The run that is to repair it is killed as well; its unit's last command does the work.
 	wants(t, h.upgrade(t.Context(), "apply", "--yes"), phase.ExitError, "is put back. Looking again.")

@@ -53,6 +53,8 @@ func (p *Printer) headline(r phase.Report) string {
 		return p.paint(red, fmt.Sprintf("%s did not work, and putting everything back did not work either.\n%s\nMattermost may be down until someone looks.", to, r.Error))
 	case r.Outcome == phase.OutcomeInterrupted:
 		return p.paint(yellow, "Stopped on request. Everything is as it was.")
+	case r.From == "":
+		return p.paint(red, fmt.Sprintf("%s was not installed: %s\nNothing was changed.", to, reason))
 	default:
 		return p.paint(red, fmt.Sprintf("%s was not installed: %s\nMattermost kept running; nothing was changed.", to, reason))
 	}
