@@ -5,6 +5,7 @@ package machine_test
 import (
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -97,6 +98,15 @@ func TestPowerCutLosesWhatWasNotSynced(t *testing.T) {
 	if err := visitor.Start(); err != nil {
 		t.Fatal(err)
 	}
+	// And one that is in the machine's network only, so it survives.
+	holding := exec.Command("nsenter", "--net="+strings.TrimSuffix(m.Rootfs(), "root")+"ns/net", "sleep", "60")
+	if err := holding.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = holding.Process.Kill()
+		_ = holding.Wait()
+	})
 	time.Sleep(100 * time.Millisecond)
 	began := time.Now()
 	if err := errors.Join(m.Kill(ctx), m.Kill(ctx)); err != nil {

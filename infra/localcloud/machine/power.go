@@ -188,7 +188,7 @@ func (m *Machine) Kill(ctx context.Context) error {
 	var failed error
 	if run, err := m.readRunning(); err == nil {
 		// First the cable: a peer must see silence, not closed connections.
-		_ = exec.Command("ip", "-n", m.Cloud.Namespace(), "link", "set", m.hostInterface(), "down").Run()
+		_ = exec.Command("ip", "-n", m.Cloud.Namespace(), "link", "delete", m.hostInterface()).Run()
 		failed = m.cutStorage(run)
 		// The supervisor sees that, and tidies up after itself.
 		if err := groups.kill(); err != nil {

@@ -125,6 +125,9 @@ func (s *supervisor) boot(hangup <-chan os.Signal) (again bool, err error) {
 	if err := s.m.seed(s.root); err != nil {
 		return false, err
 	}
+	if err := s.unplugOld(); err != nil {
+		return false, err
+	}
 	cmd := exec.Command("systemd-nspawn", s.arguments()...)
 	cmd.Env = append(os.Environ(),
 		// Debian 13 knows only the unified hierarchy, whatever this computer has.
@@ -220,6 +223,19 @@ func (s *supervisor) writeRunning(nspawn, leader int) error {
 		return err
 	}
 	return os.Rename(temp, s.m.runPath())
+}
+
+// unplugOld removes a cable of the machine's last life, which a process that
+// outlived the machine may hold.
+func (s *supervisor) unplugOld() error {
+	for range 200 {
+		if _, err := net.InterfaceByName(s.m.hostInterface()); err != nil {
+			return nil //nolint:nilerr // it is gone
+		}
+		_ = exec.Command("ip", "link", "delete", s.m.hostInterface()).Run()
+		time.Sleep(10 * time.Millisecond)
+	}
+	return fmt.Errorf("interface %s of the machine's last life does not go", s.m.hostInterface())
 }
 
 // connect gives the outside end of the machine's cable its routes.
