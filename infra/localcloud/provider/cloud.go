@@ -20,8 +20,9 @@ type Cloud struct {
 	// and one that is dropped meanwhile would fail it.
 	databases sync.Mutex
 
+	Name string // from the provider's configuration; empty: from the environment
+
 	opening   sync.Mutex
-	name      string // from the provider's configuration; empty: from the environment
 	inventory *Inventory
 	backend   Backend
 }
@@ -114,7 +115,7 @@ func (c *Cloud) ready() error {
 	if c.inventory != nil {
 		return nil
 	}
-	name := c.name
+	name := c.Name
 	if name == "" {
 		name = os.Getenv(CloudVariable)
 	}

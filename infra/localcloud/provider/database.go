@@ -173,10 +173,18 @@ func (d clusters) make(ctx context.Context, in DatabaseClusterArgs) (string, Dat
 	}
 	err = d.boot(ctx, id, spec, state, authority)
 	if err != nil {
-		undo := context.WithoutCancel(ctx)
-		return "", DatabaseClusterState{}, errors.Join(err, d.cloud.backend.RemoveMachine(undo, spec.Name, false), d.forget(undo, id))
+		return "", DatabaseClusterState{}, errors.Join(err, d.undo(ctx, id, spec.Name))
 	}
 	return id, state, nil
+}
+
+// undo takes back a cluster that could not be made, as for a droplet.
+func (d clusters) undo(ctx context.Context, id, machine string) error {
+	ctx = context.WithoutCancel(ctx)
+	if err := d.cloud.backend.RemoveMachine(ctx, machine, false); err != nil {
+		return err
+	}
+	return d.forget(ctx, id)
 }
 
 func (d clusters) boot(ctx context.Context, id string, spec MachineSpec, state DatabaseClusterState, authority Authority) error {

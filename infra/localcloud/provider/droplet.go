@@ -155,7 +155,7 @@ func (d droplets) make(ctx context.Context, in DropletArgs) (string, DropletStat
 	}
 	place, err := d.cloud.backend.CreateMachine(ctx, spec)
 	if err != nil {
-		return "", DropletState{}, errors.Join(err, d.forget(context.WithoutCancel(ctx), id))
+		return "", DropletState{}, errors.Join(err, d.undo(ctx, id, spec.Name))
 	}
 	state := dropletState(id, in, place)
 	err = d.cloud.changeNetwork(ctx, func(c *Contents) error {
@@ -163,10 +163,19 @@ func (d droplets) make(ctx context.Context, in DropletArgs) (string, DropletStat
 		return c.put(d.name, id, state)
 	})
 	if err != nil {
-		undo := context.WithoutCancel(ctx)
-		return "", DropletState{}, errors.Join(err, d.cloud.backend.RemoveMachine(undo, place.Machine, false), d.forget(undo, id))
+		return "", DropletState{}, errors.Join(err, d.undo(ctx, id, spec.Name))
 	}
 	return id, state, nil
+}
+
+// undo takes back a droplet that could not be made. A machine that cannot be removed stays in the
+// inventory, for Sweep to find.
+func (d droplets) undo(ctx context.Context, id, machine string) error {
+	ctx = context.WithoutCancel(ctx)
+	if err := d.cloud.backend.RemoveMachine(ctx, machine, false); err != nil {
+		return err
+	}
+	return d.forget(ctx, id)
 }
 
 func dropletState(id string, in DropletArgs, place Placement) DropletState {

@@ -57,6 +57,6 @@ type Config struct {
 
 // Configure keeps the cloud's name for the first resource.
 func (c *Config) Configure(context.Context) error {
-	c.cloud.name = c.Cloud
+	c.cloud.Name = c.Cloud
 	return nil
 }

@@ -201,6 +201,26 @@ func TestFailedDroplet(t *testing.T) {
 	a.create("Droplet", "host", droplet("mm", in{"volumeIds": list(text(volume.id))}))
 }
 
+// An engine that was killed while a machine booted leaves one that nobody knows of.
+func TestSweep(t *testing.T) {
+	a := newAccount(t)
+	kept := a.create("Droplet", "kept", droplet("kept", nil))
+	volume := a.create("Volume", "files", in{"name": text("files"), "region": text("fra1"), "size": property.New(1.0)})
+	err := a.cloud.change(func(c *Contents) error {
+		c.Machines["7"] = Placement{Machine: "half"}
+		_, err := c.claimVolumes("7", []string{volume.id})
+		return err
+	})
+	a.backend.machines["half"] = &fakeMachine{status: "active"}
+	if err := errors.Join(err, Sweep(t.Context(), a.cloud)); err != nil {
+		t.Fatal(err)
+	}
+	if a.backend.machines["half"] != nil || a.backend.machines["kept"] == nil || a.read(kept).ID == "" || len(a.contents().Machines) != 1 {
+		t.Errorf("swept: %v %v", a.backend.machines, a.contents().Machines)
+	}
+	a.create("Droplet", "host", droplet("half", in{"volumeIds": list(text(volume.id))}))
+}
+
 func TestRefresh(t *testing.T) {
 	a := newAccount(t)
 	host := a.create("Droplet", "host", droplet("mm", nil))

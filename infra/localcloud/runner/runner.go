@@ -4,6 +4,7 @@ package runner
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -20,6 +21,8 @@ import (
 
 	"townsquare/infra/localcloud/build"
 	"townsquare/infra/localcloud/network"
+	"townsquare/infra/localcloud/provider"
+	"townsquare/infra/localcloud/provider/local"
 )
 
 // Options say which stack of which cloud to run.
@@ -87,7 +90,7 @@ func Open(ctx context.Context, options Options) (s *Stack, err error) {
 	if err := s.setSecrets(ctx, settings); err != nil {
 		return nil, err
 	}
-	return s, s.breakLocks(ctx)
+	return s, s.repair(ctx)
 }
 
 // Close lets other processes work on the cloud's stacks.
@@ -162,14 +165,37 @@ func (s *Stack) pulumi(ctx context.Context, input io.Reader, args ...string) err
 	return nil
 }
 
-// breakLocks removes what an engine that was killed has left. Only this process works on the cloud's
-// stacks now, so no lock is anybody's.
-func (s *Stack) breakLocks(ctx context.Context) error {
-	found, err := filepath.Glob(filepath.Join(s.place.backend(), ".pulumi", "locks", "organization", string(s.project.Name), s.options.Stack, "*.json"))
-	if err != nil || len(found) == 0 {
+// repair clears up after an engine that was killed. Only this process works on the cloud's stacks
+// now, so no lock is anybody's, and nothing is still being made.
+func (s *Stack) repair(ctx context.Context) error {
+	locks, err := filepath.Glob(filepath.Join(s.place.backend(), ".pulumi", "locks", "organization", string(s.project.Name), s.options.Stack, "*.json"))
+	if err != nil {
 		return err
 	}
-	return s.pulumi(ctx, nil, "cancel", s.options.Stack, "--yes")
+	if len(locks) > 0 {
+		if err := s.pulumi(ctx, nil, "cancel", s.options.Stack, "--yes"); err != nil {
+			return err
+		}
+	}
+	deployment, err := s.stack.Export(ctx)
+	if err != nil {
+		return fmt.Errorf("read the stack's state: %w", err)
+	}
+	state := map[string]json.RawMessage{}
+	if err := json.Unmarshal(deployment.Deployment, &state); err != nil {
+		return fmt.Errorf("read the stack's state: %w", err)
+	}
+	if _, begun := state["pending_operations"]; !begun {
+		return nil
+	}
+	if err := provider.Sweep(ctx, &provider.Cloud{Name: s.options.Cloud.Name, Open: local.Open}); err != nil {
+		return fmt.Errorf("remove what an interrupted run has left: %w", err)
+	}
+	delete(state, "pending_operations")
+	if deployment.Deployment, err = json.Marshal(state); err != nil {
+		return err
+	}
+	return s.stack.Import(ctx, deployment)
 }
 
 // exclusive waits until no other process holds the file, and holds it until it is closed.

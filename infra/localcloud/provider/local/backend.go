@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"strconv"
+	"time"
 
 	"townsquare/infra/localcloud/machine"
 	"townsquare/infra/localcloud/network"
@@ -25,7 +26,13 @@ type local struct{ cloud *network.Cloud }
 
 var _ provider.Backend = (*local)(nil)
 
+// bootLimit is how long a machine may take to boot, which is seconds; the rest is for a busy computer.
+const bootLimit = 3 * time.Minute
+
 func (l *local) CreateMachine(ctx context.Context, spec provider.MachineSpec) (provider.Placement, error) {
+	// An interruption does not stop a boot half way: the engine waits, and knows of the machine then.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), bootLimit)
+	defer cancel()
 	wanted := machine.Spec{
 		Name: spec.Name, Hostname: spec.Hostname, InstanceID: spec.InstanceID, MemoryMB: spec.MemoryMB,
 		UserData: spec.UserData, PublicKeys: spec.PublicKeys,
