@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 
 	"townsquare/infra/localcloud/base"
 	"townsquare/infra/localcloud/build"
@@ -67,6 +68,18 @@ func runUp(ctx context.Context, cloud *network.Cloud, forward bool) error {
 	}
 	if err := os.MkdirAll(cloud.Dir, 0o700); err != nil {
 		return err
+	}
+	// Two who bring it up at once get one daemon.
+	lock, err := os.OpenFile(filepath.Join(cloud.Dir, "up.lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX); err != nil {
+		return fmt.Errorf("lock cloud %s: %w", cloud.Name, err)
+	}
+	if cloud.Up() {
+		return nil
 	}
 	log, err := os.OpenFile(filepath.Join(cloud.Dir, "daemon.log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
