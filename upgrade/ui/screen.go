@@ -52,6 +52,10 @@ func (s *screen) progress(done, total int64, unit string) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if done >= total { // what is left of the phase has no measure: its time is shown
+		s.bar = nil
+		return
+	}
 	if s.bar == nil {
 		s.bar = progressbar.NewOptions64(total,
 			progressbar.OptionSetWriter(io.Discard),
@@ -64,7 +68,7 @@ func (s *screen) progress(done, total int64, unit string) {
 	if s.bar.GetMax64() != total {
 		s.bar.ChangeMax64(total)
 	}
-	_ = s.bar.Set64(min(done, total))
+	_ = s.bar.Set64(done)
 }
 
 // clock shows the time since, as that of the service being away; a zero time ends it.
