@@ -98,6 +98,10 @@ func (l *local) RemoveMachine(ctx context.Context, name string, graceful bool) e
 		// A machine that does not shut down in time is switched off by Remove, as the real one is.
 		_ = m.PowerOff(ctx)
 	}
+	if err := m.Remove(ctx); err == nil {
+		return nil
+	}
+	// A machine that is only about to boot cannot be switched off yet; by now it can.
 	return m.Remove(ctx)
 }
 
