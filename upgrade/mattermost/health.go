@@ -21,8 +21,7 @@ type Health struct {
 
 // Answer is what a healthy server says about itself.
 type Answer struct {
-	Build    string // number of the release, such as "9.10.0"
-	Licensed bool
+	Build string // number of the release, such as "9.10.0"
 }
 
 // ErrDependency says that the server answers, and that what it depends on does not: no version's
@@ -31,7 +30,7 @@ var ErrDependency = errors.New("the server misses something it needs")
 
 // versionID is X-Version-Id: version, build number, hash of the configuration, licensed. Only the
 // build number tells patch releases apart: the version is that of the source code.
-var versionID = regexp.MustCompile(`^(\d+\.\d+\.\d+)\.(.+)\.([0-9a-f]+)\.(true|false)$`)
+var versionID = regexp.MustCompile(`^\d+\.\d+\.\d+\.(.+)\.[0-9a-f]+\.(?:true|false)$`)
 
 // Public asks at the public address, as a user's program would: by name, through the proxy, with
 // the certificate verified.
@@ -84,5 +83,5 @@ func ping(ctx context.Context, url string, config *tls.Config) (Answer, error) {
 	if m == nil {
 		return Answer{}, fmt.Errorf("ping: X-Version-Id is %q: not a Mattermost server", resp.Header.Get("X-Version-Id"))
 	}
-	return Answer{Build: m[2], Licensed: m[4] == "true"}, nil
+	return Answer{Build: m[1]}, nil
 }

@@ -21,11 +21,8 @@ var ErrNoUnit = errors.New("no systemd unit")
 // Unit is what systemd knows of the service. Env holds secrets: never print it.
 type Unit struct {
 	Name     string // "mattermost.service"
-	File     string // such as /lib/systemd/system/mattermost.service
 	User     string
-	Group    string
 	Type     string // "notify" when READY can be waited for
-	Dir      string // WorkingDirectory
 	Args     []string
 	Env      map[string]string // Environment= and every EnvironmentFile= that could be read
 	Strict   bool              // ProtectSystem=strict: only Writable can be written to
@@ -72,7 +69,7 @@ func unitsUnder(ctx context.Context, run Runner, link string) ([]string, error) 
 	return names, nil
 }
 
-var unitProperties = []string{"Id", "LoadState", "FragmentPath", "User", "Group", "Type", "WorkingDirectory",
+var unitProperties = []string{"Id", "LoadState", "User", "Type",
 	"ExecStart", "Environment", "EnvironmentFiles", "ProtectSystem", "ReadWritePaths"}
 
 func loadUnit(ctx context.Context, run Runner, name string) (*Unit, error) {
@@ -84,8 +81,7 @@ func loadUnit(ctx context.Context, run Runner, name string) (*Unit, error) {
 	if p["LoadState"] != "loaded" {
 		return nil, fmt.Errorf("%w %s (systemd says: %s)", ErrNoUnit, name, p["LoadState"])
 	}
-	u := &Unit{Name: name, File: p["FragmentPath"], User: p["User"], Group: p["Group"], Type: p["Type"],
-		Dir: strings.TrimPrefix(p["WorkingDirectory"], "!"), Args: execArgs(p["ExecStart"]), Env: map[string]string{},
+	u := &Unit{Name: name, User: p["User"], Type: p["Type"], Args: execArgs(p["ExecStart"]), Env: map[string]string{},
 		Strict: p["ProtectSystem"] == "strict"}
 	if u.User == "" {
 		u.User = "root"

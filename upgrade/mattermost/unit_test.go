@@ -47,9 +47,9 @@ func TestFindUnit(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := &Unit{Name: "mattermost.service", File: "/lib/systemd/system/mattermost.service", User: "mattermost", Group: "mattermost", Type: "notify",
-		Dir: "/opt/mattermost", Args: []string{"/opt/mattermost/bin/mattermost", "server", "--config", "/etc/mm.json"},
-		Env: map[string]string{"MM_A": "file", "MM_B": "two words"}, Strict: true, Writable: []string{"/var/lib/mattermost", "/srv"}}
+	want := &Unit{Name: "mattermost.service", User: "mattermost", Type: "notify",
+		Args: []string{"/opt/mattermost/bin/mattermost", "server", "--config", "/etc/mm.json"},
+		Env:  map[string]string{"MM_A": "file", "MM_B": "two words"}, Strict: true, Writable: []string{"/var/lib/mattermost", "/srv"}}
 	if diff := cmp.Diff(want, u); diff != "" {
 		t.Error(diff)
 	}

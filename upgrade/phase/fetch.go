@@ -67,7 +67,7 @@ func unpack(ctx context.Context, op *Operation, next release.Release, program ma
 	if err := os.MkdirAll(filepath.Dir(run.NewTarget), 0o755); err != nil {
 		return err
 	}
-	if op.Manifest, err = release.Extract(ctx, archive, run.NewTarget, progress); err != nil {
+	if _, err = release.Extract(ctx, archive, run.NewTarget, progress); err != nil {
 		return fmt.Errorf("unpack %s: %w", next.Name(), err)
 	}
 	if err := mattermost.GiveClient(run.NewTarget, f.Unit.User); err != nil {

@@ -52,9 +52,8 @@ type Operation struct {
 	// Notices are warnings from before the run.
 	Notices []string
 
-	Facts    *mattermost.Installation // by facts; nil when nothing is installed yet
-	Choice   release.Choice           // by choose
-	Manifest *release.Manifest        // by fetch: the files that the target ships
+	Facts  *mattermost.Installation // by facts; nil when nothing is installed yet
+	Choice release.Choice           // by choose
 
 	cancel  context.CancelCauseFunc // of the run's context; set by Run
 	release func() error            // of the lock; called by Run when all is over

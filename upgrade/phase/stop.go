@@ -50,7 +50,12 @@ func (Stop) Run(ctx context.Context, op *Operation) error {
 	op.Down()
 	ctx, cancel := context.WithTimeoutCause(ctx, stopTimeout, fmt.Errorf("%s did not stop within %s", run.Unit, stopTimeout))
 	defer cancel()
-	return s.Stop(ctx)
+	if err := s.Stop(ctx); err != nil {
+		return err
+	}
+	// From here on nobody can have written; until here somebody could. The next step saves it.
+	run.StoppedAt = time.Now().UTC()
+	return nil
 }
 
 // oldTimeout bounds the old version's return.
