@@ -229,7 +229,7 @@ func PutBackConfig(copyPath, path string) error {
 	if err != nil {
 		return fmt.Errorf("put the configuration back: %w", err)
 	}
-	defer file.Cleanup()
+	defer func() { _ = file.Cleanup() }() // nothing is left of it once it was renamed
 	if _, err := file.Write(data); err != nil {
 		return fmt.Errorf("put the configuration back: %w", err)
 	}

@@ -32,7 +32,7 @@ var ErrNotPostgres = errors.New("not a PostgreSQL database")
 // password the connection is made as osUser, as peer authentication demands. Errors never carry
 // the DSN, which holds a password.
 func ParseDSN(dsn, osUser string) (*Database, error) {
-	clean := dsn
+	var clean string
 	if strings.HasPrefix(dsn, "postgres://") || strings.HasPrefix(dsn, "postgresql://") {
 		u, err := url.Parse(dsn)
 		if err != nil {

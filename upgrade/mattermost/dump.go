@@ -65,7 +65,7 @@ func (d *Database) dumpTo(ctx context.Context, t Tools, w io.Writer) (map[string
 	if err != nil {
 		return nil, err
 	}
-	defer tx.Rollback(ctx)
+	defer func() { _ = tx.Rollback(ctx) }() // it only read
 	var snapshot string
 	if err := tx.QueryRow(ctx, "select pg_export_snapshot()").Scan(&snapshot); err != nil {
 		return nil, err

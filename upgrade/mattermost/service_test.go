@@ -93,7 +93,7 @@ func TestWaitReady(t *testing.T) {
 				if !errors.Is(err, c.want) {
 					t.Errorf("got %v, want %v", err, c.want)
 				}
-				if c.want != nil && c.want != ErrNotStarted && !strings.HasSuffix(err.Error(), "; its log says: panic: no such table") {
+				if c.want != nil && !errors.Is(c.want, ErrNotStarted) && !strings.HasSuffix(err.Error(), "; its log says: panic: no such table") {
 					t.Errorf("%v: not the server's last words", err)
 				}
 				if took := time.Since(began); took > c.took {

@@ -100,7 +100,8 @@ func pruneFiles(dir, id string) error {
 	return nil
 }
 
-// pruneCopies keeps the newest checkpoint, which is of this run or of the last that needed one.
+// pruneCopies keeps the newest checkpoint, which is of this run or of the last that needed one. That
+// of a first installation is empty, and of no use to anyone.
 func pruneCopies(ctx context.Context, op *Operation) error {
 	admin, err := findAdmin(ctx, op.Facts.Database)
 	if errors.Is(err, mattermost.ErrNoAdmin) {
@@ -113,7 +114,11 @@ func pruneCopies(ctx context.Context, op *Operation) error {
 	if err != nil {
 		return err
 	}
-	for _, name := range copies[:max(0, len(copies)-1)] {
+	keep := 1
+	if op.Record.Run.From == "" {
+		keep = 0
+	}
+	for _, name := range copies[:max(0, len(copies)-keep)] {
 		if err := admin.Drop(ctx, name); err != nil {
 			return err
 		}

@@ -56,7 +56,8 @@ func (Start) Run(ctx context.Context, op *Operation) error {
 // blame calls err the new version's fault when it is: it exited or hung though its database, asked
 // by us, answers.
 func blame(ctx context.Context, op *Operation, err error) error {
-	if err == nil || ctx.Err() != nil || !(errors.Is(err, mattermost.ErrExited) || errors.Is(err, mattermost.ErrNotReady) || errors.Is(err, errWrong)) {
+	broken := errors.Is(err, mattermost.ErrExited) || errors.Is(err, mattermost.ErrNotReady) || errors.Is(err, errWrong)
+	if !broken || ctx.Err() != nil {
 		return err
 	}
 	if _, e := op.Facts.Database.AppliedMigrations(ctx); e != nil {
