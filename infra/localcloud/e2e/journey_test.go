@@ -207,7 +207,7 @@ func (s *server) destroy(t *testing.T) {
 // TestManagedDatabase has the database on a cluster in the private network, reached over TLS that is
 // verified up to the cluster's own authority.
 func TestManagedDatabase(t *testing.T) {
-	s := provision(t, "--set", "townsquare:database=managed")
+	s := provision(t, "--set", "townsquare:database=managed", "--set", "townsquare:databaseVolumeGB=")
 	if s.outputs.DatabaseMode != "managed" {
 		t.Fatalf("the stack's database is %q", s.outputs.DatabaseMode)
 	}
