@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -175,7 +176,8 @@ func readConfig(path string) (state.Config, error) {
 		return state.Config{}, usage(problem.Problem{Where: "--config", Found: err.Error(), Allowed: "a readable file"})
 	}
 	config, err := state.ParseConfig(path, data)
-	if list, ok := err.(problem.List); ok {
+	var list problem.List
+	if errors.As(err, &list) {
 		return state.Config{}, &usageError{problems: list}
 	}
 	return config, err

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -10,7 +11,7 @@ import (
 )
 
 // Install puts the program from at to, unless the same is there.
-func Install(from, to string) error {
+func Install(from, to string) (err error) {
 	if ours, _, err := sumOf(from); err != nil {
 		return err
 	} else if theirs, _, err := sumOf(to); err == nil && ours == theirs {
@@ -28,7 +29,7 @@ func Install(from, to string) error {
 	if err != nil {
 		return err
 	}
-	defer file.Cleanup()
+	defer func() { err = errors.Join(err, file.Cleanup()) }() // nothing once it took its place
 	if _, err := io.Copy(file, source); err != nil {
 		return fmt.Errorf("install %s: %w", to, err)
 	}

@@ -15,6 +15,12 @@ func never(t *testing.T) func(error) {
 	return func(err error) { t.Errorf("the lock was lost: %v", err) }
 }
 
+func release(t *testing.T, l *Lock) {
+	if err := l.Release(); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestLockNamesItsHolder(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "lock")
 	lock, err := TakeLock(path, Holder{Who: "ada@laptop", Why: "apply to 9.10.0", Run: "r"}, never(t))
@@ -60,7 +66,7 @@ func TestLeftLockIsTakenOver(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer lock.Release()
+	defer release(t, lock)
 	if h, held, err := ReadLock(path); err != nil || !held || h.Who != "bob" {
 		t.Errorf("read %+v, held %v, error %v", h, held, err)
 	}
@@ -76,7 +82,7 @@ func TestUnlock(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer lock.Release()
+	defer release(t, lock)
 	var locked *LockedError
 	if _, held, err := Unlock(path, false); !held || !errors.As(err, &locked) {
 		t.Errorf("a living holder lost its lock without force: %v", err)
@@ -96,7 +102,7 @@ func TestUnlock(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer next.Release()
+	defer release(t, next)
 	if err := lock.Release(); err != nil {
 		t.Fatal(err)
 	}
@@ -123,7 +129,7 @@ func TestOneOfManyWins(t *testing.T) {
 	for range 20 {
 		if lock := <-won; lock != nil {
 			winners++
-			defer lock.Release()
+			defer release(t, lock)
 		}
 	}
 	if winners != 1 {

@@ -45,8 +45,7 @@ func Repair(ctx context.Context, phases []Phase, op *Operation) (Report, error) 
 	return r, err
 }
 
-func recoverRun(ctx context.Context, phases []Phase, op *Operation) (state.Finished, error) {
-	var done state.Finished
+func recoverRun(ctx context.Context, phases []Phase, op *Operation) (done state.Finished, err error) {
 	if op.Record.Run == nil {
 		return done, nil
 	}
@@ -54,7 +53,7 @@ func recoverRun(ctx context.Context, phases []Phase, op *Operation) (state.Finis
 	if err != nil {
 		return done, err
 	}
-	defer free()
+	defer func() { err = errors.Join(err, free()) }()
 	if op.Reload != nil {
 		if op.Record, err = op.Reload(); err != nil {
 			return done, err
