@@ -105,6 +105,9 @@ func (a *app) runApply(ctx context.Context, o *applyOptions) error {
 	}
 }
 
+// patience is how often in a row an unattended run may fail: each time people are without service.
+const patience = 2
+
 // next is what follows a step.
 type next int
 
@@ -125,6 +128,12 @@ func (a *app) step(ctx context.Context, s *session, plan phase.Preview, r reques
 		a.printer.Say("The run %s was left unfinished, as by a power cut; it is put back first.", plan.Left)
 		r.Repair = true
 	case plan.Error != "" || plan.UpToDate || plan.Closed:
+		return a.still(plan), finished, nil
+	case r.Unattended && plan.Failures >= patience:
+		plan.Exit = phase.ExitRefused
+		plan.Problems = problem.List{{Where: "Mattermost " + plan.To, Found: fmt.Sprintf("put back %d times in a row", plan.Failures),
+			Allowed: "once; then a person looks at it first", Hint: a.printer.Command("apply")}}
+		plan.Error = plan.Problems[0].String()
 		return a.still(plan), finished, nil
 	default:
 		if err := a.confirm(ctx, plan, sure); err != nil {

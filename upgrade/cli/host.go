@@ -109,6 +109,10 @@ func (h *server) operation(id, name string, emit func(phase.Event)) (*phase.Oper
 	op.Conceal = h.app.redactor.String
 	op.Reload = func() (*state.State, error) { return state.Load(h.path(state.Path)) }
 	h.knowSecrets()
+	if run := record.Run; run != nil { // to put it back, nobody looks at the installation first
+		h.knowConfig(run.ConfigPath)
+		h.knowConfig(run.ConfigCopy)
+	}
 	learned := false
 	op.Emit = func(e phase.Event) {
 		if !learned && op.Facts != nil && op.Facts.Config != nil {
@@ -140,6 +144,21 @@ func (h *server) knowSecrets() {
 			if key, value, ok := strings.Cut(strings.TrimSpace(line), "="); ok && secretName(key) {
 				h.app.redactor.Add(strings.Trim(value, `"'`))
 			}
+		}
+	}
+}
+
+// knowConfig tells the redactor the secrets in a config.json, if it is there.
+func (h *server) knowConfig(path string) {
+	var sections map[string]map[string]any
+	data, err := os.ReadFile(h.path(path))
+	if path == "" || err != nil || json.Unmarshal(data, &sections) != nil {
+		return
+	}
+	for _, setting := range secretSettings {
+		section, key, _ := strings.Cut(setting, ".")
+		if value, ok := sections[section][key].(string); ok {
+			h.app.redactor.Add(value)
 		}
 	}
 }

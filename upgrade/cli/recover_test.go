@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -114,4 +115,41 @@ func TestDeafToASecondSignal(t *testing.T) {
 		<-ctx.Done()
 		time.Sleep(20 * time.Millisecond)
 	}
+}
+
+// The secrets of an adopted server are in its own configuration, and errors may quote them.
+func TestRecoverKnowsTheConfigsSecrets(t *testing.T) {
+	const password = "correct-horse-battery"
+	h := newFakeHost(t)
+	h.leave()
+	s := h.record()
+	s.Run.ConfigPath = "/opt/mattermost/config/config.json"
+	if err := s.Save(filepath.Join(h.root, state.Path)); err != nil {
+		t.Fatal(err)
+	}
+	writeFile(t, h, s.Run.ConfigPath, `{"SqlSettings": {"DataSource": "postgres://mmuser:`+password+`@localhost/mattermost", "MaxIdleConns": 20}}`)
+	h.acts["undo stop"] = func(_ context.Context, op *phase.Operation) error {
+		op.Record.Run.Stopped = false
+		op.Warn("cannot connect with %s", password)
+		return op.Save()
+	}
+	if code := h.main(t.Context(), []string{"host", "recover", "--boot"}, strings.NewReader(""), os.Stderr, os.Stderr); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+	log, err := os.ReadFile(filepath.Join(h.root, phase.JournalDir, s.Run.ID+".jsonl"))
+	if err != nil || strings.Contains(string(log), password) || !strings.Contains(string(log), "[secret]") {
+		t.Errorf("log %s, %v", log, err)
+	}
+}
+
+// What fails night after night, each time with people locked out, is left to a person.
+func TestUnattendedGivesUp(t *testing.T) {
+	h := newFakeHost(t)
+	h.acts["start"] = func(context.Context, *phase.Operation) error { return errors.New("the database is full") }
+	for range 2 {
+		wants(t, h.upgrade(t.Context(), "apply", "--unattended"), phase.ExitRolledBack, "the database is full")
+	}
+	wants(t, h.upgrade(t.Context(), "apply", "--unattended"), phase.ExitRefused, "put back 2 times in a row", "Nothing was changed", "upgrade apply --local")
+	delete(h.acts, "start")
+	wants(t, h.upgrade(t.Context(), "apply", "--yes"), 0, "is now 9.10.0")
 }

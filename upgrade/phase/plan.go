@@ -3,6 +3,7 @@ package phase
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"townsquare/upgrade/problem"
@@ -16,6 +17,7 @@ type Preview struct {
 	Target   string            `json:"target,omitempty"` // where the policy leads to; To may be a stop on the way
 	Path     []string          `json:"path,omitempty"`   // the stops before Target
 	UpToDate bool              `json:"up_to_date"`
+	Failures int               `json:"failures,omitempty"`    // how often To failed here in a row, the last times
 	Newer    bool              `json:"update_available"`      // To can be installed
 	Security bool              `json:"security,omitempty"`    // Target's notes speak of security
 	EndOf    string            `json:"end_of_life,omitempty"` // last day of support of Target, "2027-05-15"
@@ -100,6 +102,12 @@ func (p *Preview) choice(op *Operation) {
 	}
 	if c.Next != nil {
 		p.To = c.Next.Version.String()
+	}
+	for _, f := range slices.Backward(op.Record.History) {
+		if f.To != p.To || f.Outcome != OutcomeRolledBack {
+			break
+		}
+		p.Failures++
 	}
 }
 

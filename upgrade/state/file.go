@@ -1,12 +1,14 @@
 package state
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/google/renameio/v2"
 )
@@ -56,7 +58,12 @@ func Parse(data []byte) (*State, error) {
 		return nil, fmt.Errorf("format %d does not exist", head.Version)
 	}
 	s := new(State)
-	if err := json.Unmarshal(data, s); err != nil {
+	strict := json.NewDecoder(bytes.NewReader(data))
+	strict.DisallowUnknownFields() // to drop one at the next Save could leave a run that nobody can put back
+	if err := strict.Decode(s); err != nil {
+		if strings.Contains(err.Error(), "unknown field") {
+			err = fmt.Errorf("%w: %w", ErrNewer, err)
+		}
 		return nil, err
 	}
 	return s, nil

@@ -58,6 +58,7 @@ func TestStrangeRecordsAreRefused(t *testing.T) {
 		{`{"kind":"teleport","version":1}`, "kind"},
 		{`{"kind":"townsquare.host","version":0}`, "does not exist"},
 		{`{"kind":"townsquare.host","version":1,"run":[]}`, "run"},
+		{`{"kind":"townsquare.host","version":1,"run":{"id":"x","novel":true}}`, "newer"},
 		{`{}`, "kind"},
 		{``, "unexpected end"},
 		{`{"kind":"townsquare.host","version":1`, "unexpected end"},
