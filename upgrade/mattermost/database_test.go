@@ -170,13 +170,28 @@ func TestDatabase(t *testing.T) {
 		if err := app.ClearOrphans(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		ctx, cancel := background(t)
-		defer cancel()
-		if _, err := orphan.Exec(ctx, "select 1"); err == nil {
+		if _, err := orphan.Exec(t.Context(), "select 1"); err == nil {
 			t.Error("the orphan lives")
 		}
 		if n := app.one(t, "select count(*)::text from db_lock"); n != "0" {
 			t.Errorf("%s locks", n)
+		}
+	})
+
+	t.Run("configuration in the database", func(t *testing.T) {
+		app := fresh(t)
+		app.sql(t, "create table configurations (id text, value text, active bool)",
+			`insert into configurations values ('a', '{"ServiceSettings": {"ListenAddress": ":1"}}', null), ('b', '{"ServiceSettings": {"ListenAddress": ":2"}}', true)`)
+		c := findConfig(&Unit{Args: []string{"mattermost", "--config", "postgres:///" + app.Name + "?host=" + s.dir + "&user=app"}}, "/nowhere")
+		db, err := ParseDSN(c.source, "")
+		if err != nil || !c.InDatabase {
+			t.Fatalf("%+v, %v", c, err)
+		}
+		if err := c.readFromDatabase(t.Context(), db); err != nil {
+			t.Fatal(err)
+		}
+		if got := c.String("ServiceSettings.ListenAddress"); got != ":2" || c.Path != "" {
+			t.Errorf("listens on %q", got)
 		}
 	})
 

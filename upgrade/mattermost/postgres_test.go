@@ -1,102 +1,29 @@
 package mattermost
 
 import (
-	"context"
 	"fmt"
-	"os"
-	"os/exec"
-	"path/filepath"
-	"sort"
-	"strings"
-	"syscall"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"townsquare/upgrade/host"
+	"townsquare/upgrade/internal/pgtest"
 )
 
-// server is a PostgreSQL of our own that listens on a Unix socket in a directory of the test.
+// server is a PostgreSQL of our own, with the tools that fit it.
 type server struct {
-	dir    string
-	runner Runner
-	tools  Tools
+	dir   string
+	tools Tools
 }
 
-// startPostgres runs a server until the test is over. PostgreSQL refuses to run as root: then it
-// runs as nobody.
 func startPostgres(t *testing.T) *server {
 	t.Helper()
-	// The path of a socket has at most 107 bytes.
-	dir, err := os.MkdirTemp("/tmp", "pg")
+	dir, major := pgtest.Start(t)
+	tools, err := FindTools(t.Context(), host.Run, major)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	s := &server{dir: dir, runner: host.Run}
-	var attr *syscall.SysProcAttr
-	if os.Geteuid() == 0 {
-		uid, gid, err := ids("nobody")
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Chown(dir, uid, gid); err != nil {
-			t.Fatal(err)
-		}
-		attr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}}
-	}
-	data := filepath.Join(dir, "data")
-	initdb := exec.Command(serverProgram(t, "initdb"), "--pgdata="+data, "--auth=trust", "--username=postgres", "--no-sync", "--encoding=UTF8", "--no-locale")
-	initdb.Dir, initdb.SysProcAttr = dir, attr
-	if out, err := initdb.CombinedOutput(); err != nil {
-		t.Fatalf("initdb: %v\n%s", err, out)
-	}
-	server := exec.Command(serverProgram(t, "postgres"), "-D", data, "-k", dir, "-c", "listen_addresses=", "-c", "fsync=off", "-c", "autovacuum=off")
-	server.Dir, server.SysProcAttr = dir, attr
-	log := new(strings.Builder)
-	server.Stderr = log
-	if err := server.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = server.Process.Signal(syscall.SIGQUIT)
-		_ = server.Wait()
-	})
-	deadline := time.Now().Add(30 * time.Second)
-	for {
-		conn, err := s.as(t, "postgres", "postgres").Connect(t.Context())
-		if err == nil {
-			var version int
-			if err := conn.QueryRow(t.Context(), "select current_setting('server_version_num')::int / 10000").Scan(&version); err != nil {
-				t.Fatal(err)
-			}
-			conn.Close(t.Context())
-			if s.tools, err = FindTools(t.Context(), host.Run, version); err != nil {
-				t.Fatal(err)
-			}
-			return s
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("postgres does not start: %v\n%s", err, log)
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
-}
-
-// serverProgram finds a program of PostgreSQL's server where PATH or Debian has it.
-func serverProgram(t *testing.T, name string) string {
-	t.Helper()
-	found, _ := filepath.Glob(filepath.Join(debianTools, "*", "bin", name))
-	sort.Strings(found)
-	if len(found) > 0 {
-		return found[len(found)-1]
-	}
-	path, err := exec.LookPath(name)
-	if err != nil {
-		t.Fatalf("this test needs a PostgreSQL server: apt-get install postgresql (%v)", err)
-	}
-	return path
+	return &server{dir, tools}
 }
 
 func (s *server) as(t *testing.T, role, database string) *Database {
@@ -161,9 +88,4 @@ func migrate(t *testing.T, d *Database) {
 	t.Helper()
 	d.sql(t, "insert into db_migrations values (101, 'm101')", "create table drafts (id int primary key)", "alter table posts rename column message to body",
 		"insert into db_lock values ('mig', 1)")
-}
-
-func background(t *testing.T) (context.Context, func()) {
-	t.Helper()
-	return context.WithTimeout(t.Context(), 30*time.Second)
 }
