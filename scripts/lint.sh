@@ -42,7 +42,7 @@ shell() { files '*.sh' '.ci/run' | xargs --no-run-if-empty shellcheck --external
 
 golang() ( # in a module's folder
   cd "$1"
-  "$tools/golangci-lint" run --config "$root/.golangci.yml" ./...
+  "$tools/golangci-lint" run --allow-parallel-runners --config "$root/.golangci.yml" ./...
 )
 
 needs shellcheck
