@@ -5,10 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"maps"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"townsquare/upgrade/host"
 	"townsquare/upgrade/phase"
 	"townsquare/upgrade/problem"
 	"townsquare/upgrade/state"
@@ -248,4 +251,25 @@ func TestJSONAlways(t *testing.T) {
 	}
 	close(free)
 	<-first
+}
+
+// Nobody brings another configuration while someone is at work.
+func TestDeliveryRespectsTheLock(t *testing.T) {
+	h := newFakeHost(t)
+	lock, err := host.TakeLock(filepath.Join(h.root, host.LockPath), host.Holder{Who: "ada@laptop", Why: "apply"}, func(error) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := filepath.Join(t.TempDir(), "upgrade.yaml")
+	if err := os.WriteFile(config, []byte("track: latest\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	wants(t, h.upgrade(t.Context(), "check", "--config", config), phase.ExitLocked, "ada@laptop is at work")
+	if err := lock.Release(); err != nil {
+		t.Fatal(err)
+	}
+	wants(t, h.upgrade(t.Context(), "check", "--config", config), phase.ExitAvailable)
+	if c, err := state.LoadConfig(filepath.Join(h.root, state.ConfigFile)); err != nil || c.Track != "latest" {
+		t.Errorf("%+v, %v", c, err)
+	}
 }

@@ -172,8 +172,17 @@ func secretName(key string) bool {
 	return false
 }
 
-// deliver puts the operator's configuration in place and says what someone should know of that.
-func (h *server) deliver(d host.Delivery) ([]string, error) {
+// deliver puts the operator's configuration in place and says what someone should know of that. It
+// holds the lock meanwhile: a run must not find another database half way.
+func (h *server) deliver(d host.Delivery, who string) (notices []string, err error) {
+	if changes, err := d.Changes(h.root); err != nil || !changes {
+		return nil, err
+	}
+	lock, err := host.TakeLock(h.path(host.LockPath), host.Holder{Who: who, Why: "bring the configuration"}, func(error) {})
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, lock.Release()) }()
 	_, before := os.Stat(h.path(state.EnvFile))
 	changed, err := d.Write(h.root)
 	if err == nil && before == nil && slices.Contains(changed, state.EnvFile) {

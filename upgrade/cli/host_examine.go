@@ -37,7 +37,7 @@ func (h *server) examine(ctx context.Context, what string, r request) error {
 		emit(phase.Event{Kind: phase.Result, Data: phase.Preview{Running: running, Exit: phase.ExitLocked}})
 		return nil
 	}
-	notices, err := h.deliver(r.Delivery)
+	notices, err := h.deliver(r.Delivery, r.Who)
 	if err != nil {
 		return h.refuse(emit, err)
 	}

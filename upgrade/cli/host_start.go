@@ -42,7 +42,7 @@ func (h *server) start(ctx context.Context, r request) (startAnswer, error) {
 	if id, err := h.running(ctx); err != nil || id != "" {
 		return startAnswer{Run: id, Attached: true}, err
 	}
-	if _, err := h.deliver(r.Delivery); err != nil {
+	if _, err := h.deliver(r.Delivery, r.Who); err != nil {
 		return startAnswer{}, err
 	}
 	if err := h.install(); err != nil {

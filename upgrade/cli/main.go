@@ -97,8 +97,13 @@ func (a *app) exit(cmd *cobra.Command, err error) int {
 		a.printer.Usage(usage.problems, cmd.CommandPath()+" --help")
 		return phase.ExitUsage
 	}
-	a.printer.Fail(err, phase.Code(err))
-	return phase.Code(err)
+	exit := phase.Code(err)
+	var remote *remoteError
+	if errors.As(err, &remote) && (remote.code == phase.ExitLocked || remote.code == phase.ExitRefused) {
+		exit = remote.code
+	}
+	a.printer.Fail(err, exit)
+	return exit
 }
 
 // exitError carries an exit code past a command that has said everything itself.

@@ -206,7 +206,7 @@ func (s *session) examine(ctx context.Context, what string, r request) (phase.Pr
 		}
 		return nil
 	}}
-	r.Delivery = s.target.delivery
+	r.Delivery, r.Who = s.target.delivery, who()
 	err := s.call(ctx, []string{"examine", what}, r, lines)
 	if got {
 		return plan, nil // whatever the exit code says, the plan says too

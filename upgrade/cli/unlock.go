@@ -2,11 +2,8 @@ package cli
 
 import (
 	"context"
-	"errors"
 
 	"github.com/spf13/cobra"
-
-	"townsquare/upgrade/phase"
 )
 
 func (a *app) unlock() *cobra.Command {
@@ -45,11 +42,6 @@ func (a *app) runUnlock(ctx context.Context, f *targetFlags, force bool) error {
 	}
 	var answer unlockAnswer
 	err = s.ask(ctx, words, nil, &answer)
-	var remote *remoteError
-	if errors.As(err, &remote) && remote.code == phase.ExitLocked {
-		a.printer.Fail(err, phase.ExitLocked)
-		return exitWith(phase.ExitLocked)
-	}
 	if err != nil {
 		return err
 	}

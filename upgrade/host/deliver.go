@@ -35,6 +35,32 @@ func (d Delivery) Secrets() []string { return []string{d.DatabaseURL, d.AdminURL
 // It refuses to point a server that is installed to another database, with a problem.List: at its
 // next start it would find nothing of what people wrote.
 func (d Delivery) Write(root string) ([]string, error) {
+	files, err := d.pending(root)
+	if err != nil {
+		return nil, err
+	}
+	var changed []string
+	for _, f := range files {
+		path := filepath.Join(root, f.path)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			return changed, err
+		}
+		if err := renameio.WriteFile(path, f.data, f.mode, renameio.IgnoreUmask()); err != nil {
+			return changed, fmt.Errorf("write %s: %w", f.path, err)
+		}
+		changed = append(changed, f.path)
+	}
+	return changed, nil
+}
+
+// Changes tells whether Write would change anything.
+func (d Delivery) Changes(root string) (bool, error) {
+	files, err := d.pending(root)
+	return len(files) > 0, err
+}
+
+// pending are the files that are not as they should be.
+func (d Delivery) pending(root string) ([]file, error) {
 	if err := d.sameDatabase(root); err != nil {
 		return nil, err
 	}
@@ -47,23 +73,17 @@ func (d Delivery) Write(root string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	var changed []string
+	var differ []file
 	for _, f := range files {
-		path := filepath.Join(root, f.path)
-		if same, err := isSame(path, f); err != nil {
-			return changed, err
-		} else if same {
-			continue
+		same, err := isSame(filepath.Join(root, f.path), f)
+		if err != nil {
+			return nil, err
 		}
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			return changed, err
+		if !same {
+			differ = append(differ, f)
 		}
-		if err := renameio.WriteFile(path, f.data, f.mode, renameio.IgnoreUmask()); err != nil {
-			return changed, fmt.Errorf("write %s: %w", f.path, err)
-		}
-		changed = append(changed, f.path)
 	}
-	return changed, nil
+	return differ, nil
 }
 
 type file struct {
