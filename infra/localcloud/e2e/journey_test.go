@@ -30,6 +30,7 @@ func TestServer(t *testing.T) {
 		}
 	}
 	need("a host that still boots is waited for", s.booting)
+	t.Run("the host is as promised", s.host)
 	need("first install", s.install)
 	need("people arrive", s.fill)
 	t.Run("pulumi up again changes nothing", s.upAgain)
@@ -45,6 +46,7 @@ func TestServer(t *testing.T) {
 	t.Run("apply again changes nothing", func(t *testing.T) { s.nothing(t, after) })
 	t.Run("patch without migrations", s.patch)
 	t.Run("the machine is switched off and on", s.reboot)
+	t.Run("the server is rebuilt", func(t *testing.T) { s.rebuilt(t, patch) })
 	t.Run("no secret is anywhere", s.noSecrets)
 	t.Run("pulumi destroy leaves nothing", s.destroy)
 }
