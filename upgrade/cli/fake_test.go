@@ -32,6 +32,7 @@ type fakeHost struct {
 	ended     sync.WaitGroup
 	dials     int
 	lostStart bool // the answer to the next start is lost
+	stopping  bool // the host is shutting down
 	killed    bool // what a unit starts is killed at once
 	cutAt     int  // cut the connection at this many bytes of events; 0 never
 }
@@ -119,6 +120,11 @@ func (h *fakeHost) systemd(_ context.Context, c host.Command) ([]byte, error) {
 		return []byte("ActiveState=" + state + "\nDescription=" + h.unit + "\n"), nil
 	case c.Name == "systemctl" && (c.Args[0] == "daemon-reload" || c.Args[0] == "enable"):
 		return nil, nil
+	case c.Name == "systemctl" && c.Args[0] == "is-system-running":
+		if h.stopping {
+			return []byte("stopping\n"), errors.New("exit status 1")
+		}
+		return []byte("running\n"), nil
 	case c.Name == "systemctl" && c.Args[0] == "kill":
 		if h.cancel != nil {
 			h.cancel(phase.ErrInterrupted)

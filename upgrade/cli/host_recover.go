@@ -43,6 +43,9 @@ func (h *server) recover(ctx context.Context, o recoverOptions) error {
 	if err != nil {
 		return err
 	}
+	if !o.boot && h.service.Stopping(ctx) {
+		return nil // the next boot does it
+	}
 	if o.run == "" && record.Run != nil {
 		o.run = record.Run.ID
 	}

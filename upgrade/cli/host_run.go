@@ -60,6 +60,7 @@ func (h *server) run(ctx context.Context, o runOptions) error {
 		op.Watch = o.watch
 	}
 	op.Lock = h.lock(o.who, o.id)
+	op.Leave = func() bool { return h.service.Stopping(context.WithoutCancel(ctx)) }
 	op.Guard = func(ctx context.Context, run *state.Run) error {
 		return h.service.Guard(ctx, h.root, run.Unit)
 	}

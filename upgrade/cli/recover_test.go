@@ -153,3 +153,39 @@ func TestUnattendedGivesUp(t *testing.T) {
 	delete(h.acts, "start")
 	wants(t, h.upgrade(t.Context(), "apply", "--yes"), 0, "is now 9.10.0")
 }
+
+// While the host shuts down nothing can be started any more: the next boot puts everything back.
+func TestShutdownLeavesItToTheNextBoot(t *testing.T) {
+	h := newFakeHost(t)
+	begun, _ := h.blocked("start")
+	if _, err := h.begin(t); err != nil {
+		t.Fatal(err)
+	}
+	<-begun
+	h.mu.Lock()
+	h.stopping = true
+	h.cancel(phase.ErrInterrupted)
+	h.mu.Unlock()
+	h.ended.Wait()
+	left := h.record()
+	if left.Run == nil || !left.Run.Stopped || len(left.History) != 0 {
+		t.Fatalf("record is %+v", left)
+	}
+	h.stopping = false
+	if code := h.main(t.Context(), []string{"host", "recover", "--boot"}, strings.NewReader(""), os.Stderr, os.Stderr); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+	if s := h.record(); s.Run != nil || s.History[0].Outcome != phase.OutcomeRolledBack {
+		t.Errorf("record is %+v", s)
+	}
+}
+
+// begin starts a run that nobody follows.
+func (h *fakeHost) begin(t *testing.T) (string, error) {
+	t.Helper()
+	var out strings.Builder
+	if code := h.main(t.Context(), []string{"host", "start"}, strings.NewReader("{}"), &out, os.Stderr); code != 0 {
+		return "", errors.New(out.String())
+	}
+	return out.String(), nil
+}

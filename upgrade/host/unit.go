@@ -70,6 +70,12 @@ func (s Service) Running(ctx context.Context) (string, error) {
 	return "", nil
 }
 
+// Stopping tells whether the host is shutting down.
+func (s Service) Stopping(ctx context.Context) bool {
+	out, _ := s.Run(ctx, Command{Name: "systemctl", Args: []string{"is-system-running"}}) // it fails for every state but one
+	return strings.TrimSpace(string(out)) == "stopping"
+}
+
 // Interrupt asks the run in progress to end and to put everything back.
 func (s Service) Interrupt(ctx context.Context) error {
 	_, err := s.Run(ctx, Command{Name: "systemctl", Args: []string{"kill", "--kill-whom=main", "--signal=SIGTERM", Unit}})

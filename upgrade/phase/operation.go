@@ -15,6 +15,9 @@ import (
 // Done, returned by a phase, ends the operation there as a success: there is nothing (more) to do.
 var Done = errors.New("nothing to do") //nolint:staticcheck // a signal such as io.EOF, not a failure
 
+// ErrLeft says that the host goes down and that its next boot puts everything back.
+var ErrLeft = errors.New("the host is shutting down; everything is put back when it comes up again")
+
 // ErrInterrupted is the cause of a context that a person or systemd ended.
 var ErrInterrupted = errors.New("interrupted")
 
@@ -49,6 +52,9 @@ type Operation struct {
 	// Boot says that this is that boot: the service is started behind us, so that nobody may wait
 	// for it (systemd makes it wait for us).
 	Boot bool
+	// Leave tells whether the host is going down. Nothing is put back then: no service can be started
+	// any more, and the recovery at the next boot does it. Nil means it is not.
+	Leave func() bool
 	// Notices are warnings from before the run.
 	Notices []string
 

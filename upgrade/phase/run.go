@@ -71,6 +71,13 @@ func Run(ctx context.Context, phases []Phase, op *Operation) (Report, error) {
 	if err == nil {
 		err = forward(ctx, phases, op, l, &r)
 	}
+	if errors.Is(err, ErrLeft) { // no result and no outcome: the run is not over
+		op.Warn("%v", err)
+		if op.release != nil {
+			err = errors.Join(err, op.release())
+		}
+		return r, err
+	}
 	r.Ended = time.Now().UTC()
 	r.From, r.To, r.Why = from(op), target(op), op.Choice.Why
 	r.Downtime, r.Phases, r.Warnings = l.downtime(), l.times, l.warnings
@@ -140,6 +147,8 @@ func back(ctx context.Context, phases []Phase, op *Operation, cause error) error
 	case run.Committed:
 		op.Warn("%v", cause)
 		return nil
+	case op.Leave != nil && errors.Is(cause, ErrInterrupted) && op.Leave():
+		return ErrLeft
 	}
 	var bad *BadVersion
 	if errors.As(cause, &bad) {
