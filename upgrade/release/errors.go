@@ -64,11 +64,11 @@ func (e *StatusError) Error() string { return fmt.Sprintf("get %s: HTTP status %
 
 // Hint says what the status means for the person.
 func (e *StatusError) Hint() string {
-	switch {
-	case e.Code == 404 || e.Code == 410:
+	switch e.Code {
+	case 404, 410:
 		return "the vendor has moved or withdrawn this file; nothing was changed on the host. Look whether " +
 			e.URL + " exists, and set releases.* if the page has a new address"
-	case e.Code == 403 || e.Code == 429:
+	case 403, 429:
 		return "the server limits how often it may be asked; wait an hour and run the command again"
 	default:
 		return "the server has a fault; nothing was changed on the host. Run the command again later"

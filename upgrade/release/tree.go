@@ -153,7 +153,7 @@ type faulty struct{ r io.Reader }
 
 func (f faulty) Read(p []byte) (int, error) {
 	n, err := f.r.Read(p)
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		err = fmt.Errorf("%w: %w", errContent, err)
 	}
 	return n, err
