@@ -245,7 +245,7 @@ func TestExtractDamaged(t *testing.T) {
 func zipped(content []byte) []byte {
 	var b bytes.Buffer
 	w := gzip.NewWriter(&b)
-	w.Write(content) // a buffer takes everything
+	_, _ = w.Write(content) // a buffer takes everything
 	w.Close()
 	return b.Bytes()
 }

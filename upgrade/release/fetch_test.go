@@ -198,7 +198,7 @@ func TestFetchArmoured(t *testing.T) {
 	for path, kind := range map[string]string{"/pubkey.gpg": openpgp.PublicKeyType, "/9.10.0/" + r.Name() + ".sig": openpgp.SignatureType} {
 		var b bytes.Buffer
 		w := must(armor.Encode(&b, kind, nil))(t)
-		w.Write(v.files[path])
+		must(w.Write(v.files[path]))(t)
 		w.Close()
 		v.files[path] = b.Bytes()
 	}

@@ -57,7 +57,9 @@ func TestComplete(t *testing.T) {
 			}
 			os.Remove(dest)
 		}
-		os.Rename(dest+"-away", dest)
+		if err := os.Rename(dest+"-away", dest); err != nil && !errors.Is(err, os.ErrNotExist) {
+			t.Fatal(err)
+		}
 		if err := os.WriteFile(dest+manifestEnd, manifest, 0o600); err != nil {
 			t.Fatal(err)
 		}
