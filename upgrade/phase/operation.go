@@ -130,8 +130,14 @@ func (op *Operation) Progress(done, total int64, unit string) {
 }
 
 // Down starts the downtime clock; Up stops it. Called by stop and open (and by undo, when the old
-// version serves again). A second call in a row changes nothing.
-func (op *Operation) Down() { op.Emit(Event{Kind: DownStart}) }
+// version serves again). A second call in a row changes nothing, and nobody misses what was never
+// there: a first installation has no downtime.
+func (op *Operation) Down() {
+	if run := op.Record.Run; run != nil && run.From == "" {
+		return
+	}
+	op.Emit(Event{Kind: DownStart})
+}
 
 // Up stops the downtime clock.
 func (op *Operation) Up() { op.Emit(Event{Kind: DownEnd}) }
