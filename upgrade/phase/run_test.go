@@ -259,3 +259,28 @@ func TestProgressIsThinnedOut(t *testing.T) {
 		}
 	})
 }
+
+func TestDowntime(t *testing.T) {
+	for name, test := range map[string]struct {
+		from string
+		want []Kind
+	}{
+		"upgrade":            {"1", []Kind{DownStart, DownEnd}},
+		"first installation": {"", nil}, // nobody misses what was never there
+	} {
+		t.Run(name, func(t *testing.T) {
+			w, op := newWorld()
+			op.Record.Run = &state.Run{ID: op.ID, From: test.from, To: "2"}
+			newLog(op)
+			op.Down()
+			op.Up()
+			var got []Kind
+			for _, e := range w.events {
+				got = append(got, e.Kind)
+			}
+			if !slices.Equal(got, test.want) {
+				t.Errorf("events %v, want %v", got, test.want)
+			}
+		})
+	}
+}
