@@ -101,6 +101,15 @@ func (s *server) doors(t *testing.T) {
 	}
 }
 
+// addresses looks at whom Mattermost holds for the origin of logins: the visitor, not the proxy.
+func (s *server) addresses(t *testing.T) {
+	const query = `select count(*) > 0, bool_and(ipaddress not like '127.%') from audits where ipaddress <> ''`
+	out, err := s.machine.Exec(t.Context(), "psql", "-XAtq", "-h", "/var/run/postgresql", "-U", "mattermost", "-d", "mattermost", "-c", query)
+	if got := strings.TrimSpace(out); err != nil || got != "t|t" {
+		t.Errorf("logins, and none from the proxy: %q, want \"t|t\" (%v)", got, err)
+	}
+}
+
 // rebuilt takes the machine away, disk and all, and puts a new one in its place with the same
 // volumes and the same first-boot data, as a replaced droplet has: people must find everything.
 func (s *server) rebuilt(t *testing.T, version string) {

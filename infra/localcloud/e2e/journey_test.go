@@ -33,6 +33,7 @@ func TestServer(t *testing.T) {
 	t.Run("the host is as promised", s.host)
 	need("first install", s.install)
 	need("people arrive", s.fill)
+	t.Run("the audit log knows visitors by their address", s.addresses)
 	t.Run("pulumi up again changes nothing", s.upAgain)
 	t.Run("apply again changes nothing", func(t *testing.T) { s.nothing(t, before) })
 	t.Run("check and plan", s.checkAndPlan)
