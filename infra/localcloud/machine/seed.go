@@ -105,7 +105,9 @@ func (m *Machine) seedTrust(root string) error {
 	if !changed {
 		return nil
 	}
-	out, err := exec.Command("chroot", root, "update-ca-certificates").CombinedOutput()
+	cmd := exec.Command("chroot", root, "update-ca-certificates")
+	cmd.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin"} // this computer's TMPDIR is nowhere in there
+	out, err := cmd.CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("trust the cloud's authority: %w: %s", err, strings.TrimSpace(string(out)))
 	}
