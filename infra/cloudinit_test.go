@@ -59,7 +59,7 @@ func TestUserData(t *testing.T) {
 func TestScriptsAreClean(t *testing.T) {
 	shellcheck, err := exec.LookPath("shellcheck")
 	if err != nil {
-		t.Skip("shellcheck is not installed; `make lint` installs it")
+		t.Fatal("shellcheck is missing: type  sudo scripts/install-packages.sh test")
 	}
 	for _, database := range []string{"managed", "local"} {
 		for _, f := range newHostData(testConfig(t, map[string]string{"townsquare:database": database})).files() {

@@ -22,7 +22,8 @@ demo test|util-linux|nsenter|runs programs in machines
 demo test|ca-certificates|/etc/ssl/certs/ca-certificates.crt|lists the authorities this computer trusts
 test|openssh-client|ssh-keygen|makes keys for the tests of the scripts
 test|postgresql|/usr/lib/postgresql/*/bin/initdb|a scratch server for unit tests; none is left running
-lint|shellcheck|shellcheck|checks the shell scripts
+test|gpg|gpg|checks the signatures of the release mirror as people do
+lint test|shellcheck|shellcheck|checks the shell scripts
 LIST
 }
 

@@ -125,7 +125,7 @@ func TestSignatureIsTheSameEveryTime(t *testing.T) {
 func TestGnuPGAgrees(t *testing.T) {
 	gpg, err := exec.LookPath("gpg")
 	if err != nil {
-		t.Skip("gpg is not installed; go-crypto's verdict is tested above")
+		t.Fatal("gpg is missing: type  sudo scripts/install-packages.sh test")
 	}
 	m := newTestMirror(t, "9.10.0")
 	p := m.published("9.10.0")
