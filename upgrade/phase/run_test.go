@@ -4,10 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -15,11 +12,10 @@ import (
 	"time"
 
 	"townsquare/upgrade/host"
+	"townsquare/upgrade/internal/golden"
 	"townsquare/upgrade/problem"
 	"townsquare/upgrade/state"
 )
-
-var update = flag.Bool("update", false, "write the golden files anew")
 
 // world is a host in small: what the fake phases change, and what must be as before after a failure.
 type world struct {
@@ -161,7 +157,7 @@ func TestFailureOfEveryStep(t *testing.T) {
 				phases := w.phases()
 				fail(phases, title, boom)
 				report, err := Run(t.Context(), phases, op)
-				golden(t, name, w.summary(report, err))
+				golden.Check(t, name+".golden", w.summary(report, err))
 			})
 		})
 	}
@@ -178,26 +174,6 @@ func (w *world) summary(r Report, err error) string {
 		fmt.Fprintf(&b, "%-10s %s\n", e.Kind, strings.TrimSpace(e.Phase+" "+e.Text))
 	}
 	return b.String()
-}
-
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-	path := filepath.Join("testdata", name+".golden")
-	if *update {
-		if err := os.MkdirAll("testdata", 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got != string(want) {
-		t.Errorf("got\n%s\nwant\n%s", got, want)
-	}
 }
 
 func TestExitCodes(t *testing.T) {

@@ -6,6 +6,8 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"townsquare/upgrade/internal/golden"
 )
 
 // The vendor's page as it was in August 2026: every entry of both editions is read.
@@ -20,7 +22,7 @@ func TestArchiveGolden(t *testing.T) {
 		}
 		b.WriteString("\n")
 	}
-	golden(t, "version-archive.golden", b.String())
+	golden.Check(t, "version-archive.golden", b.String())
 }
 
 // The live page has prose, tabs, links and lines about software bills of materials around the lines

@@ -14,6 +14,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"townsquare/upgrade/internal/golden"
 )
 
 // unpack writes an archive to a file and extracts it beside.
@@ -87,7 +89,7 @@ func TestExtract(t *testing.T) {
 		t.Fatal(err)
 	}
 	today := time.Now().UTC().Format(time.DateOnly)
-	golden(t, "extracted.golden", strings.ReplaceAll(list(t, dest), today, "today"))
+	golden.Check(t, "extracted.golden", strings.ReplaceAll(list(t, dest), today, "today"))
 
 	if m.Archive != "mattermost-team-9.10.0-linux-amd64.tar.gz" || len(m.SHA256) != 64 || m.Size != 28 {
 		t.Errorf("manifest %+v", m)

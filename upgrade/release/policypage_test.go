@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"townsquare/upgrade/internal/golden"
 )
 
 func TestPolicyGolden(t *testing.T) {
@@ -23,7 +25,7 @@ func TestPolicyGolden(t *testing.T) {
 		}
 		fmt.Fprintf(&b, "%s esr=%v %s to %s\n", m, s.ESR, start, s.End.Format(time.DateOnly))
 	}
-	golden(t, "release-policy.golden", b.String())
+	golden.Check(t, "release-policy.golden", b.String())
 }
 
 const smallPolicy = `# Policy

@@ -4,41 +4,17 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"flag"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"townsquare/upgrade/internal/golden"
 	"townsquare/upgrade/phase"
 	"townsquare/upgrade/problem"
 	"townsquare/upgrade/secret"
 	"townsquare/upgrade/state"
 )
-
-var update = flag.Bool("update", false, "write the golden files anew")
-
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-	path := filepath.Join("testdata", name+".golden")
-	if *update {
-		if err := os.MkdirAll("testdata", 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got != string(want) {
-		t.Errorf("got\n%s\nwant\n%s", got, want)
-	}
-}
 
 func printer(out, errs *bytes.Buffer) *Printer {
 	p := New(out, errs, func(string) string { return "" }, &secret.Redactor{})
@@ -76,7 +52,7 @@ func TestReports(t *testing.T) {
 				t.Fatal(err)
 			}
 			p.Close()
-			golden(t, name, "--- stdout\n"+out.String()+"--- stderr\n"+errs.String())
+			golden.Check(t, name+".golden", "--- stdout\n"+out.String()+"--- stderr\n"+errs.String())
 
 			out.Reset()
 			p.JSON = true
@@ -101,7 +77,7 @@ func TestPlansAndChecks(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.Close()
-	golden(t, "plan", "--- stdout\n"+out.String()+"--- stderr\n"+errs.String())
+	golden.Check(t, "plan.golden", "--- stdout\n"+out.String()+"--- stderr\n"+errs.String())
 }
 
 func TestEventsInPlainLines(t *testing.T) {
@@ -132,7 +108,7 @@ func TestEventsInPlainLines(t *testing.T) {
 			p.Event(e)
 		}
 		p.Close()
-		golden(t, "events", errs.String())
+		golden.Check(t, "events.golden", errs.String())
 		if out.Len() > 0 || strings.Contains(errs.String(), "\x1b") || strings.Contains(errs.String(), "\r") {
 			t.Errorf("stdout %q, stderr %q", out.String(), errs.String())
 		}
@@ -200,5 +176,5 @@ func TestHistoryAndStatus(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.Close()
-	golden(t, "status", "--- stdout\n"+out.String()+"--- stderr\n"+errs.String())
+	golden.Check(t, "status.golden", "--- stdout\n"+out.String()+"--- stderr\n"+errs.String())
 }

@@ -2,7 +2,6 @@ package mirror
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -56,23 +55,6 @@ func open(dir string, cache *build.Cache) (*Mirror, error) {
 		return nil, err
 	}
 	return &Mirror{dir: dir, keys: keys, now: time.Now, used: map[int]int{}}, nil
-}
-
-// Serve answers on listener until ctx ends: HTTPS by config, or, without one, plain HTTP.
-func Serve(ctx context.Context, listener net.Listener, config *tls.Config, handler http.Handler) error {
-	server := &http.Server{Handler: handler, TLSConfig: config, ReadHeaderTimeout: 10 * time.Second}
-	stop := context.AfterFunc(ctx, func() { server.Close() })
-	defer stop()
-	var err error
-	if config == nil {
-		err = server.Serve(listener)
-	} else {
-		err = server.ServeTLS(listener, "", "")
-	}
-	if errors.Is(err, http.ErrServerClosed) {
-		return nil
-	}
-	return err
 }
 
 // ServeHTTP finds what is asked for, lets the faults of its path happen, and notes the request.

@@ -18,9 +18,6 @@ const (
 	hostPackages = "packages.townsquare.test" // the signing key
 )
 
-// Hosts lists the names that DNS must point to the mirror.
-func Hosts() []string { return []string{hostReleases, hostDocs, hostAPI, hostPackages} }
-
 // Paths of the vendor's pages.
 const (
 	pathArchive = "/version-archive.mdx"

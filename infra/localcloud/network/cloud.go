@@ -12,7 +12,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"os"
 	"path/filepath"
 	"regexp"
 )
@@ -60,24 +59,6 @@ func Open(name string) (*Cloud, error) {
 		return nil, fmt.Errorf("cloud %q: a name is 1 to 16 lower-case letters and digits and begins with a letter", name)
 	}
 	return &Cloud{Name: name, Dir: filepath.Join(Root, name)}, nil
-}
-
-// List returns the clouds that have left state on this computer.
-func List() ([]*Cloud, error) {
-	entries, err := os.ReadDir(Root)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	var all []*Cloud
-	for _, entry := range entries {
-		if c, err := Open(entry.Name()); err == nil && entry.IsDir() {
-			all = append(all, c)
-		}
-	}
-	return all, nil
 }
 
 // Namespace is the name of the cloud's network namespace.
