@@ -13,7 +13,6 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
-	"townsquare/upgrade/host"
 	"townsquare/upgrade/phase"
 	"townsquare/upgrade/problem"
 	"townsquare/upgrade/state"
@@ -77,7 +76,7 @@ func (a *app) runApply(ctx context.Context, o *applyOptions) error {
 		return err
 	}
 	defer s.close()
-	r := request{To: o.to, Retry: o.retry, Watch: o.watch, Who: who(), Unattended: o.unattended}
+	r := request{Operation: "apply", Options: phase.Options{To: o.to, Retry: o.retry, Watch: o.watch}, Who: who(), Unattended: o.unattended}
 	for sure := o.sure(); ; {
 		plan, err := s.examine(ctx, "plan", r)
 		if err != nil {
@@ -123,6 +122,10 @@ func (a *app) step(ctx context.Context, s *session, plan phase.Preview, r reques
 	case plan.Running != "":
 		a.printer.Say("A run is in progress on the server; following it.")
 		report, err := s.follow(ctx, plan.Running)
+		if err == nil && phase.OperationOf(plan.Running) != r.Operation {
+			a.printer.Say("That was not an upgrade, but: %s. Looking again.", phase.OperationOf(plan.Running))
+			return report, lookAgain, nil
+		}
 		return report, finished, err
 	case plan.Left != "":
 		a.printer.Say("The run %s was left unfinished, as by a power cut; it is put back first.", plan.Left)
@@ -140,21 +143,11 @@ func (a *app) step(ctx context.Context, s *session, plan phase.Preview, r reques
 			return phase.Report{}, finished, err
 		}
 	}
-	var started startAnswer
-	err := s.ask(ctx, []string{"start"}, r, &started)
+	report, attached, err := s.run(ctx, r)
 	switch {
-	case errors.Is(err, host.ErrCut):
-		return phase.Report{}, lookAgain, s.reconnect(ctx)
-	case err != nil && ctx.Err() != nil: // the host may have heard of it, or not
-		return phase.Report{}, finished, s.detached(ctx)
-	case err != nil:
-		return phase.Report{}, finished, err
-	}
-	if started.Attached {
-		a.printer.Say("Someone else has just started a run on the server; following it.")
-	}
-	report, err := s.follow(ctx, started.Run)
-	if plan.To == plan.Target || started.Attached {
+	case errors.Is(err, errUnknown):
+		return phase.Report{}, lookAgain, nil
+	case plan.To == plan.Target || attached:
 		return report, finished, err
 	}
 	return report, goOn, err

@@ -167,8 +167,10 @@ func (h *fakeHost) main(ctx context.Context, args []string, in io.Reader, out, e
 	a.server = func() *server {
 		checks := []string{"facts", "choose", "preflight"}
 		return &server{app: a, root: h.root, service: host.Service{Run: h.systemd}, self: filepath.Join(h.root, "upgrade"),
-			choice: h.phases(checks[:2]...), checks: h.phases(checks...),
-			apply: h.phases(append(checks, "lock", "fetch", "stop", "start", "open", "commit")...)}
+			choice: h.phases(checks[:2]...),
+			operations: map[string]phase.Sequence{
+				"apply": {All: h.phases(append(checks, "lock", "fetch", "stop", "start", "open", "commit")...)(), Looks: len(checks)},
+			}}
 	}
 	return a.main(ctx, args)
 }

@@ -9,6 +9,34 @@ import (
 	"townsquare/upgrade/phase"
 )
 
+// errUnknown says that the connection was lost and made again, and that the host may have begun the
+// run or not.
+var errUnknown = errors.New("the server may have started the run or not")
+
+// run starts what is asked for on the host, or follows the run that is in progress there already:
+// then attached is true, and the report is of that one. The error is errUnknown when nobody can
+// know which.
+func (s *session) run(ctx context.Context, r request) (report phase.Report, attached bool, err error) {
+	var started startAnswer
+	err = s.ask(ctx, []string{"start"}, r, &started)
+	switch {
+	case errors.Is(err, host.ErrCut):
+		if err := s.reconnect(ctx); err != nil {
+			return report, false, err
+		}
+		return report, false, errUnknown
+	case err != nil && ctx.Err() != nil: // the host may have heard of it, or not
+		return report, false, s.detached(ctx)
+	case err != nil:
+		return report, false, err
+	}
+	if started.Attached {
+		s.printer.Say("Someone else has just started a run on the server; following it.")
+	}
+	report, err = s.follow(ctx, started.Run)
+	return report, started.Attached, err
+}
+
 // follow shows the run's events until its result. A cut connection is made again, and the events
 // go on where they were. Ending ctx only stops the looking: the run goes on.
 func (s *session) follow(ctx context.Context, id string) (phase.Report, error) {

@@ -6,12 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -24,13 +24,12 @@ import (
 // request is what the operator's side asks of the host's, as JSON on stdin: the delivery in it
 // holds secrets.
 type request struct {
-	Delivery   host.Delivery `json:"delivery"`
-	To         string        `json:"to,omitempty"`
-	Retry      bool          `json:"retry,omitempty"`
-	Watch      time.Duration `json:"watch,omitempty"`
-	Who        string        `json:"who,omitempty"`
-	Unattended bool          `json:"unattended,omitempty"`
-	Repair     bool          `json:"repair,omitempty"` // put back what was left unfinished, and nothing else
+	Delivery  host.Delivery `json:"delivery"`
+	Operation string        `json:"operation,omitempty"` // of phase.Operations
+	phase.Options
+	Who        string `json:"who,omitempty"`
+	Unattended bool   `json:"unattended,omitempty"`
+	Repair     bool   `json:"repair,omitempty"` // put back what was left unfinished, and nothing else
 }
 
 // server is the host's side: what its commands need, so that a test can give them another place
@@ -39,15 +38,15 @@ type server struct {
 	app     *app
 	root    string // "/"; all paths are below it
 	service host.Service
-	self    string // the program that a run's unit starts
-	apply   func() []phase.Phase
-	checks  func() []phase.Phase
-	choice  func() []phase.Phase
+	self    string               // the program that a run's unit starts
+	choice  func() []phase.Phase // what check does
+
+	operations map[string]phase.Sequence
 }
 
 func (a *app) thisServer() *server {
 	return &server{app: a, root: "/", service: host.Service{Run: host.Run}, self: host.Upgrader,
-		apply: phase.Apply, checks: phase.Plan, choice: phase.Check}
+		choice: phase.Check, operations: phase.Operations()}
 }
 
 func (h *server) path(p string) string { return filepath.Join(h.root, p) }
@@ -59,6 +58,16 @@ func (a *app) host() *cobra.Command {
 	cmd.AddCommand(h.examineCommand(), h.startCommand(), h.runCommand(), h.recoverCommand(), h.eventsCommand(),
 		h.statusCommand(), h.unlockCommand(), h.cancelCommand())
 	return cmd
+}
+
+// phases finds an operation's phases. A name that is not known comes from a newer upgrader.
+func (h *server) phases(operation string) (phase.Sequence, error) {
+	found, ok := h.operations[operation]
+	if !ok {
+		known := slices.Sorted(maps.Keys(h.operations))
+		return found, fmt.Errorf("operation %q is not known here; this upgrader knows %s", operation, strings.Join(known, ", "))
+	}
+	return found, nil
 }
 
 // take reads the request from stdin.
@@ -99,11 +108,7 @@ func (h *server) operation(id, name string, emit func(phase.Event)) (*phase.Oper
 			Sources:  release.Sources(config.Releases),
 			CacheDir: h.path(state.Dir + "/cache"),
 		},
-		Arch:  runtime.GOARCH,
-		Watch: config.Watch,
-	}
-	if op.Watch == 0 {
-		op.Watch = state.DefaultWatch
+		Arch: runtime.GOARCH,
 	}
 	op.Save = func() error { return op.Record.Save(h.path(state.Path)) }
 	op.Conceal = h.app.redactor.String

@@ -80,7 +80,7 @@ func (h *server) silent(run string) error {
 	if record.Run != nil {
 		err = &phase.NotRolledBack{Cause: phase.ErrSilent, Undo: errors.New("what it left is still in " + state.Path)}
 	}
-	report := phase.Stillborn(run, "apply", err)
+	report := phase.Stillborn(run, phase.OperationOf(run), err)
 	h.lines()(phase.Event{Time: time.Now().UTC(), Run: run, Kind: phase.Result, Text: report.Error, Data: report})
 	return nil
 }

@@ -54,11 +54,14 @@ func (h *server) examine(ctx context.Context, what string, r request) error {
 		emit(phase.Event{Kind: phase.Result, Data: phase.Preview{Closed: true, Why: "Not now: this server is upgraded unattended only in its window, " + op.Config.Window + " (UTC)."}})
 		return nil
 	}
-	op.To, op.Retry = r.To, r.Retry
+	op.Options = r.Options
 	checks, rest := h.choice(), []phase.Phase(nil)
 	if what == "plan" {
-		checks = h.checks()
-		rest = h.apply()[len(checks):]
+		sequence, err := h.phases(r.Operation)
+		if err != nil {
+			return err
+		}
+		checks, rest = sequence.All[:sequence.Looks], sequence.All[sequence.Looks:]
 	}
 	_, err = phase.Examine(ctx, checks, rest, op)
 	return exitWith(phase.Code(err))

@@ -61,13 +61,21 @@ func (h *server) recover(ctx context.Context, o recoverOptions) error {
 		return err
 	}
 	defer journal.Close()
-	op, err := h.operation(o.run, "apply", h.write(journal))
+	name := phase.OperationOf(o.run)
+	if record.Run != nil {
+		name = record.Run.Operation
+	}
+	sequence, err := h.phases(name)
+	if err != nil {
+		return err
+	}
+	op, err := h.operation(o.run, name, h.write(journal))
 	if err != nil {
 		return err
 	}
 	op.Boot = o.boot
 	op.Lock = h.lock("the host itself", o.run)
-	_, err = phase.Repair(ctx, h.apply(), op)
+	_, err = phase.Repair(ctx, sequence.All, op)
 	var back *phase.RolledBack
 	if errors.As(err, &back) || errors.Is(err, phase.ErrSilent) { // as good as it can be
 		fmt.Fprintln(os.Stderr, h.app.redactor.String(err.Error()))

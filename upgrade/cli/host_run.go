@@ -2,6 +2,8 @@ package cli
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
 	"os"
 	"time"
 
@@ -12,11 +14,10 @@ import (
 )
 
 type runOptions struct {
-	id    string
-	who   string
-	to    string
-	retry bool
-	watch time.Duration
+	id        string
+	who       string
+	operation string
+	options   string // phase.Options as JSON
 
 	repair bool // put back what the record shows as unfinished, and nothing else
 }
@@ -30,12 +31,11 @@ func (h *server) runCommand() *cobra.Command {
 			return h.run(cmd.Context(), o)
 		},
 	}
-	cmd.Flags().StringVar(&o.id, "id", phase.NewID("apply", time.Now()), "")
+	cmd.Flags().StringVar(&o.id, "id", "", "")
 	cmd.Flags().StringVar(&o.who, "who", "root", "")
-	cmd.Flags().StringVar(&o.to, "to", "", "")
-	cmd.Flags().BoolVar(&o.retry, "retry-failed", false, "")
+	cmd.Flags().StringVar(&o.operation, "operation", "", "")
+	cmd.Flags().StringVar(&o.options, "options", "{}", "")
 	cmd.Flags().BoolVar(&o.repair, "repair", false, "")
-	cmd.Flags().DurationVar(&o.watch, "watch", 0, "")
 	return cmd
 }
 
@@ -49,15 +49,11 @@ func (h *server) run(ctx context.Context, o runOptions) error {
 	defer journal.Close()
 	emit := h.write(journal)
 	defer deafen()()
-	op, err := h.operation(o.id, "apply", emit)
+	op, sequence, err := h.prepare(o, emit)
 	if err != nil {
-		report := phase.Stillborn(o.id, "apply", err)
+		report := phase.Stillborn(o.id, o.operation, err)
 		emit(phase.Event{Time: time.Now().UTC(), Run: o.id, Kind: phase.Result, Text: report.Error, Data: report})
 		return err
-	}
-	op.To, op.Retry = o.to, o.retry
-	if o.watch != 0 {
-		op.Watch = o.watch
 	}
 	op.Lock = h.lock(o.who, o.id)
 	op.Leave = func() bool { return h.service.Stopping(context.WithoutCancel(ctx)) }
@@ -65,12 +61,30 @@ func (h *server) run(ctx context.Context, o runOptions) error {
 		return h.service.Guard(ctx, h.root, run.Unit)
 	}
 	if o.repair {
-		_, err = phase.Repair(ctx, h.apply(), op)
+		_, err = phase.Repair(ctx, sequence.All, op)
 	} else {
-		_, err = phase.Run(ctx, h.apply(), op)
+		_, err = phase.Run(ctx, sequence.All, op)
 	}
 	h.prune()
 	return err
+}
+
+// prepare makes the operation that was asked for; to put something back, the one that was left
+// unfinished.
+func (h *server) prepare(o runOptions, emit func(phase.Event)) (*phase.Operation, phase.Sequence, error) {
+	op, err := h.operation(o.id, o.operation, emit)
+	if err != nil {
+		return nil, phase.Sequence{}, err
+	}
+	if err := json.Unmarshal([]byte(o.options), &op.Options); err != nil {
+		return nil, phase.Sequence{}, fmt.Errorf("read the options: %w", err)
+	}
+	name := o.operation
+	if left := op.Record.Run; o.repair && left != nil {
+		name = left.Operation
+	}
+	sequence, err := h.phases(name)
+	return op, sequence, err
 }
 
 // keepJournals is how many logs of runs a host keeps; the record's history is as long.

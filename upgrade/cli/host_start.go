@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"io/fs"
 	"os"
@@ -48,22 +49,20 @@ func (h *server) start(ctx context.Context, r request) (startAnswer, error) {
 	if err := h.install(); err != nil {
 		return startAnswer{}, err
 	}
-	id, err := h.freshID("apply", time.Now())
+	if _, err := h.phases(r.Operation); err != nil {
+		return startAnswer{}, err
+	}
+	id, err := h.freshID(r.Operation, time.Now())
 	if err != nil {
 		return startAnswer{}, err
 	}
-	argv := []string{h.self, "host", "run", "--id", id, "--who", r.Who}
-	if r.To != "" {
-		argv = append(argv, "--to", r.To)
+	options, err := json.Marshal(r.Options)
+	if err != nil {
+		return startAnswer{}, err
 	}
+	argv := []string{h.self, "host", "run", "--id", id, "--who", r.Who, "--operation", r.Operation, "--options", string(options)}
 	if r.Repair {
 		argv = append(argv, "--repair")
-	}
-	if r.Retry {
-		argv = append(argv, "--retry-failed")
-	}
-	if r.Watch != 0 {
-		argv = append(argv, "--watch", r.Watch.String())
 	}
 	err = h.service.Start(ctx, id, argv, h.self+" host recover --run "+id)
 	if errors.Is(err, host.ErrRunning) {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"townsquare/upgrade/phase"
 	"townsquare/upgrade/problem"
 )
 
@@ -62,7 +63,7 @@ func (a *app) runPlan(ctx context.Context, f *targetFlags, c choiceFlags) error 
 		return err
 	}
 	defer s.close()
-	plan, err := s.examine(ctx, "plan", request{To: c.to, Retry: c.retry})
+	plan, err := s.examine(ctx, "plan", request{Operation: "apply", Options: phase.Options{To: c.to, Retry: c.retry}})
 	if err != nil {
 		return err
 	}

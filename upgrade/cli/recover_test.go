@@ -184,7 +184,7 @@ func TestShutdownLeavesItToTheNextBoot(t *testing.T) {
 func (h *fakeHost) begin(t *testing.T) (string, error) {
 	t.Helper()
 	var out strings.Builder
-	if code := h.main(t.Context(), []string{"host", "start"}, strings.NewReader("{}"), &out, os.Stderr); code != 0 {
+	if code := h.main(t.Context(), []string{"host", "start"}, strings.NewReader(`{"operation":"apply"}`), &out, os.Stderr); code != 0 {
 		return "", errors.New(out.String())
 	}
 	return out.String(), nil

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"time"
 
 	"townsquare/upgrade/secret"
@@ -24,6 +25,12 @@ var idShape = regexp.MustCompile(`^[0-9]{8}T[0-9]{6}Z-[a-z]+$`)
 // NewID names a run by when it began, in UTC, and what it does.
 func NewID(operation string, at time.Time) string {
 	return at.UTC().Format("20060102T150405Z") + "-" + operation
+}
+
+// OperationOf is the name of the operation in a run's id.
+func OperationOf(id string) string {
+	_, operation, _ := strings.Cut(id, "-")
+	return operation
 }
 
 // JournalPath is the log of run id in dir. An id of another shape is refused: it comes from

@@ -21,21 +21,27 @@ var ErrLeft = errors.New("the host is shutting down; everything is put back when
 // ErrInterrupted is the cause of a context that a person or systemd ended.
 var ErrInterrupted = errors.New("interrupted")
 
+// Options are what a person asked of an operation. They travel from the operator's side to the
+// command line of the run's unit, which every user of the host can read: no secrets.
+type Options struct {
+	To    string        `json:"to,omitempty"`       // the version asked for; empty: what the policy chooses
+	Retry bool          `json:"retry,omitempty"`    // versions on the skip list may be chosen again
+	Watch time.Duration `json:"watch_ns,omitempty"` // how long to look at the new version; 0: as configured
+}
+
 // Operation is all that phases share. The first part is filled by the command, before Run; the
 // second by the phases as they learn it. Undo may use the first part and Record.Run only.
 type Operation struct {
 	ID   string // of the run, such as "20261122T013000Z-apply"
-	Name string // "apply"
+	Name string // of Operations, such as "apply"
 
-	Record   *state.State // the host's record; Acquire reads it again once the lock is held
-	Save     func() error // writes Record to the disk, atomically and fsynced; before each mutation
-	Config   state.Config // the host's /etc/townsquare/upgrade.yaml
+	Record *state.State // the host's record; Acquire reads it again once the lock is held
+	Save   func() error // writes Record to the disk, atomically and fsynced; before each mutation
+	Config state.Config // the host's /etc/townsquare/upgrade.yaml
+	Options
 	Releases *release.Client
-	Arch     string        // "amd64", "arm64"
-	To       string        // the version asked for; empty: what the policy chooses
-	Retry    bool          // versions on the skip list may be chosen again
-	Watch    time.Duration // how long the watch phase looks at the new version
-	Emit     func(Event)   // Run fills in Time, Run and Phase
+	Arch     string      // "amd64", "arm64"
+	Emit     func(Event) // Run fills in Time, Run and Phase
 
 	// Conceal takes the secrets out of what the record keeps; nil keeps it as it is.
 	Conceal func(string) string

@@ -1,0 +1,15 @@
+package phase
+
+// Sequence is what an operation does: All, in order, of which the first Looks change nothing.
+type Sequence struct {
+	All   []Phase
+	Looks int
+}
+
+// Operations are all that can run on a host, by the name that is in the record, in the run's id and
+// in its history. A run that was left unfinished is put back by the phases found here.
+func Operations() map[string]Sequence {
+	return map[string]Sequence{
+		"apply": {All: Apply(), Looks: len(Plan())},
+	}
+}
