@@ -24,7 +24,16 @@ type Policy struct {
 	Skip        map[string]string // versions that failed on this host, and why
 	RetryFailed bool              // take a version on the skip list all the same
 	To          string            // this version and no other; empty means what Track says
+	Reach       string            // how far a machine may go where nobody is asked; empty means a person decides
 }
+
+// How far a machine may go by itself, as Policy.Reach. A first installation, and a version that was
+// asked for by number, are not held back.
+const (
+	ReachPatch = "patch" // to newer patch releases of the installed minor version
+	ReachMinor = "minor" // to newer minor versions of the installed major one, too
+	ReachAny   = "any"
+)
 
 // Choice is what a host should do next.
 type Choice struct {
@@ -32,6 +41,7 @@ type Choice struct {
 	Next     *Release  // what to install now: Target, or the first stop-over of Path; nil when UpToDate
 	Path     []Version // the stop-overs before Target, in order; empty when the way is direct
 	UpToDate bool
+	Waiting  *Release // lies beyond Policy.Reach and waits for a person; Target is the newest before it
 	Why      string   // one sentence
 	Warnings []string // about this choice; those about the pages are the Catalog's
 }
@@ -79,6 +89,10 @@ func Choose(cat *Catalog, current Version, p Policy) (Choice, error) {
 	}
 	if len(c.problems) > 0 {
 		return Choice{}, c.fail()
+	}
+	if target != nil && p.To == "" && !c.reaches(target.Version) {
+		c.choice = Choice{Waiting: target}
+		target = c.within()
 	}
 	c.settle(target)
 	if len(c.problems) > 0 {
@@ -301,6 +315,9 @@ func (c *chooser) settle(target *Release) {
 		if c.To != "" {
 			c.choice.Why = c.current.String() + " is installed already"
 		}
+		if c.choice.Waiting != nil {
+			c.choice.Why = c.waits()
+		}
 		return
 	case target.Version.Less(c.current):
 		c.problem("--to", target.Version.String()+" is older than the installed "+c.current.String(), "a newer version",
@@ -327,5 +344,8 @@ func (c *chooser) settle(target *Release) {
 		c.choice.Next = target
 	}
 	c.choice.Why = c.why(target)
+	if c.choice.Waiting != nil {
+		c.choice.Why += "; " + c.waits()
+	}
 	c.targetWarnings(target)
 }
