@@ -12,6 +12,7 @@ import (
 
 	"townsquare/upgrade/host"
 	"townsquare/upgrade/phase"
+	"townsquare/upgrade/state"
 )
 
 // startAnswer says which run to follow.
@@ -93,6 +94,9 @@ func (h *server) freshID(operation string, at time.Time) (string, error) {
 // install puts this program where the unit looks for it. Over SSH it is there already; with
 // --local it may have been started from anywhere.
 func (h *server) install() error {
+	if _, err := state.Load(h.path(state.Path)); errors.Is(err, state.ErrNewer) {
+		return &olderError{err} // its own upgrader must stay
+	}
 	self, err := os.Executable()
 	if err != nil {
 		return err

@@ -16,6 +16,7 @@ import (
 
 	"townsquare/upgrade/host"
 	"townsquare/upgrade/phase"
+	"townsquare/upgrade/state"
 	"townsquare/upgrade/ui"
 )
 
@@ -92,10 +93,42 @@ func (a *app) bring(ctx context.Context, conn *host.Conn, facts host.Facts) erro
 	if err != nil {
 		return err
 	}
-	_, err = conn.Upload(ctx, build, facts.SHA256, host.Upgrader, func(done, total int64) {
+	may := func() error { return mayReplace(ctx, conn.Run) }
+	_, err = conn.Upload(ctx, build, facts.SHA256, host.Upgrader, may, func(done, total int64) {
 		a.printer.Progress("copying upgrade to the server", done, total)
 	})
 	return err
+}
+
+// mayReplace refuses to put this program in the place of one that wrote a record which this one
+// cannot read: nobody could put an unfinished run back then.
+func mayReplace(ctx context.Context, run func(context.Context, string, io.Reader, io.Writer) error) error {
+	var record bytes.Buffer
+	script := "if [ -e " + state.Path + " ]; then cat " + state.Path + "; fi"
+	if err := run(ctx, host.AsRoot("sh", "-c", script), nil, &record); err != nil {
+		return err
+	}
+	if record.Len() == 0 {
+		return nil
+	}
+	if _, err := state.Parse(record.Bytes()); errors.Is(err, state.ErrNewer) {
+		return &olderError{err}
+	}
+	return nil
+}
+
+// olderError says that the host's upgrader knows more than this one.
+type olderError struct{ why error }
+
+func (e *olderError) Error() string {
+	return fmt.Sprintf("this upgrade is older than the one on the server, whose record it cannot read: %v", e.why)
+}
+
+func (e *olderError) Unwrap() error { return e.why }
+
+// Hint says what to type.
+func (*olderError) Hint() string {
+	return "in the source tree: git pull && CGO_ENABLED=0 go build -o bin/upgrade ./upgrade    (the newer one is on the server: " + host.Upgrader + ")"
 }
 
 // overSSH is the way to another machine.

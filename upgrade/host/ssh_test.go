@@ -175,7 +175,7 @@ func TestUpload(t *testing.T) {
 		last = done
 	}
 	s.program(t, "sudo", `shift 2; exec "$@"`)
-	sent, err := conn.Upload(t.Context(), from, "", to, progress)
+	sent, err := conn.Upload(t.Context(), from, "", to, nil, progress)
 	if err != nil || !sent || last != int64(len(content)) {
 		t.Fatalf("sent %v, error %v, progress %d", sent, err, last)
 	}
@@ -190,7 +190,11 @@ func TestUpload(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if sent, err := conn.Upload(t.Context(), from, sum, to, nil); err != nil || sent {
+	no := errors.New("no")
+	if _, err := conn.Upload(t.Context(), from, "another sum", to, func() error { return no }, nil); !errors.Is(err, no) {
+		t.Errorf("replaced what must stay: %v", err)
+	}
+	if sent, err := conn.Upload(t.Context(), from, sum, to, nil, nil); err != nil || sent {
 		t.Errorf("sent again: %v, %v", sent, err)
 	}
 	left, _ := filepath.Glob(filepath.Join(filepath.Dir(to), ".upgrade.*"))
@@ -212,7 +216,7 @@ func TestUploadThatArrivesDamaged(t *testing.T) {
 	}
 	s.program(t, "sudo", `shift 2; exec "$@"`)
 	s.program(t, "gzip", `cat >/dev/null; echo damaged`)
-	_, err := conn.Upload(t.Context(), from, "", to, nil)
+	_, err := conn.Upload(t.Context(), from, "", to, nil, nil)
 	if err == nil || !strings.Contains(err.Error(), "damaged") {
 		t.Errorf("error is %v", err)
 	}

@@ -33,15 +33,20 @@ mv -f "$new" "$2"
 sync "$dir"
 trap - EXIT`
 
-// Upload puts the program at path on the host as dest, unless its SHA-256 is there already.
-// progress gets the bytes read so far, of all.
-func (c *Conn) Upload(ctx context.Context, path, there, dest string, progress func(done, total int64)) (bool, error) {
+// Upload puts the program at path on the host as dest, unless its SHA-256 is there already. may is
+// asked before one that is there is replaced. progress gets the bytes read so far, of all.
+func (c *Conn) Upload(ctx context.Context, path, there, dest string, may func() error, progress func(done, total int64)) (bool, error) {
 	sum, size, err := sumOf(path)
 	if err != nil {
 		return false, err
 	}
 	if sum == there {
 		return false, nil
+	}
+	if there != "" {
+		if err := may(); err != nil {
+			return false, err
+		}
 	}
 	file, err := os.Open(path)
 	if err != nil {

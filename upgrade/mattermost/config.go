@@ -17,6 +17,8 @@ import (
 	"syscall"
 
 	"github.com/google/renameio/v2"
+
+	"townsquare/upgrade/internal/durable"
 )
 
 // Config is Mattermost's configuration as the server sees it: the file, or the row in its
@@ -195,7 +197,7 @@ func CopyConfig(path, copyPath string) error {
 	if err := renameio.WriteFile(copyPath, data, 0o600, renameio.IgnoreUmask()); err != nil {
 		return fmt.Errorf("copy the configuration: %w", err)
 	}
-	return syncDir(filepath.Dir(copyPath))
+	return durable.SyncDir(filepath.Dir(copyPath))
 }
 
 // PutBackConfig writes the copy to path, with the owner and mode that the file there has, or when
@@ -239,18 +241,5 @@ func PutBackConfig(copyPath, path string) error {
 	if err := file.CloseAtomicallyReplace(); err != nil {
 		return fmt.Errorf("put the configuration back: %w", err)
 	}
-	return syncDir(filepath.Dir(real))
-}
-
-// syncDir makes a rename in dir survive a power cut.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	if err := d.Sync(); err != nil {
-		return fmt.Errorf("sync %s: %w", dir, err)
-	}
-	return nil
+	return durable.SyncDir(filepath.Dir(real))
 }

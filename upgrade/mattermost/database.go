@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -45,13 +46,11 @@ func ParseDSN(dsn, osUser string) (*Database, error) {
 	} else if !strings.Contains(dsn, "=") {
 		return nil, fmt.Errorf("%w: the data source is neither a postgres:// URL nor key=value words", ErrNotPostgres)
 	} else {
-		var words []string
-		for _, w := range strings.Fields(dsn) {
-			if !strings.HasPrefix(w, "binary_parameters=") {
-				words = append(words, w)
-			}
+		words, err := parseWords(dsn)
+		if err != nil {
+			return nil, err
 		}
-		clean = strings.Join(words, " ")
+		clean = joinWords(slices.DeleteFunc(words, func(w word) bool { return w.key == "binary_parameters" }))
 	}
 	for _, kv := range tlsEnv(clean) {
 		if path, ok := strings.CutPrefix(kv, "PGSSLROOTCERT="); ok {
@@ -79,31 +78,6 @@ func ParseDSN(dsn, osUser string) (*Database, error) {
 		d.env = append(d.env, tlsEnv(clean)...)
 	}
 	return d, nil
-}
-
-// tlsEnv repeats the DSN's ssl words for libpq.
-func tlsEnv(dsn string) []string {
-	var env []string
-	add := func(key, value string) {
-		if value != "" {
-			env = append(env, "PG"+strings.ToUpper(key)+"="+value)
-		}
-	}
-	keys := []string{"sslmode", "sslrootcert", "sslcert", "sslkey"}
-	if u, err := url.Parse(dsn); err == nil && u.Scheme != "" {
-		for _, k := range keys {
-			add(k, u.Query().Get(k))
-		}
-		return env
-	}
-	for _, w := range strings.Fields(dsn) {
-		for _, k := range keys {
-			if v, ok := strings.CutPrefix(w, k+"="); ok {
-				add(k, strings.Trim(v, "'"))
-			}
-		}
-	}
-	return env
 }
 
 // Connect opens one connection; the caller closes it.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -247,7 +248,12 @@ func TestParseDSN(t *testing.T) {
 	if err != nil || !d.Local() || d.Host != "/run/pg" || d.Name != "chat" {
 		t.Errorf("%+v, %v", d, err)
 	}
-	for _, bad := range []string{"mm:secret@tcp(localhost:3306)/mm", "postgres://u:sec ret%zz@h/d"} {
+	// A password may hold blanks and quotes where the value is quoted.
+	d, err = ParseDSN(`host = '127.0.0.1' user=mm password='it\'s a \\ secret' dbname='our chat' sslmode = 'disable'`, "mattermost")
+	if err != nil || d.Name != "our chat" || !slices.Contains(d.env, `PGPASSWORD=it's a \ secret`) || !slices.Contains(d.env, "PGSSLMODE=disable") {
+		t.Errorf("%+v, %v", d, err)
+	}
+	for _, bad := range []string{"host=/run/pg password='secret", "host=/run/pg secret", "mm:secret@tcp(localhost:3306)/mm", "postgres://u:sec ret%zz@h/d"} {
 		if _, err := ParseDSN(bad, ""); err == nil || strings.Contains(err.Error(), "sec") {
 			t.Errorf("%q: %v", bad, err)
 		}

@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"townsquare/upgrade/host"
+	"townsquare/upgrade/internal/durable"
 )
 
 // Dump writes the whole database to path, in pg_dump's custom format, and proves that it can be
@@ -51,7 +52,7 @@ func (d *Database) Dump(ctx context.Context, t Tools, path string, progress func
 	for _, n := range want {
 		rows += n
 	}
-	return rows, syncDir(filepath.Dir(path))
+	return rows, durable.SyncDir(filepath.Dir(path))
 }
 
 // dumpTo dumps to w and returns the rows of each table as the dump's own snapshot shows them.

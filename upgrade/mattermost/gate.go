@@ -9,14 +9,18 @@ import (
 )
 
 // Gate keeps users away from the server while it is verified: new connections to its port are
-// reset, except root's own, so that a proxy that retries holds its requests. Connections that
-// exist are left alone. The rules live in the kernel only: a reboot opens the gate.
+// reset, except those that carry our mark, which only root can give: also a proxy that runs as root
+// waits, and one that retries holds its requests. Connections that exist are left alone. The rules
+// live in the kernel only: a reboot opens the gate.
 type Gate struct {
 	Port int
 	Run  Runner // nil means host.Run
 }
 
 const gateTable = "inet townsquare_gate"
+
+// gateMark is the mark (SO_MARK) of the connections that Health makes: "town" in ASCII.
+const gateMark = 0x746f776e
 
 // Close shuts the gate; closing a closed gate changes nothing.
 func (g Gate) Close(ctx context.Context) error {
@@ -25,7 +29,7 @@ func (g Gate) Close(ctx context.Context) error {
 		"table " + gateTable, "delete table " + gateTable,
 		"table " + gateTable + " {",
 		"  chain local { type filter hook output priority 0; policy accept;",
-		"    " + syn + " meta skuid != 0 reject with tcp reset",
+		fmt.Sprintf("    %s meta mark != %#x reject with tcp reset", syn, gateMark),
 		"  }",
 		"  chain remote { type filter hook input priority 0; policy accept;",
 		`    iifname != "lo" ` + syn + " reject with tcp reset",

@@ -7,9 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"regexp"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -35,7 +37,7 @@ var versionID = regexp.MustCompile(`^\d+\.\d+\.\d+\.(.+)\.[0-9a-f]+\.(?:true|fal
 // Public asks at the public address, as a user's program would: by name, through the proxy, with
 // the certificate verified.
 func Public(ctx context.Context, url string) (Answer, error) {
-	return ping(ctx, strings.TrimSuffix(url, "/"), &tls.Config{})
+	return ping(ctx, strings.TrimSuffix(url, "/"), &http.Transport{})
 }
 
 // Ping asks the server, with its database and its file store; an error means it must not be given
@@ -43,17 +45,27 @@ func Public(ctx context.Context, url string) (Answer, error) {
 // always 404.
 func (h Health) Ping(ctx context.Context) (Answer, error) {
 	// The server is asked on this very host, by its address: nobody stands between.
-	return ping(ctx, h.URL, &tls.Config{ServerName: h.ServerName, InsecureSkipVerify: true}) // #nosec G402
+	return ping(ctx, h.URL, &http.Transport{
+		TLSClientConfig: &tls.Config{ServerName: h.ServerName, InsecureSkipVerify: true}, // #nosec G402
+		DialContext:     (&net.Dialer{Control: throughGate}).DialContext,
+	})
 }
 
-func ping(ctx context.Context, url string, config *tls.Config) (Answer, error) {
+// throughGate gives a connection the mark that the gate lets pass. Who may not give it, as in a
+// test without root, finds no gate either.
+func throughGate(_, _ string, conn syscall.RawConn) error {
+	return conn.Control(func(fd uintptr) { _ = setMark(fd, gateMark) })
+}
+
+func ping(ctx context.Context, url string, transport *http.Transport) (Answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/api/v4/system/ping?get_server_status=true", nil)
 	if err != nil {
 		return Answer{}, err
 	}
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: config}, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	transport.DisableKeepAlives = true
+	client := &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	resp, err := client.Do(req)
 	if err != nil {
 		return Answer{}, fmt.Errorf("ping: %w", err)

@@ -14,6 +14,7 @@ import (
 	"github.com/google/renameio/v2"
 
 	"townsquare/upgrade/host"
+	"townsquare/upgrade/internal/durable"
 )
 
 // Program is a server program that is run beside the one that serves, for one command.
@@ -130,7 +131,7 @@ func (p Program) PlanMigrations(ctx context.Context, keep string) (Plan, error) 
 	if err := renameio.WriteFile(keep, data, 0o600); err != nil {
 		return Plan{}, fmt.Errorf("keep the plan: %w", err)
 	}
-	return plan, syncDir(filepath.Dir(keep))
+	return plan, durable.SyncDir(filepath.Dir(keep))
 }
 
 // Downgrade takes the migrations of the plan back, the last first, and leaves what people wrote.

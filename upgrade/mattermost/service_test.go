@@ -180,7 +180,7 @@ func TestGate(t *testing.T) {
 	if err := errors.Join(g.Close(t.Context()), g.Open(t.Context())); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"delete table inet townsquare_gate", "tcp dport 8065", "meta skuid != 0 reject with tcp reset", `iifname != "lo"`} {
+	for _, want := range []string{"delete table inet townsquare_gate", "tcp dport 8065", "meta mark != 0x746f776e reject with tcp reset", `iifname != "lo"`} {
 		if !strings.Contains(fed[0], want) {
 			t.Errorf("close does not say %q:\n%s", want, fed[0])
 		}

@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+
+	"townsquare/upgrade/internal/durable"
 )
 
 // Move renames from to to and leaves a link at from, so that the version which has it there works
@@ -43,7 +45,7 @@ func Move(from, to string) error {
 	if err := os.Symlink(to, from); err != nil {
 		return fmt.Errorf("move %s: %w", from, err)
 	}
-	return errors.Join(syncDir(filepath.Dir(to)), syncDir(filepath.Dir(from)))
+	return errors.Join(durable.SyncDir(filepath.Dir(to)), durable.SyncDir(filepath.Dir(from)))
 }
 
 // Vacant says whether there is nothing at path, or an empty directory.
@@ -81,7 +83,7 @@ func MoveBack(from, to string) error {
 	if err := os.Rename(to, from); err != nil {
 		return fmt.Errorf("move %s back: %w", from, err)
 	}
-	return errors.Join(syncDir(filepath.Dir(to)), syncDir(filepath.Dir(from)))
+	return errors.Join(durable.SyncDir(filepath.Dir(to)), durable.SyncDir(filepath.Dir(from)))
 }
 
 // Point makes link a link to target by one rename(2), so that it leads to the old version or to
@@ -103,7 +105,7 @@ func Point(link, target string) error {
 	if err := os.Rename(next, link); err != nil {
 		return fmt.Errorf("point %s to %s: %w", link, target, err)
 	}
-	return syncDir(filepath.Dir(link))
+	return durable.SyncDir(filepath.Dir(link))
 }
 
 // Unpoint removes the link, as before a first install; a link that is gone already is no error.
@@ -121,7 +123,7 @@ func Unpoint(link string) error {
 	if err := os.Remove(link); err != nil {
 		return err
 	}
-	return syncDir(filepath.Dir(link))
+	return durable.SyncDir(filepath.Dir(link))
 }
 
 func nextTo(link string) string {
@@ -178,7 +180,7 @@ func finishAdopt(link, kept, target string) error {
 	if err := Point(link, target); err != nil {
 		return err
 	}
-	return errors.Join(syncDir(filepath.Dir(kept)), syncDir(filepath.Dir(link)))
+	return errors.Join(durable.SyncDir(filepath.Dir(kept)), durable.SyncDir(filepath.Dir(link)))
 }
 
 // Unadopt puts the plain directory back at link, from wherever Adopt left it; it does nothing when
@@ -207,7 +209,7 @@ func Unadopt(link, kept string) error {
 	if err := errors.Join(removeLink(from), removeLink(next)); err != nil {
 		return fmt.Errorf("put %s back: %w", link, err)
 	}
-	return errors.Join(syncDir(filepath.Dir(kept)), syncDir(filepath.Dir(link)))
+	return errors.Join(durable.SyncDir(filepath.Dir(kept)), durable.SyncDir(filepath.Dir(link)))
 }
 
 // removeLink removes path if it is a link, and nothing else.

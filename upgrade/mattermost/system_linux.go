@@ -93,3 +93,8 @@ func SetCapability(program string, capability []byte) error {
 	}
 	return nil
 }
+
+// setMark gives the packets of a socket a mark that the firewall can see (socket(7), SO_MARK).
+func setMark(fd uintptr, mark int) error {
+	return unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_MARK, mark)
+}

@@ -31,3 +31,5 @@ func SetCapability(_ string, capability []byte) error {
 	}
 	return errors.ErrUnsupported
 }
+
+func setMark(uintptr, int) error { return errors.ErrUnsupported }

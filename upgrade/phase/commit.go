@@ -41,7 +41,7 @@ func (Commit) Run(ctx context.Context, op *Operation) error {
 	if run.AdoptedFrom != "" {
 		op.Note("what %s was is kept in %s; remove it by hand when nobody wants to go back there", run.Link, run.AdoptedFrom)
 	}
-	return errors.Join(
+	for _, err := range []error{
 		mattermost.NoteVersion(run.To, run.Edition),
 		pruneVersions(run),
 		pruneFiles(dumpDir(), run.ID),
@@ -49,7 +49,12 @@ func (Commit) Run(ctx context.Context, op *Operation) error {
 		pruneFiles(filepath.Join(state.Dir, "config"), run.ID),
 		pruneCopies(ctx, op),
 		op.Releases.Prune(), // the archive is unpacked, and several hundred megabytes
-	)
+	} {
+		if err != nil {
+			op.Warn("tidy up: %v", err)
+		}
+	}
+	return nil
 }
 
 // pruneVersions removes the versions that Fetch made, but for this one and the one before. What it

@@ -175,7 +175,7 @@ func TestChooseNeverGoesBack(t *testing.T) {
 			if !installed.Version.Less(choice.Next.Version) || choice.Target.Version.Less(choice.Next.Version) || choice.Next.Edition != Team {
 				t.Errorf("from %s on %s: %+v", installed.Version, track, choice)
 			}
-			if problems := Jump(installed.Version, choice.Next.Version); len(problems) > 0 {
+			if problems := jump(installed.Version, choice.Next.Version); len(problems) > 0 {
 				t.Errorf("from %s on %s: chose %s against the rules: %v", installed.Version, track, choice.Next.Version, problems)
 			}
 		}

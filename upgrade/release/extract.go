@@ -16,6 +16,8 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"townsquare/upgrade/internal/durable"
 )
 
 // top is the one directory every archive of the vendor holds everything in.
@@ -106,7 +108,7 @@ func extract(ctx context.Context, archivePath, dest string, progress func(done, 
 	if err := os.Rename(partial, dest); err != nil {
 		return nil, err
 	}
-	return m, syncDir(filepath.Dir(dest))
+	return m, durable.SyncDir(filepath.Dir(dest))
 }
 
 // roomFor compares what gzip says of the unpacked size, in the last four bytes, with the free space:

@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"townsquare/upgrade/internal/durable"
 )
 
 // unverified is the end of a download's name until its checksum and signature were found right.
@@ -120,7 +122,7 @@ func (d *download) accept(final string) error {
 	if err := remove(d.name + noteEnd); err != nil {
 		return err
 	}
-	return syncDir(filepath.Dir(final))
+	return durable.SyncDir(filepath.Dir(final))
 }
 
 // remove removes a file that may not be there.
@@ -129,13 +131,4 @@ func remove(name string) error {
 		return err
 	}
 	return nil
-}
-
-// syncDir makes the names in a directory durable.
-func syncDir(dir string) error {
-	f, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(f.Sync(), f.Close())
 }

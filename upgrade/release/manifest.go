@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/google/renameio/v2"
+
+	"townsquare/upgrade/internal/durable"
 )
 
 // The manifest and the marker lie beside the directory of a release, not in it: the service may own
@@ -116,7 +118,7 @@ func MarkComplete(dest string, r Release) error {
 	if err := renameio.WriteFile(dest+completeEnd, text, 0o600); err != nil {
 		return err
 	}
-	return syncDir(filepath.Dir(dest))
+	return durable.SyncDir(filepath.Dir(dest))
 }
 
 // Complete gives the marker of dest; the error is fs.ErrNotExist when it was never marked, and says

@@ -3,7 +3,6 @@ package release
 import (
 	"fmt"
 
-	"townsquare/upgrade/problem"
 )
 
 // Rule is one row of what the vendor says about going from one version to another.
@@ -61,33 +60,6 @@ func Rules() []Rule {
 			Source: notes + " (v10.11.17: upgrade to v11.7.3 or later)",
 		},
 	}
-}
-
-// Jump says why a server on from must not be taken directly to to; nothing means it may. A zero
-// from is a first install. A needed stop-over counts as a refusal here; Choose turns it into a path.
-func Jump(from, to Version) []problem.Problem {
-	var found []problem.Problem
-	where := "from " + from.String() + " to " + to.String()
-	if from.IsZero() {
-		where = "install " + to.String()
-	}
-	if to.Less(from) {
-		found = append(found, problem.Problem{
-			Where: where, Found: "a downgrade", Allowed: "a version newer than " + from.String(),
-			Hint: "a database migrated by a newer version is not safe under an older one",
-		})
-	}
-	for _, r := range Rules() {
-		if !r.forbids(from, to) {
-			continue
-		}
-		p := problem.Problem{Where: where, Found: r.Why, Allowed: r.allowed(), Hint: "see " + r.Source}
-		if r.Kind == StopOver {
-			p.Hint = "choose " + r.Stop.String() + " first; see " + r.Source
-		}
-		found = append(found, p)
-	}
-	return found
 }
 
 func (r Rule) forbids(from, to Version) bool {

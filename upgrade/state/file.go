@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"github.com/google/renameio/v2"
+
+	"townsquare/upgrade/internal/durable"
 )
 
 // Path is the record's place on a host.
@@ -88,18 +90,5 @@ func (s *State) Save(path string) error {
 	if err := renameio.WriteFile(path, append(data, '\n'), 0o600, renameio.IgnoreUmask()); err != nil {
 		return fmt.Errorf("save %s: %w", path, err)
 	}
-	return syncDir(dir)
-}
-
-// syncDir makes the rename itself durable; renameio does not.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	if err := d.Sync(); err != nil {
-		return fmt.Errorf("sync %s: %w", dir, err)
-	}
-	return nil
+	return durable.SyncDir(dir)
 }
