@@ -2,34 +2,115 @@ package community
 
 import (
 	"context"
+	"crypto/rand"
+	"errors"
 	"fmt"
 	"net/http"
+	"sync"
 	"time"
 )
 
-// KeepPosting writes a post every 100 ms until ctx ends and returns those that the server
-// acknowledged: the promise that an upgrade must keep. A post that fails is not tried again.
-func (c *Client) KeepPosting(ctx context.Context, channel string) []Post {
-	var kept []Post
-	tick := time.NewTicker(100 * time.Millisecond)
-	defer tick.Stop()
-	for i := 1; ; i++ {
-		select {
-		case <-ctx.Done():
-			return kept
-		case <-tick.C:
-		}
-		// Not ctx: a post that is on its way when the writer ends may be acknowledged.
-		p, err := c.Post(context.WithoutCancel(ctx), Post{Channel: channel, Message: fmt.Sprintf("Written meanwhile, %d", i)})
-		if err == nil {
-			kept = append(kept, p)
-		}
-	}
+// Ledger is what a writer knows: all that the server acknowledged, and so may not lose.
+type Ledger struct {
+	Posts   []Post
+	Files   []File
+	Refused int // tries that got no acknowledgement; whether they are there is not known
+
+	Gap     time.Duration // the longest time without an acknowledgement: the outage as a writer sees it
+	GapFrom time.Time
 }
 
-// Has is nil when the post is there as it was written.
-func (c *Client) Has(ctx context.Context, want Post) error {
-	var got Post
-	err := c.call(ctx, http.MethodGet, "/posts/"+want.ID, nil, &got)
-	return differ("post "+want.ID, want.Message, got.Message, err)
+// Writer is somebody who posts ten times a second, each tenth time with a file, until told to end.
+type Writer struct {
+	mu     sync.Mutex
+	ledger Ledger
+	last   time.Time // of an acknowledgement
+	stop   context.CancelFunc
+	ended  chan struct{}
+}
+
+// writeEvery is the pause between two posts, and fileEvery how many posts come between two files.
+const (
+	writeEvery = 100 * time.Millisecond
+	fileEvery  = 10
+)
+
+// Write begins to write to the channel, until ctx ends or End is called. What fails is not tried
+// again: the next one is.
+func (c *Client) Write(ctx context.Context, channel string) *Writer {
+	ctx, stop := context.WithCancel(ctx)
+	w := &Writer{last: time.Now(), stop: stop, ended: make(chan struct{})}
+	go func() {
+		defer close(w.ended)
+		tick := time.NewTicker(writeEvery)
+		defer tick.Stop()
+		for i := 1; ; i++ {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+			}
+			// Not ctx: what is on its way when the writer ends may be acknowledged.
+			w.write(context.WithoutCancel(ctx), c, channel, i)
+		}
+	}()
+	return w
+}
+
+func (w *Writer) write(ctx context.Context, c *Client, channel string, i int) {
+	post := Post{Channel: channel, Message: fmt.Sprintf("Written meanwhile, %d", i)}
+	if i%fileEvery == 0 {
+		file, err := c.attach(ctx, channel, fmt.Sprintf("note-%d.txt", i), []byte(rand.Text()))
+		w.note(err, func(l *Ledger) { l.Files = append(l.Files, file) })
+		if err != nil {
+			return
+		}
+		post.Files = []string{file.ID}
+	}
+	made, err := c.Post(ctx, post)
+	w.note(err, func(l *Ledger) { l.Posts = append(l.Posts, made) })
+}
+
+func (w *Writer) note(err error, add func(*Ledger)) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if err != nil {
+		w.ledger.Refused++
+		return
+	}
+	add(&w.ledger)
+	if gap := time.Since(w.last); gap > w.ledger.Gap {
+		w.ledger.Gap, w.ledger.GapFrom = gap, w.last
+	}
+	w.last = time.Now()
+}
+
+// SoFar is the ledger at this moment.
+func (w *Writer) SoFar() Ledger {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	l := w.ledger
+	l.Posts, l.Files = append([]Post(nil), l.Posts...), append([]File(nil), l.Files...)
+	return l
+}
+
+// End ends the writing and gives the ledger. It waits for what is on its way.
+func (w *Writer) End() Ledger {
+	w.stop()
+	<-w.ended
+	return w.SoFar()
+}
+
+// Check is nil when all that was acknowledged is there as it was written; else it says what is not.
+func (l Ledger) Check(ctx context.Context, c *Client) error {
+	var all []error
+	for _, want := range l.Posts {
+		var got Post
+		err := c.call(ctx, http.MethodGet, "/posts/"+want.ID, nil, &got)
+		all = append(all, differ("post "+want.ID, want.Message, got.Message, err))
+	}
+	for _, f := range l.Files {
+		all = append(all, sameContent(ctx, c, f.Name, "/files/"+f.ID, f.SHA256))
+	}
+	return errors.Join(all...)
 }

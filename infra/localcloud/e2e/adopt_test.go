@@ -19,7 +19,7 @@ import (
 
 	"townsquare/infra/localcloud/community"
 	"townsquare/infra/localcloud/machine"
-	"townsquare/infra/localcloud/network"
+	"townsquare/infra/localcloud/stage"
 )
 
 // TestAdopted takes over a server that someone set up by the vendor's guide years ago, without
@@ -28,36 +28,36 @@ import (
 func TestAdopted(t *testing.T) {
 	s := byTheGuide(t)
 	var err error
-	if s.people, err = community.Fill(t.Context(), s.client(), nil); err != nil {
+	if s.People, err = community.Fill(t.Context(), s.Client(), nil); err != nil {
 		t.Fatal(err)
 	}
-	s.shell(t, `
+	s.Exec(t, `
 install -d -o mattermost -g mattermost -m 750 /opt/mattermost/tls /opt/mattermost/plugins/org.townsquare.fountain
 echo "not a real key" >/opt/mattermost/tls/site.key
 echo '{"id": "org.townsquare.fountain", "name": "Fountain", "version": "1.0.0"}' >/opt/mattermost/plugins/org.townsquare.fountain/plugin.json
 chown mattermost: /opt/mattermost/tls/site.key /opt/mattermost/plugins/org.townsquare.fountain/plugin.json
 chmod 600 /opt/mattermost/tls/site.key`)
-	s.kept = s.shell(t, kept)
+	s.kept = s.Exec(t, kept)
 
 	// Not the logs and not the time of data/, where Mattermost tries now and then if it can write.
 	const traces = "find /opt -xdev -not -path '*/logs*' -not -path '*/data' -printf '%p %i %T@\n' | sort; systemctl show -p MainPID mattermost"
-	was := s.shell(t, traces)
-	s.upgrade(t.Context(), "plan", "--json", "--to", after).must(t)
-	if is := s.shell(t, traces); is != was {
+	was := s.Exec(t, traces)
+	s.Upgrade(t.Context(), "plan", "--json", "--to", after).Must(t)
+	if is := s.Exec(t, traces); is != was {
 		t.Errorf("plan changed the host: %s", cmp.Diff(was, is))
 	}
 	// First a version that does not work: the plain directory must come back as it was.
-	localcloud(t, "mirror", "publish", "--cloud", name, "--bad", broken[0].kind).must(t)
-	s.watched(t, func() { s.apply(t, broken[0].version, 4) })
-	localcloud(t, "mirror", "withdraw", "--cloud", name, broken[0].version).must(t)
+	localcloud(t, "mirror", "publish", "--bad", broken[0].kind).Must(t)
+	s.Watched(t, func() { s.Apply(t, broken[0].version, "10s", 4) })
+	localcloud(t, "mirror", "withdraw", broken[0].version).Must(t)
 	s.whole(t, before)
-	s.watched(t, func() {
-		if got := s.apply(t, after); got.From != before || got.Outcome != "done" {
+	s.Watched(t, func() {
+		if got := s.Apply(t, after, "10s"); got.From != before || got.Outcome != "done" {
 			t.Errorf("report is %+v", got)
 		}
 	})
 	s.whole(t, after)
-	if link := s.shell(t, "readlink /opt/mattermost"); !strings.HasPrefix(link, "/opt/townsquare/versions/"+after) {
+	if link := s.Exec(t, "readlink /opt/mattermost"); !strings.HasPrefix(link, "/opt/townsquare/versions/"+after) {
 		t.Errorf("/opt/mattermost points to %q", link)
 	}
 }
@@ -66,7 +66,7 @@ chmod 600 /opt/mattermost/tls/site.key`)
 func byTheGuide(t *testing.T) *server {
 	t.Helper()
 	ctx := t.Context()
-	cloud, err := network.Open(name)
+	cloud, err := square.Cloud()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,13 +92,17 @@ func byTheGuide(t *testing.T) *server {
 		t.Fatal(err)
 	}
 	address := m.Spec.Address.String()
-	s := &server{cloud: cloud, machine: m, visitor: visitor(t, cloud)}
-	s.target = []string{"--host", "ops@" + address, "--host-key", hostPublic, "--identity", identity}
-	s.url = "http://" + address + ":8065"
-	s.input(t, strings.NewReader(rand.Text()), fmt.Sprintf(guide, s.url))
+	visitor, err := stage.Visitor(cloud, time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &server{Server: &stage.Server{Stage: square, Cloud: cloud, Machine: m, Visitor: visitor}}
+	s.Target = []string{"--host", "ops@" + address, "--host-key", hostPublic, "--identity", identity}
+	s.URL = "http://" + address + ":8065"
+	s.Input(t, strings.NewReader(rand.Text()), fmt.Sprintf(guide, s.URL))
 	s.useMirror(t)
 	until(t, time.Minute, func() error {
-		_, err := s.client().Version(ctx)
+		_, err := s.Client().Version(ctx)
 		return err
 	})
 	return s
@@ -198,11 +202,11 @@ systemctl enable --now mattermost`
 // useMirror tells the host to look for releases where the stack's hosts do.
 func (s *server) useMirror(t *testing.T) {
 	t.Helper()
-	fingerprint, err := os.ReadFile(filepath.Join(s.cloud.Dir, "mirror", "fingerprint"))
+	fingerprint, err := os.ReadFile(filepath.Join(s.Cloud.Dir, "mirror", "fingerprint"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.input(t, strings.NewReader(fmt.Sprintf(`edition: team
+	s.Input(t, strings.NewReader(fmt.Sprintf(`edition: team
 track: latest
 releases:
   archive: https://docs.townsquare.test/version-archive.mdx

@@ -10,20 +10,22 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"townsquare/infra/localcloud/stage"
 )
 
 // cut takes the operator's connection away while the service is down. The host goes on alone; the
 // next apply finds the run and follows it to its end.
 func (s *server) cut(t *testing.T) {
 	// The download breaks twice, too: it is resumed.
-	localcloud(t, "mirror", "fault", "--cloud", name, after, "cut", "--bytes", "9000000", "--times", "2").must(t)
-	last := s.shell(t, newestLog)
-	seen := s.watched(t, func() {
+	localcloud(t, "mirror", "fault", after, "cut", "--bytes", "9000000", "--times", "2").Must(t)
+	last := s.Exec(t, newestLog)
+	seen := s.Watched(t, func() {
 		operator, hangUp := context.WithCancel(t.Context())
 		defer hangUp()
-		first := make(chan result, 1)
+		first := make(chan stage.Result, 1)
 		go func() {
-			first <- s.upgrade(operator, "apply", "--json", "--yes", "--watch", "20s", "--to", after)
+			first <- s.Upgrade(operator, "apply", "--json", "--yes", "--watch", "20s", "--to", after)
 		}()
 		s.waitForStop(t, first, last)
 		s.firewall(t, "add table inet severed\n"+
@@ -34,12 +36,12 @@ func (s *server) cut(t *testing.T) {
 		hangUp()
 		r := <-first
 		s.firewall(t, "delete table inet severed\n")
-		if r.code == 0 {
+		if r.Code == 0 {
 			t.Fatalf("the first apply ended before the connection was cut:\n%s", r)
 		}
-		r = s.upgrade(t.Context(), "apply", "--json", "--yes", "--to", after).must(t)
-		var got report
-		r.into(t, &got)
+		r = s.Upgrade(t.Context(), "apply", "--json", "--yes", "--to", after).Must(t)
+		var got stage.Report
+		r.Into(t, &got)
 		if got.To != after || got.Outcome != "done" || got.UpToDate {
 			t.Errorf("the second apply did not follow the run:\n%s", r)
 		}
@@ -55,7 +57,7 @@ const newestLog = "ls -t /var/lib/townsquare/runs/*.jsonl | head -1"
 
 // waitForStop returns once the log of a run after last says that the downtime began, and fails when it ended
 // before that was seen.
-func (s *server) waitForStop(t *testing.T, ended <-chan result, last string) {
+func (s *server) waitForStop(t *testing.T, ended <-chan stage.Result, last string) {
 	t.Helper()
 	until(t, 5*time.Minute, func() error {
 		select {
@@ -63,11 +65,11 @@ func (s *server) waitForStop(t *testing.T, ended <-chan result, last string) {
 			t.Fatalf("apply ended early:\n%s", r)
 		default:
 		}
-		file := s.shell(t, newestLog)
+		file := s.Exec(t, newestLog)
 		if file == last {
 			return errors.New("no run began")
 		}
-		log := s.shell(t, "cat "+file)
+		log := s.Exec(t, "cat "+file)
 		if strings.Contains(log, `"kind":"down-end"`) {
 			t.Fatal("the downtime was over before the connection could be cut")
 		}
@@ -81,7 +83,7 @@ func (s *server) waitForStop(t *testing.T, ended <-chan result, last string) {
 // firewall changes the rules of the cloud's own namespace.
 func (s *server) firewall(t *testing.T, rules string) {
 	t.Helper()
-	cmd := exec.Command("nsenter", "--net="+s.cloud.NamespacePath(), "nft", "-f", "-")
+	cmd := exec.Command("nsenter", "--net="+s.Cloud.NamespacePath(), "nft", "-f", "-")
 	cmd.Stdin = strings.NewReader(rules)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatal(fmt.Errorf("nft: %w: %s", err, out))

@@ -41,14 +41,14 @@ var broken = []fault{
 }
 
 func (s *server) damaged(t *testing.T, d damage) {
-	localcloud(t, append([]string{"mirror", "fault", "--cloud", name}, d.fault...)...).must(t)
-	defer func() { localcloud(t, "mirror", "fault", "--cloud", name, "--clear").must(t) }()
-	pid := s.shell(t, "systemctl show -p MainPID -p ActiveEnterTimestamp mattermost")
-	s.apply(t, after, 1, 3)
-	if is := s.shell(t, "systemctl show -p MainPID -p ActiveEnterTimestamp mattermost"); is != pid {
+	localcloud(t, append([]string{"mirror", "fault"}, d.fault...)...).Must(t)
+	defer func() { localcloud(t, "mirror", "fault", "--clear").Must(t) }()
+	pid := s.Exec(t, "systemctl show -p MainPID -p ActiveEnterTimestamp mattermost")
+	s.Apply(t, after, "10s", 1, 3)
+	if is := s.Exec(t, "systemctl show -p MainPID -p ActiveEnterTimestamp mattermost"); is != pid {
 		t.Errorf("the service was touched: %s, was %s", is, pid)
 	}
-	if slices.Contains(s.bad(t), after) {
+	if slices.Contains(s.Bad(t), after) {
 		t.Errorf("%s is on the skip list, though it never ran", after)
 	}
 	s.whole(t, before)
@@ -59,10 +59,10 @@ func (s *server) damaged(t *testing.T, d damage) {
 const serviceBack = 60 * time.Second
 
 func (s *server) broken(t *testing.T, f fault) {
-	localcloud(t, "mirror", "publish", "--cloud", name, "--bad", f.kind).must(t)
-	defer func() { localcloud(t, "mirror", "withdraw", "--cloud", name, f.version).must(t) }()
-	seen := s.watched(t, func() {
-		if got := s.applyWatching(t, f.version, f.watch, 4); got.Outcome != "rolled-back" {
+	localcloud(t, "mirror", "publish", "--bad", f.kind).Must(t)
+	defer func() { localcloud(t, "mirror", "withdraw", f.version).Must(t) }()
+	seen := s.Watched(t, func() {
+		if got := s.Apply(t, f.version, f.watch, 4); got.Outcome != "rolled-back" {
 			t.Errorf("report is %+v", got)
 		}
 	})
@@ -70,10 +70,10 @@ func (s *server) broken(t *testing.T, f fault) {
 		t.Errorf("nobody was served for %v", seen.Gap)
 	}
 	s.whole(t, before)
-	if !slices.Contains(s.bad(t), f.version) {
-		t.Errorf("%s is not on the skip list: %v", f.version, s.bad(t))
+	if !slices.Contains(s.Bad(t), f.version) {
+		t.Errorf("%s is not on the skip list: %v", f.version, s.Bad(t))
 	}
-	if r := s.upgrade(t.Context(), "apply", "--json", "--yes", "--to", f.version); r.code != 3 {
+	if r := s.Upgrade(t.Context(), "apply", "--json", "--yes", "--to", f.version); r.Code != 3 {
 		t.Errorf("the same version again, unasked-for, want exit code 3:\n%s", r)
 	}
 }

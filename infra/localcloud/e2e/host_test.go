@@ -14,6 +14,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"townsquare/infra/localcloud/machine"
+	"townsquare/infra/localcloud/stage"
 )
 
 // promises are what first boot leaves: upgrade, operators and the security notes rely on each.
@@ -53,7 +54,7 @@ func (s *server) host(t *testing.T) {
 	for _, p := range promises {
 		t.Run(p.title, func(t *testing.T) {
 			// Without pipefail: grep finding nothing is an answer here.
-			out, err := s.machine.Exec(t.Context(), "bash", "-uc", p.script)
+			out, err := s.Machine.Exec(t.Context(), "bash", "-uc", p.script)
 			if got := strings.TrimSpace(out); got != p.want {
 				t.Errorf("got %q, want %q (%v)", got, p.want, err)
 			}
@@ -64,11 +65,11 @@ func (s *server) host(t *testing.T) {
 
 // doors knocks on port 22 as the world does: with the operator's own key, but as root.
 func (s *server) doors(t *testing.T) {
-	pinned, _, _, _, err := ssh.ParseAuthorizedKey([]byte(s.outputs.SSHHostKey))
+	pinned, _, _, _, err := ssh.ParseAuthorizedKey([]byte(s.Outputs.SSHHostKey))
 	if err != nil {
 		t.Fatal(err)
 	}
-	private, err := os.ReadFile(identity(s.cloud))
+	private, err := os.ReadFile(stage.Identity(s.Cloud))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,7 +78,7 @@ func (s *server) doors(t *testing.T) {
 		t.Fatal(err)
 	}
 	for user, welcome := range map[string]bool{"ops": true, "root": false, "mattermost": false} {
-		conn, err := inside(s.cloud)(t.Context(), "tcp", net.JoinHostPort(s.outputs.Address, "22"))
+		conn, err := stage.Inside(s.Cloud)(t.Context(), "tcp", net.JoinHostPort(s.Outputs.Address, "22"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -104,7 +105,7 @@ func (s *server) doors(t *testing.T) {
 // addresses looks at whom Mattermost holds for the origin of logins: the visitor, not the proxy.
 func (s *server) addresses(t *testing.T) {
 	const query = `select count(*) > 0, bool_and(ipaddress not like '127.%') from audits where ipaddress <> ''`
-	out, err := s.machine.Exec(t.Context(), "psql", "-XAtq", "-h", "/var/run/postgresql", "-U", "mattermost", "-d", "mattermost", "-c", query)
+	out, err := s.Machine.Exec(t.Context(), "psql", "-XAtq", "-h", "/var/run/postgresql", "-U", "mattermost", "-d", "mattermost", "-c", query)
 	if got := strings.TrimSpace(out); err != nil || got != "t|t" {
 		t.Errorf("logins, and none from the proxy: %q, want \"t|t\" (%v)", got, err)
 	}
@@ -114,24 +115,24 @@ func (s *server) addresses(t *testing.T) {
 // volumes and the same first-boot data, as a replaced droplet has: people must find everything.
 func (s *server) rebuilt(t *testing.T, version string) {
 	ctx := t.Context()
-	spec := s.machine.Spec
-	if err := s.machine.PowerOff(ctx); err != nil {
+	spec := s.Machine.Spec
+	if err := s.Machine.PowerOff(ctx); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.machine.Remove(ctx); err != nil {
+	if err := s.Machine.Remove(ctx); err != nil {
 		t.Fatal(err)
 	}
 	spec.InstanceID = fmt.Sprintf("%s-again", spec.InstanceID)
-	again, err := machine.Create(ctx, s.cloud, spec)
+	again, err := machine.Create(ctx, s.Cloud, spec)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.machine = again
-	address, err := netip.ParseAddr(s.outputs.Address)
+	s.Machine = again
+	address, err := netip.ParseAddr(s.Outputs.Address)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.cloud.Assign(address, spec.Name); err != nil {
+	if err := s.Cloud.Assign(address, spec.Name); err != nil {
 		t.Fatal(err)
 	}
 	if err := again.Start(ctx); err != nil {
@@ -140,8 +141,8 @@ func (s *server) rebuilt(t *testing.T, version string) {
 	if err := again.WaitReady(ctx); err != nil {
 		t.Fatal(err)
 	}
-	if got := s.apply(t, version); got.Outcome != "done" {
+	if got := s.Apply(t, version, "10s"); got.Outcome != "done" {
 		t.Errorf("report is %+v", got)
 	}
-	s.serves(t, version)
+	s.Serves(t, version)
 }

@@ -10,13 +10,14 @@ import (
 
 	"townsquare/infra/localcloud/community"
 	"townsquare/infra/localcloud/machine"
+	"townsquare/infra/localcloud/stage"
 )
 
 // The releases of the journey, as the mirror has them.
 const (
-	before = "7.7.0"
-	after  = "9.10.0"
-	patch  = "9.10.1" // the same code as after, stamped anew: no migrations
+	before = stage.Before
+	after  = stage.After
+	patch  = stage.Patch
 )
 
 // TestServer is one server's life. The steps build on each other, so that each costs seconds
@@ -53,19 +54,19 @@ func TestServer(t *testing.T) {
 }
 
 func (s *server) booting(t *testing.T) {
-	r := s.upgrade(t.Context(), "status", "--json").must(t)
-	if r.took > 2*time.Second && !strings.Contains(r.stderr, "boot") {
-		t.Errorf("status waited %v without a word why:\n%s", r.took, r)
+	r := s.Upgrade(t.Context(), "status", "--json").Must(t)
+	if r.Took > 2*time.Second && !strings.Contains(r.Stderr, "boot") {
+		t.Errorf("status waited %v without a word why:\n%s", r.Took, r)
 	}
-	s.upgrade(t.Context(), "plan", "--json", "--to", before).must(t)
+	s.Upgrade(t.Context(), "plan", "--json", "--to", before).Must(t)
 }
 
 func (s *server) install(t *testing.T) {
-	got := s.apply(t, before)
+	got := s.Apply(t, before, "10s")
 	if got.From != "" || got.To != before || got.Outcome != "done" {
 		t.Errorf("report is %+v", got)
 	}
-	s.serves(t, before)
+	s.Serves(t, before)
 }
 
 // keepsakes are files that no release ships and that people put on a server by hand: a folder of
@@ -89,18 +90,18 @@ sha256sum tls/site.key plugins/org.townsquare.fountain/plugin.json`
 
 func (s *server) fill(t *testing.T) {
 	var err error
-	if s.people, err = community.Fill(t.Context(), s.client(), nil); err != nil {
+	if s.People, err = community.Fill(t.Context(), s.Client(), nil); err != nil {
 		t.Fatal(err)
 	}
-	s.shell(t, keepsakes)
-	s.kept = s.shell(t, kept)
-	s.serves(t, before)
+	s.Exec(t, keepsakes)
+	s.kept = s.Exec(t, kept)
+	s.Serves(t, before)
 }
 
 func (s *server) upAgain(t *testing.T) {
-	r := localcloud(t, "pulumi", "up", "--cloud", name, "--stack", "dev").must(t)
+	r := localcloud(t, "pulumi", "up", "--stack", "dev").Must(t)
 	for _, change := range []string{"created", "updated", "replaced", "deleted"} {
-		if strings.Contains(r.stdout, " "+change+"\n") {
+		if strings.Contains(r.Stdout, " "+change+"\n") {
 			t.Errorf("something was %s:\n%s", change, r)
 		}
 	}
@@ -111,33 +112,33 @@ func (s *server) nothing(t *testing.T, version string) {
 	const traces = `
 systemctl show -p MainPID -p ActiveEnterTimestamp mattermost caddy
 find /opt/mattermost /etc/townsquare /opt/townsquare -xdev -printf '%p %i %T@ %C@\n' | sort | sha256sum`
-	was := s.shell(t, traces)
-	got := s.apply(t, version)
+	was := s.Exec(t, traces)
+	got := s.Apply(t, version, "10s")
 	if !got.UpToDate || got.Downtime != 0 {
 		t.Errorf("report is %+v", got)
 	}
-	if is := s.shell(t, traces); is != was {
+	if is := s.Exec(t, traces); is != was {
 		t.Errorf("something changed:\nbefore:\n%s\nafter:\n%s", was, is)
 	}
 }
 
 func (s *server) checkAndPlan(t *testing.T) {
 	var check struct{ Current, Target string }
-	s.upgrade(t.Context(), "check", "--json").must(t, 10).into(t, &check)
+	s.Upgrade(t.Context(), "check", "--json").Must(t, 10).Into(t, &check)
 	if check.Current != before || check.Target != after {
 		t.Errorf("check says %+v", check)
 	}
-	pid := s.shell(t, "systemctl show -p MainPID mattermost")
-	s.upgrade(t.Context(), "plan", "--json", "--to", after).must(t)
-	if is := s.shell(t, "systemctl show -p MainPID mattermost"); is != pid {
+	pid := s.Exec(t, "systemctl show -p MainPID mattermost")
+	s.Upgrade(t.Context(), "plan", "--json", "--to", after).Must(t)
+	if is := s.Exec(t, "systemctl show -p MainPID mattermost"); is != pid {
 		t.Errorf("plan restarted the service")
 	}
 }
 
 func (s *server) patch(t *testing.T) {
-	localcloud(t, "mirror", "publish", "--cloud", name, patch).must(t)
-	seen := s.watched(t, func() {
-		if got := s.apply(t, patch); got.From != after || got.Outcome != "done" {
+	localcloud(t, "mirror", "publish", patch).Must(t)
+	seen := s.Watched(t, func() {
+		if got := s.Apply(t, patch, "10s"); got.From != after || got.Outcome != "done" {
 			t.Errorf("report is %+v", got)
 		}
 	})
@@ -149,14 +150,14 @@ func (s *server) patch(t *testing.T) {
 
 func (s *server) reboot(t *testing.T) {
 	ctx := t.Context()
-	if err := s.machine.PowerOff(ctx); err != nil {
+	if err := s.Machine.PowerOff(ctx); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.machine.Start(ctx); err != nil {
+	if err := s.Machine.Start(ctx); err != nil {
 		t.Fatal(err)
 	}
 	until(t, time.Minute, func() error {
-		_, err := s.client().Version(ctx)
+		_, err := s.Client().Version(ctx)
 		return err
 	})
 	s.whole(t, patch)
@@ -165,11 +166,11 @@ func (s *server) reboot(t *testing.T) {
 // whole wants version to serve with all content, every keepsake, and the host's own word for it.
 func (s *server) whole(t *testing.T, version string) {
 	t.Helper()
-	s.serves(t, version)
-	if is := s.shell(t, kept); is != s.kept {
+	s.Serves(t, version)
+	if is := s.Exec(t, kept); is != s.kept {
 		t.Errorf("files that people put there changed:\nbefore:\n%s\nafter:\n%s", s.kept, is)
 	}
-	s.upgrade(t.Context(), "status", "--json").must(t)
+	s.Upgrade(t.Context(), "status", "--json").Must(t)
 }
 
 // until tries again every 100 ms for at most limit.
@@ -191,14 +192,14 @@ func until(t *testing.T, limit time.Duration, try func() error) {
 // destroy wants no machine, no volume and no name to be left.
 func (s *server) destroy(t *testing.T) {
 	destroy(t)
-	all, err := machine.List(s.cloud)
+	all, err := machine.List(s.Cloud)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if len(all) > 0 {
 		t.Errorf("%d machines are left", len(all))
 	}
-	volumes, err := filepath.Glob(filepath.Join(s.cloud.Dir, "volumes", "*"))
+	volumes, err := filepath.Glob(filepath.Join(s.Cloud.Dir, "volumes", "*"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -211,13 +212,13 @@ func (s *server) destroy(t *testing.T) {
 // verified up to the cluster's own authority.
 func TestManagedDatabase(t *testing.T) {
 	s := provision(t, "--set", "townsquare:database=managed", "--set", "townsquare:databaseVolumeGB=")
-	if s.outputs.DatabaseMode != "managed" {
-		t.Fatalf("the stack's database is %q", s.outputs.DatabaseMode)
+	if s.Outputs.DatabaseMode != "managed" {
+		t.Fatalf("the stack's database is %q", s.Outputs.DatabaseMode)
 	}
 	s.install(t)
 	s.fill(t)
-	s.watched(t, func() {
-		if got := s.apply(t, after); got.From != before || got.Outcome != "done" {
+	s.Watched(t, func() {
+		if got := s.Apply(t, after, "10s"); got.From != before || got.Outcome != "done" {
 			t.Errorf("report is %+v", got)
 		}
 	})

@@ -67,11 +67,11 @@ type secret struct{ what, value string }
 func (s *server) secrets(t *testing.T) []secret {
 	t.Helper()
 	all := []secret{
-		{"the people's password", s.people.Password},
-		{"the administrator's session", s.people.Token},
+		{"the people's password", s.People.Password},
+		{"the administrator's session", s.People.Token},
 	}
 	// Private keys and passphrases of the stack: each line of a key's body by itself.
-	err := filepath.WalkDir(filepath.Join(s.cloud.Dir, "secrets"), func(path string, entry fs.DirEntry, err error) error {
+	err := filepath.WalkDir(filepath.Join(s.Cloud.Dir, "secrets"), func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() || strings.HasSuffix(path, ".pub") {
 			return err
 		}
@@ -91,7 +91,7 @@ func (s *server) secrets(t *testing.T) []secret {
 		SqlSettings  struct{ AtRestEncryptKey, DataSource string }
 		FileSettings struct{ PublicLinkSalt *string }
 	}
-	text := s.shell(t, "cat /var/lib/mattermost/config/config.json")
+	text := s.Exec(t, "cat /var/lib/mattermost/config/config.json")
 	if err := json.Unmarshal([]byte(text), &config); err != nil {
 		t.Fatal(err)
 	}
@@ -112,8 +112,8 @@ func (s *server) secrets(t *testing.T) []secret {
 // transcript is searched.
 func stackSecrets(t *testing.T) []secret {
 	t.Helper()
-	out, err := exec.CommandContext(t.Context(), filepath.Join(programs, "localcloud"), "pulumi", "outputs",
-		"--cloud", name, "--stack", "dev", "--json", "--show-secrets").Output()
+	out, err := exec.CommandContext(t.Context(), square.Program("localcloud"), "pulumi", "outputs", "--cloud", square.Name(),
+		"--stack", "dev", "--json", "--show-secrets").Output()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -144,14 +144,14 @@ func publicLine(line string) bool { return strings.HasPrefix(line, "b3BlbnNzaC1r
 // user other than root and the service can read.
 func (s *server) noSecrets(t *testing.T) {
 	all := s.secrets(t)
-	state := readTree(t, filepath.Join(s.cloud.Dir, "pulumi"))
+	state := readTree(t, filepath.Join(s.Cloud.Dir, "pulumi"))
 	places := map[string]string{
-		"what programs wrote":  transcript.String(),
+		"what programs wrote":  square.Transcript(),
 		"the command lines":    s.seen.String(),
 		"the engine's state":   state,
-		"the host's journal":   s.shell(t, "journalctl --no-pager -o cat"),
-		"the host's run logs":  s.shell(t, "cat /var/lib/townsquare/runs/*.jsonl /var/lib/townsquare/state.json"),
-		"Mattermost's own log": s.shell(t, "cat /var/lib/mattermost/logs/* || true"),
+		"the host's journal":   s.Exec(t, "journalctl --no-pager -o cat"),
+		"the host's run logs":  s.Exec(t, "cat /var/lib/townsquare/runs/*.jsonl /var/lib/townsquare/state.json"),
+		"Mattermost's own log": s.Exec(t, "cat /var/lib/mattermost/logs/* || true"),
 	}
 	for where, text := range places {
 		if len(text) == 0 {
@@ -167,7 +167,7 @@ func (s *server) noSecrets(t *testing.T) {
 	for _, one := range all {
 		patterns.WriteString(one.value + "\n")
 	}
-	found := s.input(t, &patterns, `
+	found := s.Input(t, &patterns, `
 umask 077
 cat >/run/patterns
 find / -xdev -type f -perm -o=r -size -20M -not -path '/proc/*' -not -path '/sys/*' -print0 | xargs -0 grep -lFf /run/patterns || true

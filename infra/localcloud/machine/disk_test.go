@@ -186,3 +186,43 @@ func TestSnapshotMakesFastClones(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestRewindPutsDiskAndVolumesBack(t *testing.T) {
+	cloud := newCloud(t, "mrewind")
+	ctx := t.Context()
+	if err := machine.CreateVolume(ctx, cloud, "files", 1, "ext4", ""); err != nil {
+		t.Fatal(err)
+	}
+	m := boot(t, cloud, machine.Spec{Name: "actor", UserData: userData, Volumes: []machine.Volume{{Name: "files"}}})
+	sh(t, m, "mkdir /srv/files; mount "+device+" /srv/files; echo then > /srv/files/note; mkdir -p /opt/thing; echo then > /opt/thing/note")
+	if err := m.PowerOff(ctx); err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(t.TempDir(), "scene")
+	if err := m.Snapshot(ctx, dir); err != nil {
+		t.Fatal(err)
+	}
+	address := m.Spec.Address
+	for range 2 {
+		if err := m.Start(ctx); err != nil {
+			t.Fatal(err)
+		}
+		if err := m.Rewind(ctx, dir); err == nil {
+			t.Error("a running machine was rewound")
+		}
+		got := sh(t, m, "mount "+device+" /srv/files; cat /srv/files/note /opt/thing/note; wc -l < /var/log/first-boots")
+		if got != "then\nthen\n1" {
+			t.Errorf("it has %q", got)
+		}
+		sh(t, m, "echo now > /srv/files/note; mv /opt/thing /opt/gone; sync")
+		if err := m.Kill(ctx); err != nil {
+			t.Fatal(err)
+		}
+		if err := m.Rewind(ctx, dir); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if m.Spec.Address != address {
+		t.Errorf("it moved from %s to %s", address, m.Spec.Address)
+	}
+}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -59,6 +60,49 @@ func (m *Machine) Snapshot(ctx context.Context, dir string) error {
 	}
 	// Written last: a directory without it is no snapshot.
 	return os.WriteFile(filepath.Join(dir, "snapshot.json"), data, 0o600)
+}
+
+// Rewind takes a machine that is off back to a snapshot made of it: the disk as
+// it was, and the volumes it had. Name, addresses and place in the cloud stay.
+// It needs dir as long as the machine lives, and may be called again.
+func (m *Machine) Rewind(ctx context.Context, dir string) error {
+	if m.Running() {
+		return fmt.Errorf("rewind machine %s: it is running", m.Spec.Name)
+	}
+	snap, err := readSnapshot(dir)
+	if err != nil {
+		return fmt.Errorf("rewind machine %s: %w", m.Spec.Name, err)
+	}
+	r, err := m.load()
+	if err != nil {
+		return err
+	}
+	var had []string
+	for _, v := range r.Spec.Volumes {
+		had = append(had, v.Name)
+	}
+	if snap.InstanceID != m.instanceID() || !slices.Equal(had, snap.Volumes) {
+		return fmt.Errorf("rewind machine %s: %s is a snapshot of another machine, or of other volumes", m.Spec.Name, dir)
+	}
+	if err := os.Remove(m.diskPath()); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("rewind machine %s: %w", m.Spec.Name, err)
+	}
+	// An empty disk over the snapshot's, which is quicker than a copy of it.
+	if err := makeDisk(ctx, m.diskPath(), r.Spec); err != nil {
+		return fmt.Errorf("rewind machine %s: %w", m.Spec.Name, err)
+	}
+	for _, v := range r.Spec.Volumes {
+		if err := os.Remove(m.volumePath(v)); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("rewind machine %s: %w", m.Spec.Name, err)
+		}
+		if err := copySparse(ctx, filepath.Join(dir, v.Name+".volume.img"), m.volumePath(v)); err != nil {
+			return fmt.Errorf("rewind machine %s: %w", m.Spec.Name, err)
+		}
+	}
+	return m.change(func(r *record) error {
+		r.Lower = snap.Lower
+		return nil
+	})
 }
 
 // inherit fills from the snapshot what the spec leaves open.
