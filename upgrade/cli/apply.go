@@ -76,7 +76,7 @@ func (a *app) runApply(ctx context.Context, o *applyOptions) error {
 		return err
 	}
 	defer s.close()
-	r := request{Operation: "apply", Options: phase.Options{To: o.to, Retry: o.retry, Watch: o.watch}, Who: who(), Unattended: o.unattended}
+	r := request{Operation: "apply", Options: phase.Options{To: o.to, Retry: o.retry, Watch: o.watch, Unattended: o.unattended}, Who: who()}
 	for sure := o.sure(); ; {
 		plan, err := s.examine(ctx, "plan", r)
 		if err != nil {
@@ -155,7 +155,7 @@ func (a *app) step(ctx context.Context, s *session, plan phase.Preview, r reques
 
 // still is the report of a run that was not needed, or refused.
 func (a *app) still(plan phase.Preview) phase.Report {
-	r := phase.Report{UpToDate: plan.UpToDate, Why: plan.Why, Warnings: plan.Warnings,
+	r := phase.Report{UpToDate: plan.UpToDate && !plan.Closed, Why: plan.Why, Waiting: plan.Waiting, Warnings: plan.Warnings,
 		Problems: plan.Problems, Hint: plan.Hint, Exit: plan.Exit}
 	r.Operation, r.From, r.To, r.Error = "apply", plan.From, plan.To, plan.Error
 	r.Started = time.Now().UTC()

@@ -15,6 +15,7 @@ import (
 	"townsquare/upgrade/host"
 	"townsquare/upgrade/phase"
 	"townsquare/upgrade/release"
+	"townsquare/upgrade/schedule"
 	"townsquare/upgrade/secret"
 	"townsquare/upgrade/state"
 )
@@ -56,7 +57,7 @@ func (h *fakeHost) choose(_ context.Context, op *phase.Operation) error {
 		op.Choice.UpToDate = true
 		return phase.Done
 	}
-	return nil
+	return op.Due(schedule.Upgrade, phase.Waiting{What: "Mattermost 9.10.0"})
 }
 
 type fakePhase struct {
@@ -255,12 +256,12 @@ func (h *fakeHost) record() *state.State {
 	return s
 }
 
-// files lists every file of the host with its content.
+// files lists every file of the host with its content, without what a check may write.
 func (h *fakeHost) files() map[string]string {
 	h.t.Helper()
 	found := map[string]string{}
 	err := filepath.WalkDir(h.root, func(path string, d os.DirEntry, err error) error {
-		if err != nil || d.IsDir() || d.Name() == "upgrade" {
+		if err != nil || d.IsDir() || d.Name() == "upgrade" || d.Name() == filepath.Base(state.PendingFile) {
 			return err
 		}
 		data, err := os.ReadFile(path)

@@ -14,6 +14,7 @@ import (
 	"townsquare/upgrade/host"
 	"townsquare/upgrade/phase"
 	"townsquare/upgrade/problem"
+	"townsquare/upgrade/schedule"
 	"townsquare/upgrade/state"
 )
 
@@ -47,6 +48,10 @@ func TestApply(t *testing.T) {
 	wants(t, h.upgrade(t.Context(), "plan"), 0, "lock", "commit", "Nothing was changed.")
 	if files := h.files(); len(files) != 0 {
 		t.Errorf("check and plan wrote %v", files)
+	}
+	waits, err := state.LoadPending(filepath.Join(h.root, state.PendingFile))
+	if err != nil || waits[schedule.Upgrade].What != "Mattermost 9.10.0" {
+		t.Errorf("check and plan remember %v, %v", waits, err)
 	}
 	got := h.upgrade(t.Context(), "apply", "--yes", "--json")
 	wants(t, got, 0)
@@ -209,7 +214,9 @@ func TestUnattendedKeepsToTheWindow(t *testing.T) {
 	h := newFakeHost(t)
 	day := time.Now().UTC().AddDate(0, 0, 3).Format("Mon")
 	writeConfig(t, h, "window: "+day+" 02:00-04:00\n")
-	wants(t, h.upgrade(t.Context(), "apply", "--unattended"), 0, "window", "Nothing was changed")
+	wants(t, h.upgrade(t.Context(), "apply", "--unattended"), 0, "window", "next at", "02:00 UTC", "Nothing was changed")
+	writeConfig(t, h, "freeze: ["+time.Now().UTC().Format(time.DateOnly)+"]\n")
+	wants(t, h.upgrade(t.Context(), "apply", "--unattended"), 0, "freeze", "Nothing was changed")
 	wants(t, h.upgrade(t.Context(), "apply", "--yes"), 0, "is now 9.10.0")
 }
 

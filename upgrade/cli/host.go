@@ -18,6 +18,7 @@ import (
 	"townsquare/upgrade/host"
 	"townsquare/upgrade/phase"
 	"townsquare/upgrade/release"
+	"townsquare/upgrade/schedule"
 	"townsquare/upgrade/state"
 )
 
@@ -27,9 +28,8 @@ type request struct {
 	Delivery  host.Delivery `json:"delivery"`
 	Operation string        `json:"operation,omitempty"` // of phase.Operations
 	phase.Options
-	Who        string `json:"who,omitempty"`
-	Unattended bool   `json:"unattended,omitempty"`
-	Repair     bool   `json:"repair,omitempty"` // put back what was left unfinished, and nothing else
+	Who    string `json:"who,omitempty"`
+	Repair bool   `json:"repair,omitempty"` // put back what was left unfinished, and nothing else
 }
 
 // server is the host's side: what its commands need, so that a test can give them another place
@@ -111,6 +111,9 @@ func (h *server) operation(id, name string, emit func(phase.Event)) (*phase.Oper
 		Arch: runtime.GOARCH,
 	}
 	op.Save = func() error { return op.Record.Save(h.path(state.Path)) }
+	op.Pending = func(kind schedule.Kind, p state.Pending) (state.Pending, error) {
+		return state.NotePending(h.path(state.PendingFile), kind, p)
+	}
 	op.Conceal = h.app.redactor.String
 	op.Reload = func() (*state.State, error) { return state.Load(h.path(state.Path)) }
 	h.knowSecrets()

@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"errors"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -48,10 +47,6 @@ func (h *server) examine(ctx context.Context, what string, r request) error {
 	op.Notices = notices
 	if left := op.Record.Run; left != nil {
 		emit(phase.Event{Kind: phase.Result, Data: phase.Preview{Left: left.ID, Exit: phase.ExitError}})
-		return nil
-	}
-	if r.Unattended && !op.Config.InWindow(time.Now()) {
-		emit(phase.Event{Kind: phase.Result, Data: phase.Preview{Closed: true, Why: "Not now: this server is upgraded unattended only in its window, " + op.Config.Window + " (UTC)."}})
 		return nil
 	}
 	op.Options = r.Options

@@ -80,7 +80,7 @@ func TestLeftRunOutsideTheWindow(t *testing.T) {
 	h := newFakeHost(t)
 	writeConfig(t, h, "window: "+time.Now().UTC().AddDate(0, 0, 3).Format("Mon")+" 02:00-04:00\n")
 	h.leave()
-	wants(t, h.upgrade(t.Context(), "apply", "--unattended"), 0, "is put back", "only in its window")
+	wants(t, h.upgrade(t.Context(), "apply", "--unattended"), 0, "is put back", "only in the window")
 	if s := h.record(); s.Run != nil || s.Active != "" {
 		t.Errorf("record is %+v", s)
 	}

@@ -1,12 +1,14 @@
 package phase
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"maps"
 
 	"townsquare/upgrade/release"
+	"townsquare/upgrade/schedule"
 )
 
 // Choose reads the vendor's pages and picks the version to install.
@@ -21,6 +23,11 @@ func (Choose) Run(ctx context.Context, op *Operation) error {
 	if err != nil {
 		return fmt.Errorf("read what releases there are: %w", err)
 	}
+	return op.choose(catalog)
+}
+
+// choose picks from what there is.
+func (op *Operation) choose(catalog *release.Catalog) error {
 	for _, w := range catalog.Warnings {
 		op.Warn("%s", w)
 	}
@@ -36,13 +43,39 @@ func (Choose) Run(ctx context.Context, op *Operation) error {
 	for _, w := range choice.Warnings {
 		op.Warn("%s", w)
 	}
-	if choice.UpToDate {
+	notNow := op.Due(schedule.Upgrade, waits(op))
+	switch {
+	case choice.UpToDate && choice.Waiting != nil:
+		return &Later{Why: choice.Why, Person: true}
+	case choice.UpToDate:
 		return Done
+	case notNow != nil:
+		return notNow
+	case choice.Waiting != nil:
+		op.Note("%s is a larger step, and waits for a person", choice.Waiting.Version)
 	}
 	if len(choice.Path) > 0 {
 		op.Note("%s is reached by way of %v; this run goes to %s", choice.Target.Version, choice.Path, choice.Next.Version)
 	}
 	return nil
+}
+
+// waits is what could be done on this host, whether a machine may do it or not.
+func waits(op *Operation) Waiting {
+	var w Waiting
+	c := op.Choice
+	for _, r := range []*release.Release{c.Waiting, c.Target} {
+		if r == nil || r == c.Target && c.UpToDate || !op.Facts.Installed() { // nobody misses what was never there
+			continue
+		}
+		if w.What == "" {
+			w.What = "Mattermost " + r.Version.String()
+		}
+		if r.Security {
+			w.Security, w.Published = true, r.Published
+		}
+	}
+	return w
 }
 
 func choose(catalog *release.Catalog, op *Operation) (release.Choice, error) {
@@ -69,6 +102,9 @@ func policy(op *Operation) release.Policy {
 	p := release.Policy{Edition: edition(op), Track: op.Config.Track, Arch: op.Arch, To: op.To,
 		Skip: map[string]string{}}
 	maps.Copy(p.Skip, op.Config.Skip)
+	if op.Unattended {
+		p.Reach = cmp.Or(op.Config.Automatic, release.ReachPatch)
+	}
 	for version, bad := range op.Record.Bad {
 		if !op.Retry {
 			p.Skip[version] = fmt.Sprintf("it failed here on %s: %s", bad.Since.Format("2006-01-02"), bad.Reason)

@@ -29,10 +29,13 @@ func Code(err error) int {
 		refused *Refused
 		locked  *host.LockedError
 		list    problem.List
+		later   *Later
 	)
 	switch {
 	case err == nil:
 		return ExitDone
+	case errors.As(err, &later):
+		return later.code()
 	case errors.As(err, &notBack):
 		return ExitNotRolledBack
 	case errors.Is(err, ErrInterrupted):

@@ -96,6 +96,8 @@ func outcome(err error) string {
 	switch {
 	case err == nil:
 		return OutcomeDone
+	case errors.As(err, new(*Later)):
+		return OutcomeLater
 	case Code(err) == ExitNotRolledBack:
 		return OutcomeNotRolledBack
 	case errors.Is(err, ErrInterrupted):

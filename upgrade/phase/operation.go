@@ -9,6 +9,7 @@ import (
 	"townsquare/upgrade/host"
 	"townsquare/upgrade/mattermost"
 	"townsquare/upgrade/release"
+	"townsquare/upgrade/schedule"
 	"townsquare/upgrade/state"
 )
 
@@ -27,6 +28,8 @@ type Options struct {
 	To    string        `json:"to,omitempty"`       // the version asked for; empty: what the policy chooses
 	Retry bool          `json:"retry,omitempty"`    // versions on the skip list may be chosen again
 	Watch time.Duration `json:"watch_ns,omitempty"` // how long to look at the new version; 0: as configured
+
+	Unattended bool `json:"unattended,omitempty"` // nobody is there: keep to the host's calendar, and to steps that need nobody
 }
 
 // Operation is all that phases share. The first part is filled by the command, before Run; the
@@ -61,6 +64,9 @@ type Operation struct {
 	// Leave tells whether the host is going down. Nothing is put back then: no service can be started
 	// any more, and the recovery at the next boot does it. Nil means it is not.
 	Leave func() bool
+	// Pending remembers what waits on this host and returns what is known of it. Nil means it is not
+	// remembered.
+	Pending func(schedule.Kind, state.Pending) (state.Pending, error)
 	// Notices are warnings from before the run.
 	Notices []string
 

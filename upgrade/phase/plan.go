@@ -13,9 +13,10 @@ import (
 type Preview struct {
 	From     string            `json:"current,omitempty"` // what is installed; empty when nothing is
 	Edition  string            `json:"edition,omitempty"`
-	To       string            `json:"to,omitempty"`     // what would be installed now
-	Target   string            `json:"target,omitempty"` // where the policy leads to; To may be a stop on the way
-	Path     []string          `json:"path,omitempty"`   // the stops before Target
+	To       string            `json:"to,omitempty"`      // what would be installed now
+	Target   string            `json:"target,omitempty"`  // where the policy leads to; To may be a stop on the way
+	Path     []string          `json:"path,omitempty"`    // the stops before Target
+	Waiting  string            `json:"waiting,omitempty"` // a larger step that nobody takes unattended
 	UpToDate bool              `json:"up_to_date"`
 	Failures int               `json:"failures,omitempty"`    // how often To failed here in a row, the last times
 	Newer    bool              `json:"update_available"`      // To can be installed
@@ -29,7 +30,8 @@ type Preview struct {
 	Hint     string            `json:"hint,omitempty"`
 	Running  string            `json:"running,omitempty"`        // a run in progress; nothing was examined
 	Left     string            `json:"unfinished,omitempty"`     // a run that must be put back; nothing was examined
-	Closed   bool              `json:"outside_window,omitempty"` // an unattended run may not begin now
+	Closed   bool              `json:"outside_window,omitempty"` // an unattended run may not begin now; Why says what holds it back
+	Next     time.Time         `json:"not_before,omitzero"`      // then it may; zero: it waits for a person
 	Exit     int               `json:"exit"`
 }
 
@@ -43,7 +45,10 @@ type Step struct {
 // Examine does the checks for real, which change nothing, and describes the rest.
 func Examine(ctx context.Context, checks, rest []Phase, op *Operation) (Preview, error) {
 	l := newLog(op)
-	var plan Preview
+	var (
+		plan  Preview
+		later *Later
+	)
 	err := func() error {
 		for _, p := range checks {
 			op.current = p.Title()
@@ -52,6 +57,9 @@ func Examine(ctx context.Context, checks, rest []Phase, op *Operation) (Preview,
 			err := do(ctx, p.Run, op)
 			switch {
 			case errors.Is(err, Done):
+				return nil
+			case errors.As(err, &later):
+				op.Emit(Event{Kind: End, Took: time.Since(began)})
 				return nil
 			case err != nil:
 				op.Emit(Event{Kind: Failed, Text: err.Error(), Took: time.Since(began)})
@@ -73,6 +81,9 @@ func Examine(ctx context.Context, checks, rest []Phase, op *Operation) (Preview,
 	plan.choice(op)
 	plan.Warnings, plan.Exit = l.warnings, Code(err)
 	plan.Newer = err == nil && !plan.UpToDate
+	if later != nil {
+		plan.Closed, plan.Why, plan.Next, plan.Exit = true, later.Error(), later.Next, later.code()
+	}
 	if err != nil {
 		plan.Error, plan.Hint = err.Error(), Hint(err)
 		var refused *Refused
@@ -93,6 +104,9 @@ func (p *Preview) choice(op *Operation) {
 	p.UpToDate, p.Why = c.UpToDate, c.Why
 	for _, v := range c.Path {
 		p.Path = append(p.Path, v.String())
+	}
+	if c.Waiting != nil {
+		p.Waiting = c.Waiting.Version.String()
 	}
 	if c.Target != nil {
 		p.Target, p.To, p.Security = c.Target.Version.String(), c.Target.Version.String(), c.Target.Security

@@ -21,6 +21,7 @@ type Report struct {
 	state.Finished
 	UpToDate bool              `json:"up_to_date,omitempty"` // Done ended the run before anything was changed
 	Why      string            `json:"why,omitempty"`        // why this target, or why none
+	Waiting  string            `json:"waiting,omitempty"`    // a larger step that nobody takes unattended
 	Warnings []string          `json:"warnings,omitempty"`
 	Problems []problem.Problem `json:"problems,omitempty"` // of a refusal
 	Hint     string            `json:"hint,omitempty"`     // what to type about the error
@@ -44,6 +45,7 @@ const (
 //
 //   - nil: all done, or a phase returned Done;
 //   - *Refused: a phase returned a problem.List before the lock was taken; nothing was changed;
+//   - nil, with OutcomeLater in the report, when a phase returned *Later before the lock was taken;
 //   - *host.LockedError: someone else is at work;
 //   - *RolledBack: failed after the service was stopped, and everything is back;
 //   - *NotRolledBack: failed, and so did putting back; the run stays in the record, and the next
@@ -80,8 +82,15 @@ func Run(ctx context.Context, phases []Phase, op *Operation) (Report, error) {
 	}
 	r.Ended = time.Now().UTC()
 	r.From, r.To, r.Why = from(op), target(op), op.Choice.Why
+	if w := op.Choice.Waiting; w != nil {
+		r.Waiting = w.Version.String()
+	}
 	r.Downtime, r.Phases, r.Warnings = l.downtime(), l.times, l.warnings
 	r.Outcome, r.Exit = outcome(err), Code(err)
+	var later *Later
+	if errors.As(err, &later) {
+		r.Why, err = later.Error(), nil
+	}
 	_, r.Skipped = op.Record.Bad[r.To]
 	if err != nil {
 		r.Error, r.Hint = op.conceal(err.Error()), Hint(err)
@@ -112,9 +121,13 @@ func forward(ctx context.Context, phases []Phase, op *Operation, l *log, r *Repo
 		if err == nil {
 			err = do(ctx, p.Run, op)
 		}
-		if err == nil || errors.Is(err, Done) {
+		var later *Later
+		if err == nil || errors.Is(err, Done) || op.Record.Run == nil && errors.As(err, &later) {
 			l.took(op.current, time.Since(began))
 			op.Emit(Event{Kind: End, Took: time.Since(began)})
+			if later != nil {
+				return later
+			}
 			if err != nil {
 				r.UpToDate = op.Record.Run == nil
 				return nil

@@ -91,6 +91,9 @@ func (v Version) String() string {
 	return fmt.Sprintf("%d.%d.%d", v.major, v.minor, v.patch)
 }
 
+// Major is 9 of 9.10.0.
+func (v Version) Major() int { return v.major }
+
 // Minor is "9.10" of 9.10.0: what the vendor's support dates and the tracks name.
 func (v Version) Minor() string { return v.of().String() }
 

@@ -1,6 +1,10 @@
 package state
 
-import "time"
+import (
+	"time"
+
+	"townsquare/upgrade/schedule"
+)
 
 // Where the host keeps what it was told; see host.Deliver for who writes them.
 const (
@@ -18,12 +22,29 @@ const (
 type Config struct {
 	Edition  string            `yaml:"edition,omitempty" json:"edition,omitempty"`   // "team" (default) or "enterprise"; only for a first install
 	Track    string            `yaml:"track,omitempty" json:"track,omitempty"`       // "esr" (default), "latest", or a minor such as "11.7"
-	Window   string            `yaml:"window,omitempty" json:"window,omitempty"`     // when an unattended upgrade may begin, UTC: "Sun 02:00-04:00", "daily 02:00-04:00"; empty: any time
+	Window   string            `yaml:"window,omitempty" json:"window,omitempty"`     // when unattended work may begin, see schedule.Allowed; empty: any time
 	Watch    time.Duration     `yaml:"watch,omitempty" json:"watch,omitempty"`       // how long a new version is watched; default 60s
 	Patience time.Duration     `yaml:"patience,omitempty" json:"patience,omitempty"` // how long a new version may migrate the database; default 10m
 	Skip     map[string]string `yaml:"skip,omitempty" json:"skip,omitempty"`         // versions never to install, each with its reason
 	Releases Sources           `yaml:"releases,omitempty" json:"releases,omitempty"` // where releases come from; empty: the vendor's own pages
 	URL      string            `yaml:"url,omitempty" json:"url,omitempty"`           // the public URL, checked after an upgrade
+
+	Freeze         []string      `yaml:"freeze,omitempty" json:"freeze,omitempty"`                   // days without unattended work, such as "2026-12-20..2027-01-06", in the window's zone
+	SecurityWithin time.Duration `yaml:"security_within,omitempty" json:"security_within,omitempty"` // how long a security fix may wait for the window; then any night will do
+	Automatic      string        `yaml:"automatic,omitempty" json:"automatic,omitempty"`             // how far an unattended upgrade goes: "patch" (default), "minor", "any"; see release.Policy
+	Timers         *bool         `yaml:"timers,omitempty" json:"timers,omitempty"`                   // whether the host looks after itself by systemd timers; not said: as it is
+}
+
+// Calendar is when unattended work may be done. Of a Config that Check found wrong it has what can be read.
+func (c Config) Calendar() schedule.Calendar {
+	calendar := schedule.Calendar{SecurityWithin: c.SecurityWithin}
+	calendar.Window, _ = schedule.ParseWindow(c.Window)
+	for _, text := range c.Freeze {
+		if p, err := schedule.ParsePeriod(text); err == nil {
+			calendar.Freeze = append(calendar.Freeze, p)
+		}
+	}
+	return calendar
 }
 
 // Sources has the fields of release.Sources, so that one converts to the other.

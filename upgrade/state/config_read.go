@@ -16,13 +16,13 @@ import (
 	"github.com/goccy/go-yaml/ast"
 
 	"townsquare/upgrade/problem"
+	"townsquare/upgrade/schedule"
 )
 
 var (
 	trackShape       = regexp.MustCompile(`^(esr|latest|[0-9]+\.[0-9]+)$`)
 	versionShape     = regexp.MustCompile(`^[0-9]+\.[0-9]+\.[0-9]+$`)
 	fingerprintShape = regexp.MustCompile(`^([0-9A-Fa-f]{40}|[0-9A-Fa-f]{64})$`)
-	windowShape      = regexp.MustCompile(`^(Mon|Tue|Wed|Thu|Fri|Sat|Sun|daily) ([01][0-9]|2[0-3]):([0-5][0-9])-([01][0-9]|2[0-3]):([0-5][0-9])$`)
 )
 
 // LoadConfig reads an upgrade.yaml. A file that is not there is an empty one. Everything wrong with
@@ -88,6 +88,13 @@ func set(node ast.Node, field reflect.Value, where string, found *problem.List) 
 		}
 		field.SetString(scalar.GetToken().Value)
 		return nil
+	case reflect.Pointer: // set or not set
+		value := reflect.New(field.Type().Elem())
+		if err := set(node, value.Elem(), where, found); err != nil {
+			return err
+		}
+		field.Set(value)
+		return nil
 	case reflect.Struct:
 		var inner map[string]ast.Node
 		if err := yaml.NodeToValue(node, &inner); err != nil {
@@ -120,8 +127,19 @@ func (c Config) Check(name string) problem.List {
 	if c.Track != "" && !trackShape.MatchString(c.Track) {
 		add("track", c.Track, "esr, latest, or a minor version such as 11.7")
 	}
-	if c.Window != "" && !windowShape.MatchString(c.Window) {
-		add("window", c.Window, `a day and two times, UTC, such as "Sun 02:00-04:00" or "daily 02:00-04:00"`)
+	if _, err := schedule.ParseWindow(c.Window); err != nil {
+		add("window", c.Window, schedule.Allowed)
+	}
+	for _, text := range c.Freeze {
+		if _, err := schedule.ParsePeriod(text); err != nil {
+			add("freeze", text, schedule.AllowedPeriod)
+		}
+	}
+	if c.SecurityWithin != 0 && (c.SecurityWithin < time.Hour || c.SecurityWithin > 90*24*time.Hour) {
+		add("security_within", c.SecurityWithin.String(), "1h to 2160h, such as 72h")
+	}
+	if c.Automatic != "" && !slices.Contains([]string{"patch", "minor", "any"}, c.Automatic) {
+		add("automatic", c.Automatic, "patch, minor, any")
 	}
 	if c.Watch != 0 && (c.Watch < time.Second || c.Watch > time.Hour) {
 		add("watch", c.Watch.String(), "1s to 1h, such as 60s")
@@ -147,32 +165,6 @@ func (c Config) Check(name string) problem.List {
 		add("releases.fingerprint", f, "40 or 64 hexadecimal digits, without spaces")
 	}
 	return found
-}
-
-// InWindow tells whether an unattended upgrade may begin at t; without a window it always may. A
-// window that ends before it begins goes on after midnight and belongs to the day it began.
-func (c Config) InWindow(t time.Time) bool {
-	m := windowShape.FindStringSubmatch(c.Window)
-	if m == nil {
-		return c.Window == ""
-	}
-	clock := func(h, m string) time.Duration {
-		d, _ := time.ParseDuration(h + "h" + m + "m")
-		return d
-	}
-	begin, end := clock(m[2], m[3]), clock(m[4], m[5])
-	if end <= begin {
-		end += 24 * time.Hour
-	}
-	t = t.UTC()
-	today := time.Date(t.Year(), t.Month(), t.Day(), 0, 0, 0, 0, time.UTC)
-	for _, day := range []time.Time{today, today.AddDate(0, 0, -1)} {
-		since := t.Sub(day)
-		if (m[1] == "daily" || day.Format("Mon") == m[1]) && since >= begin && since < end {
-			return true
-		}
-	}
-	return false
 }
 
 // Nearest returns the known word that word was probably meant to be, or "".
@@ -217,6 +209,10 @@ func kindOf(v reflect.Value) string {
 		return "a duration such as 60s"
 	case map[string]string:
 		return "versions, each with its reason"
+	case []string:
+		return "a list"
+	case *bool:
+		return "true, false"
 	case Sources:
 		return "archive, policy, github, key, fingerprint"
 	}

@@ -15,7 +15,9 @@ import (
 )
 
 func TestConfigRoundTrip(t *testing.T) {
+	yes := true
 	want := Config{Edition: "team", Track: "11.10", Window: "Sun 23:00-01:00", Watch: 90 * time.Second,
+		Freeze: []string{"2026-12-20..2027-01-06"}, SecurityWithin: 72 * time.Hour, Automatic: "minor", Timers: &yes,
 		Skip: map[string]string{"10.5.0": "vendor: avoid"}, URL: "https://chat.example.org",
 		Releases: Sources{Archive: "https://docs.example.org/a.mdx", Fingerprint: strings.Repeat("A", 40)}}
 	data, err := yaml.Marshal(want)
@@ -69,8 +71,9 @@ releases:
 			t.Errorf("no %q in\n%s", part, text)
 		}
 	}
-	_, err = ParseConfig("upgrade.yaml", []byte("edition: entreprise\ntrack: stable\nwindow: at night\nwatch: 3h\nskip: {\"9.9\": x}\nurl: http://x\nreleases: {archive: \"ftp://x\", fingerprint: AB}\n"))
-	if !errors.As(err, &list) || len(list) != 8 {
+	_, err = ParseConfig("upgrade.yaml", []byte("edition: entreprise\ntrack: stable\nwindow: at night\nwatch: 3h\nskip: {\"9.9\": x}\nurl: http://x\nreleases: {archive: \"ftp://x\", fingerprint: AB}\n"+
+		"freeze: [\"2026-12-20..2026-11-20\", Christmas]\nsecurity_within: 10s\nautomatic: all\n"))
+	if !errors.As(err, &list) || len(list) != 12 {
 		t.Errorf("%d problems:\n%v", len(list), err)
 	}
 }
@@ -91,34 +94,6 @@ func TestConfigThatIsNotThere(t *testing.T) {
 	}
 	if _, err := LoadConfig(t.TempDir()); err == nil || errors.Is(err, os.ErrNotExist) {
 		t.Errorf("a directory: %v", err)
-	}
-}
-
-func TestWindow(t *testing.T) {
-	at := func(s string) time.Time {
-		when, err := time.Parse("2006-01-02 15:04", s) // 2026-11-22 is a Sunday
-		if err != nil {
-			t.Fatal(err)
-		}
-		return when
-	}
-	for _, c := range []struct {
-		window, at string
-		want       bool
-	}{
-		{"", "2026-11-22 12:00", true},
-		{"Sun 02:00-04:00", "2026-11-22 02:00", true},
-		{"Sun 02:00-04:00", "2026-11-22 03:59", true},
-		{"Sun 02:00-04:00", "2026-11-22 04:00", false},
-		{"Sun 02:00-04:00", "2026-11-23 03:00", false},
-		{"daily 23:00-01:00", "2026-11-23 00:30", true},
-		{"Sun 23:00-01:00", "2026-11-23 00:30", true},
-		{"Sun 23:00-01:00", "2026-11-22 00:30", false},
-		{"nonsense", "2026-11-22 03:00", false},
-	} {
-		if got := (Config{Window: c.window}).InWindow(at(c.at)); got != c.want {
-			t.Errorf("%q at %s: %v", c.window, c.at, got)
-		}
 	}
 }
 
