@@ -274,18 +274,23 @@ func (a *Admin) Copies(ctx context.Context) ([]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list databases: %w", err)
 	}
-	names = slices.DeleteFunc(names, func(n string) bool { return !ours(a.target, n) })
+	names = slices.DeleteFunc(names, func(n string) bool { return !made(a.target, n, CheckpointName, FailedName) })
 	slices.SortFunc(names, func(x, y string) int { return strings.Compare(x[len(x)-14:], y[len(y)-14:]) })
 	return names, nil
 }
 
-// ours says whether name is what CheckpointName or FailedName makes of database.
+// ours says whether name is one that this program gives a database beside database.
 func ours(database, name string) bool {
+	return made(database, name, CheckpointName, FailedName, ScratchName, RestoredName)
+}
+
+// made says whether name is what one of the functions makes of database.
+func made(database, name string, by ...func(string, time.Time) string) bool {
 	if len(name) < 14 {
 		return false
 	}
 	t, err := time.Parse("20060102150405", name[len(name)-14:])
-	return err == nil && (name == CheckpointName(database, t) || name == FailedName(database, t))
+	return err == nil && slices.ContainsFunc(by, func(f func(string, time.Time) string) bool { return name == f(database, t) })
 }
 
 // DataDirectory is where the server keeps its files; empty when the role may not know.

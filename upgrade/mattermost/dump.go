@@ -82,19 +82,21 @@ func (d *Database) dumpTo(ctx context.Context, t Tools, w io.Writer) (map[string
 		_, err := t.run(ctx, host.Command{Name: t.path("pg_dump"), Args: args, Env: d.env, User: d.OSUser, Dir: "/", Stdout: w})
 		done <- err
 	}()
-	rows, countErr := countRows(ctx, tx)
+	rows, countErr := countRows(ctx, tx, "")
 	if err := <-done; err != nil {
 		return nil, err
 	}
 	return rows, countErr
 }
 
-// countRows counts every table that pg_dump dumps: all but the system's and the extensions' own.
-func countRows(ctx context.Context, tx pgx.Tx) (map[string]int64, error) {
+// countRows counts every table that pg_dump dumps: all but the system's and the extensions' own; of
+// one schema, or with "" of all.
+func countRows(ctx context.Context, tx pgx.Tx, schema string) (map[string]int64, error) {
 	names, err := tx.Query(ctx, `select format('%I.%I', n.nspname, c.relname)
 		from pg_class c join pg_namespace n on n.oid = c.relnamespace
 		where c.relkind = 'r' and c.relpersistence <> 't' and n.nspname <> 'information_schema' and n.nspname !~ '^pg_'
-		and not exists (select 1 from pg_depend d where d.objid = c.oid and d.deptype = 'e')`)
+		and ($1 = '' or n.nspname = $1)
+		and not exists (select 1 from pg_depend d where d.objid = c.oid and d.deptype = 'e')`, schema)
 	if err != nil {
 		return nil, err
 	}
@@ -124,13 +126,18 @@ func verifyDump(ctx context.Context, t Tools, path string, want map[string]int64
 	if _, err := t.run(ctx, host.Command{Name: t.path("pg_restore"), Args: []string{"--file=-"}, Dir: "/", Stdin: file, Stdout: got}); err != nil {
 		return err
 	}
-	if !got.complete {
+	return got.compare(want)
+}
+
+// compare says what is not in the SQL as it should be.
+func (c *copyCounter) compare(want map[string]int64) error {
+	if !c.complete {
 		return errors.New("the dump ends before its last line")
 	}
 	var wrong []string
 	for table, n := range want {
-		if got.rows[table] != n {
-			wrong = append(wrong, fmt.Sprintf("%s has %d rows in the dump and %d in the database", table, got.rows[table], n))
+		if c.rows[table] != n {
+			wrong = append(wrong, fmt.Sprintf("%s has %d rows in the dump and %d in the database", table, c.rows[table], n))
 		}
 	}
 	sort.Strings(wrong)

@@ -1,0 +1,46 @@
+package backup
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+)
+
+// Database writes the database's part of a backup to w: SQL as pg_dump prints it. Only when it
+// returns nil was all of it written; what was written before an error must not be used.
+func (r *Repository) Database(ctx context.Context, s Snapshot, w io.Writer) error {
+	c := r.command("dump", s.Manifest.Database, "/"+databaseFile)
+	c.Stdout = w
+	if _, err := r.o.Run(ctx, c); err != nil {
+		return fmt.Errorf("read the database of backup %s: %w", s.ID, r.explain(err))
+	}
+	return nil
+}
+
+// Files restores paths of a backup below target, with owners, modes and times: /srv/data becomes
+// target/srv/data. Every byte is checked against its hash.
+func (r *Repository) Files(ctx context.Context, s Snapshot, target string, paths []string) error {
+	args := []string{"restore", s.Manifest.Files, "--target", target}
+	for _, p := range paths {
+		args = append(args, "--include", literal(p))
+	}
+	if _, err := r.restic(ctx, args...); err != nil {
+		return fmt.Errorf("restore the files of backup %s: %w", s.ID, r.explain(err))
+	}
+	return nil
+}
+
+// Check looks whether the repository is whole, and reads this percentage of its data, another part
+// each time.
+func (r *Repository) Check(ctx context.Context, percent int) error {
+	if _, err := r.restic(ctx, "check", fmt.Sprintf("--read-data-subset=%d%%", percent)); err != nil {
+		return fmt.Errorf("check the repository: %w", r.explain(err))
+	}
+	return nil
+}
+
+// literal is a pattern of restic's that means the path itself.
+func literal(path string) string {
+	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(path)
+}
