@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -16,10 +18,11 @@ import (
 	"townsquare/upgrade/phase"
 	"townsquare/upgrade/problem"
 	"townsquare/upgrade/state"
+	"townsquare/upgrade/ui"
 )
 
 type applyOptions struct {
-	targetFlags
+	fleetFlags
 	choiceFlags
 	yes        bool
 	unattended bool
@@ -36,9 +39,13 @@ nothing is changed. If a run is in progress on the server, it is followed instea
 
 The work is done on the server: Ctrl-C here only stops the watching. To end a run and put
 everything back, type: upgrade cancel.
+
+Of several stacks the first goes alone. When it is well, the others follow, some at a time, and
+without the versions that failed on any of them. After a rollback no other is begun.
 ` + exitCodes,
 		Example: `  upgrade apply --stack prod
   upgrade apply --stack prod --to 9.10.0 --yes
+  upgrade apply --stack staging --stack prod --stack prod-eu --yes
   upgrade apply --host ops@chat.example.org --host-key "ssh-ed25519 AAAA…"`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -49,12 +56,13 @@ everything back, type: upgrade cancel.
 	cmd.Flags().BoolVarP(&o.yes, "yes", "y", false, "do not ask")
 	cmd.Flags().BoolVar(&o.unattended, "unattended", false, "for scheduled runs: do not ask, and only begin within the server's window")
 	cmd.Flags().DurationVar(&o.watch, "watch", 0, "how long to watch the new version before it is kept (default 60s)")
+	o.fleetFlags.add(cmd)
 	a.common(cmd, &o.targetFlags)
 	return cmd
 }
 
 func (o *applyOptions) check(a *app) problem.List {
-	found := append(o.choiceFlags.check(), o.targetFlags.check()...)
+	found := append(o.choiceFlags.check(), o.fleetFlags.check()...)
 	if c := (state.Config{Watch: o.watch}).Check("--watch"); len(c) > 0 || o.watch < 0 {
 		found = append(found, problem.Problem{Where: "--watch", Found: o.watch.String(), Allowed: "1s to 1h, such as 60s"})
 	}
@@ -71,20 +79,35 @@ func (a *app) runApply(ctx context.Context, o *applyOptions) error {
 	if found := o.check(a); len(found) > 0 {
 		return &usageError{problems: found}
 	}
-	s, err := a.open(ctx, &o.targetFlags)
+	if o.several() {
+		return a.applyFleet(ctx, o)
+	}
+	report, err := a.applyTo(ctx, o, &o.targetFlags, nil)
 	if err != nil {
 		return err
 	}
+	if err := a.printer.Report(report); err != nil {
+		return err
+	}
+	return exitWith(report.Exit)
+}
+
+// applyTo brings one server as far as it goes; skip are versions that failed elsewhere.
+func (a *app) applyTo(ctx context.Context, o *applyOptions, f *targetFlags, skip map[string]string) (phase.Report, error) {
+	s, err := a.open(ctx, f)
+	if err != nil {
+		return phase.Report{}, err
+	}
 	defer s.close()
-	r := request{Operation: "apply", Options: phase.Options{To: o.to, Retry: o.retry, Watch: o.watch, Unattended: o.unattended}, Who: who()}
+	r := request{Operation: "apply", Options: phase.Options{To: o.to, Retry: o.retry, Watch: o.watch, Unattended: o.unattended, Skip: skip}, Who: who()}
 	for sure := o.sure(); ; {
 		plan, err := s.examine(ctx, "plan", r)
 		if err != nil {
-			return err
+			return phase.Report{}, err
 		}
 		report, then, err := a.step(ctx, s, plan, r, sure)
 		if err != nil {
-			return err
+			return report, err
 		}
 		switch {
 		case then == lookAgain:
@@ -97,11 +120,77 @@ func (a *app) runApply(ctx context.Context, o *applyOptions) error {
 			sure = true
 			continue
 		}
-		if err := a.printer.Report(report); err != nil {
-			return err
-		}
-		return exitWith(report.Exit)
+		return report, nil
 	}
+}
+
+// applyFleet brings several stacks as far as they go: the first alone, then the others.
+func (a *app) applyFleet(ctx context.Context, o *applyOptions) error {
+	f, err := a.fleet(ctx, &o.fleetFlags)
+	if err != nil {
+		return err
+	}
+	skip := f.bad(ctx, o.retry)
+	do := func(ctx context.Context, a *app, t *targetFlags) (ui.Result, error) {
+		report, err := a.applyTo(ctx, o, t, skip)
+		return ui.Result{Report: &report, Exit: report.Exit}, err
+	}
+	first, others := f.names[0], f.names[1:]
+	results := f.each(ctx, f.names[:1], do, never)
+	results[0].Canary = true
+	if why := unproven(results[0]); why != "" {
+		for _, name := range others {
+			results = append(results, ui.Result{Stack: name, Held: first + " goes first, and " + why})
+		}
+	} else {
+		results = append(results, f.each(ctx, others, do, broken)...)
+	}
+	if err := a.printer.Fleet(results, worst(results)); err != nil {
+		return err
+	}
+	return exitWith(worst(results))
+}
+
+// unproven says why the others must not follow; empty when they may.
+func unproven(r ui.Result) string {
+	switch {
+	case r.Held != "":
+		return r.Held
+	case r.Error != "" || r.Report == nil:
+		return "it could not be upgraded"
+	case r.Report.Outcome == phase.OutcomeLater && r.Exit != phase.ExitAvailable:
+		return "it may not begin now"
+	case r.Exit != phase.ExitDone && r.Exit != phase.ExitAvailable: // which is a larger step that waits for a person
+		return "it went wrong there"
+	}
+	return ""
+}
+
+// broken is the result after which no other stack is begun.
+func broken(r ui.Result) bool {
+	return r.Exit == phase.ExitRolledBack || r.Exit == phase.ExitNotRolledBack
+}
+
+// bad is what no stack may take: what the policy says, and, unless retry, what failed on any of them.
+func (f *fleet) bad(ctx context.Context, retry bool) map[string]string {
+	skip := maps.Clone(f.policy.Skip)
+	if skip == nil {
+		skip = map[string]string{}
+	}
+	if retry {
+		return skip
+	}
+	var mu sync.Mutex
+	f.each(ctx, f.names, func(ctx context.Context, a *app, t *targetFlags) (ui.Result, error) {
+		status, err := a.askStatus(ctx, t)
+		mu.Lock()
+		defer mu.Unlock()
+		for version, bad := range status.Bad {
+			skip[version] = fmt.Sprintf("it failed on %s on %s: %s", t.stack, bad.Since.Format(time.DateOnly), bad.Reason)
+		}
+		return ui.Result{}, err
+	}, never)
+	return skip
 }
 
 // patience is how often in a row an unattended run may fail: each time people are without service.

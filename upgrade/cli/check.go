@@ -6,10 +6,11 @@ import (
 	"github.com/spf13/cobra"
 
 	"townsquare/upgrade/phase"
+	"townsquare/upgrade/ui"
 )
 
 func (a *app) check() *cobra.Command {
-	var f targetFlags
+	var f fleetFlags
 	cmd := &cobra.Command{
 		Use:   "check",
 		Short: "Is there something new?",
@@ -23,30 +24,61 @@ Exit codes: 0 up to date, 10 an update is available, 1 an error, 2 not understoo
 			return a.runCheck(cmd.Context(), &f)
 		},
 	}
-	a.common(cmd, &f)
+	f.add(cmd)
+	a.common(cmd, &f.targetFlags)
 	return cmd
 }
 
-func (a *app) runCheck(ctx context.Context, f *targetFlags) error {
-	s, err := a.open(ctx, f)
-	if err != nil {
-		return err
+func (a *app) runCheck(ctx context.Context, f *fleetFlags) error {
+	if found := f.check(); len(found) > 0 {
+		return &usageError{problems: found}
 	}
-	defer s.close()
-	plan, err := s.examine(ctx, "check", request{})
+	if f.several() {
+		return a.lookFleet(ctx, f, func(ctx context.Context, a *app, t *targetFlags) (phase.Preview, error) {
+			return a.checkOn(ctx, t, phase.Options{})
+		})
+	}
+	plan, err := a.checkOn(ctx, &f.targetFlags, phase.Options{})
 	if err != nil {
 		return err
 	}
 	if err := a.busy(plan); err != nil {
 		return err
 	}
-	if plan.Error == "" && !plan.UpToDate {
-		plan.Exit = phase.ExitAvailable
-	}
 	if err := a.printer.Check(plan); err != nil {
 		return err
 	}
 	return exitWith(plan.Exit)
+}
+
+// checkOn asks one server what is new for it.
+func (a *app) checkOn(ctx context.Context, f *targetFlags, o phase.Options) (phase.Preview, error) {
+	s, err := a.open(ctx, f)
+	if err != nil {
+		return phase.Preview{}, err
+	}
+	defer s.close()
+	plan, err := s.examine(ctx, "check", request{Options: o})
+	if err == nil && plan.Exit == phase.ExitDone && !plan.UpToDate {
+		plan.Exit = phase.ExitAvailable
+	}
+	return plan, err
+}
+
+// lookFleet makes plans of several stacks at once; nothing is changed on any.
+func (a *app) lookFleet(ctx context.Context, f *fleetFlags, look func(context.Context, *app, *targetFlags) (phase.Preview, error)) error {
+	fleet, err := a.fleet(ctx, f)
+	if err != nil {
+		return err
+	}
+	results := fleet.each(ctx, fleet.names, func(ctx context.Context, a *app, t *targetFlags) (ui.Result, error) {
+		plan, err := look(ctx, a, t)
+		return ui.Result{Plan: &plan, Hint: plan.Hint, Exit: plan.Exit}, err
+	}, never)
+	if err := a.printer.Fleet(results, worst(results)); err != nil {
+		return err
+	}
+	return exitWith(worst(results))
 }
 
 // busy turns a plan that could not be made, because a run is in progress, into words.

@@ -18,6 +18,7 @@ import (
 	"townsquare/upgrade/schedule"
 	"townsquare/upgrade/secret"
 	"townsquare/upgrade/state"
+	"townsquare/upgrade/ui"
 )
 
 // fakeHost is a host in a temporary directory: the real host's side of the commands, with a systemd
@@ -164,7 +165,7 @@ func (h *fakeHost) systemd(_ context.Context, c host.Command) ([]byte, error) {
 // main runs the host's side, as sshd or systemd would.
 func (h *fakeHost) main(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) int {
 	a := &app{stdin: in, stdout: out, stderr: errs, env: func(string) string { return "" }, redactor: &secret.Redactor{}}
-	a.reach = a.reachHost
+	a.reach = reachHost
 	a.server = func() *server {
 		checks := []string{"facts", "choose", "preflight"}
 		return &server{app: a, root: h.root, service: host.Service{Run: h.systemd}, self: filepath.Join(h.root, "upgrade"),
@@ -236,7 +237,7 @@ func (h *fakeHost) upgrade(ctx context.Context, args ...string) typed {
 	a := &app{stdin: strings.NewReader(""), stdout: &out, stderr: &errs, redactor: &secret.Redactor{},
 		env: func(string) string { return "" }}
 	a.server = a.thisServer
-	a.reach = func(context.Context, target, time.Duration) (way, error) {
+	a.reach = func(context.Context, *ui.Printer, target, time.Duration) (way, error) {
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		h.dials++

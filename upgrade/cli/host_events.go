@@ -66,7 +66,27 @@ func (h *server) events(ctx context.Context, run string, skip int, follow bool) 
 		}
 		return nil
 	}
+	if err == nil && follow {
+		return h.gone(ctx, run)
+	}
 	return err
+}
+
+// gone waits for the end of the unit of a run that has told its result, so that the next command
+// does not take it for a run in progress. At most 10 s: more would hide the result.
+func (h *server) gone(ctx context.Context, run string) error {
+	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); {
+		id, err := h.running(ctx)
+		if err != nil || id != run {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+	return nil
 }
 
 // silent stands in for the result of a run that ended without one, and whose unit could not put it

@@ -30,7 +30,7 @@ func Main() int {
 		stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, env: os.Getenv,
 		redactor: &secret.Redactor{},
 	}
-	a.reach, a.server = a.reachHost, a.thisServer
+	a.reach, a.server = reachHost, a.thisServer
 	return a.main(ctx, os.Args[1:])
 }
 
@@ -65,7 +65,7 @@ type app struct {
 	redactor       *secret.Redactor
 	printer        *ui.Printer
 
-	reach  func(ctx context.Context, t target, limit time.Duration) (way, error)
+	reach  func(ctx context.Context, p *ui.Printer, t target, limit time.Duration) (way, error)
 	server func() *server // the host's side
 }
 
@@ -97,13 +97,18 @@ func (a *app) exit(cmd *cobra.Command, err error) int {
 		a.printer.Usage(usage.problems, cmd.CommandPath()+" --help")
 		return phase.ExitUsage
 	}
-	exit := phase.Code(err)
-	var remote *remoteError
-	if errors.As(err, &remote) && (remote.code == phase.ExitLocked || remote.code == phase.ExitRefused) {
-		exit = remote.code
-	}
+	exit := codeOf(err)
 	a.printer.Fail(err, exit)
 	return exit
+}
+
+// codeOf is the exit code for an error, also for one of the host's side.
+func codeOf(err error) int {
+	var remote *remoteError
+	if errors.As(err, &remote) && (remote.code == phase.ExitLocked || remote.code == phase.ExitRefused) {
+		return remote.code
+	}
+	return phase.Code(err)
 }
 
 // exitError carries an exit code past a command that has said everything itself.
@@ -134,7 +139,9 @@ the server itself, so a lost connection or a closed laptop does no harm.
 The server is named by one of:
   --stack prod                                   a server made by pulumi up
   --host ops@chat.example.org --host-key "ssh-ed25519 AAAA…"    any other server
-  --local                                        this machine`
+  --local                                        this machine
+
+check, plan, apply and notice work on several stacks, too: --stack a --stack b, or --all-stacks.`
 
 const exitCodes = `
 Exit codes:
@@ -144,8 +151,9 @@ Exit codes:
   3    refused: something has to be put right first
   4    it failed, and everything was put back
   5    it failed, and putting back failed too: needs a person, and says what to type
-  10   an update is available (check only)
+  10   an update is available (check and notice)
   11   someone else is at work on the server
+  12   the vendor's pages do not list that release yet (notice only)
   130  interrupted`
 
 func (a *app) root() *cobra.Command {

@@ -33,7 +33,7 @@ func (c *choiceFlags) check() problem.List {
 
 func (a *app) plan() *cobra.Command {
 	var (
-		f targetFlags
+		f fleetFlags
 		c choiceFlags
 	)
 	cmd := &cobra.Command{
@@ -50,20 +50,27 @@ Exit codes: 0 it could be done, or nothing is to do; 1 an error, 2 not understoo
 		},
 	}
 	c.add(cmd)
-	a.common(cmd, &f)
+	f.add(cmd)
+	a.common(cmd, &f.targetFlags)
 	return cmd
 }
 
-func (a *app) runPlan(ctx context.Context, f *targetFlags, c choiceFlags) error {
+func (a *app) runPlan(ctx context.Context, f *fleetFlags, c choiceFlags) error {
 	if found := append(c.check(), f.check()...); len(found) > 0 {
 		return &usageError{problems: found}
 	}
-	s, err := a.open(ctx, f)
-	if err != nil {
-		return err
+	look := func(ctx context.Context, a *app, t *targetFlags) (phase.Preview, error) {
+		s, err := a.open(ctx, t)
+		if err != nil {
+			return phase.Preview{}, err
+		}
+		defer s.close()
+		return s.examine(ctx, "plan", request{Operation: "apply", Options: phase.Options{To: c.to, Retry: c.retry}})
 	}
-	defer s.close()
-	plan, err := s.examine(ctx, "plan", request{Operation: "apply", Options: phase.Options{To: c.to, Retry: c.retry}})
+	if f.several() {
+		return a.lookFleet(ctx, f, look)
+	}
+	plan, err := look(ctx, a, &f.targetFlags)
 	if err != nil {
 		return err
 	}

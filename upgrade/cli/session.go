@@ -45,35 +45,37 @@ func (a *app) open(ctx context.Context, f *targetFlags) (*session, error) {
 		return nil, err
 	}
 	s := &session{target: t, printer: a.printer}
-	s.again = func(ctx context.Context, limit time.Duration) (way, error) { return a.reach(ctx, t, limit) }
+	s.again = func(ctx context.Context, limit time.Duration) (way, error) {
+		return a.reach(ctx, a.printer, t, limit)
+	}
 	s.way, err = s.again(ctx, f.wait)
 	return s, err
 }
 
 // reachHost connects to the target and sees to it that this program is there.
-func (a *app) reachHost(ctx context.Context, t target, limit time.Duration) (way, error) {
+func reachHost(ctx context.Context, p *ui.Printer, t target, limit time.Duration) (way, error) {
 	if t.local {
 		if os.Geteuid() != 0 {
 			return nil, &notRootError{}
 		}
 		return thisMachine{}, nil
 	}
-	a.printer.Busy("connecting to " + t.address.String())
-	defer a.printer.Idle()
+	p.Busy("connecting to " + t.address.String())
+	defer p.Idle()
 	waiter := host.Waiter{
 		Dial:  func(ctx context.Context) (*host.Conn, error) { return host.Dial(ctx, t.address, t.keys) },
 		Made:  t.made,
 		Limit: limit,
 		Waiting: func(what string) {
-			a.printer.Say("%s; waiting up to %s", what, ui.Took(limit))
-			a.printer.Busy("waiting for " + t.address.Host)
+			p.Say("%s; waiting up to %s", what, ui.Took(limit))
+			p.Busy("waiting for " + t.address.Host)
 		},
 	}
 	conn, facts, err := waiter.Reach(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if err := a.bring(ctx, conn, facts); err != nil {
+	if err := bring(ctx, p, conn, facts); err != nil {
 		conn.Close()
 		return nil, err
 	}
@@ -88,14 +90,14 @@ func (*notRootError) Error() string { return "--local needs root" }
 func (*notRootError) Hint() string { return "sudo " + strings.Join(os.Args, " ") }
 
 // bring uploads this program, unless the same is there.
-func (a *app) bring(ctx context.Context, conn *host.Conn, facts host.Facts) error {
-	build, err := hostBuild(ctx, facts.Arch, a.printer.Say)
+func bring(ctx context.Context, p *ui.Printer, conn *host.Conn, facts host.Facts) error {
+	build, err := hostBuild(ctx, facts.Arch, p.Say)
 	if err != nil {
 		return err
 	}
 	may := func() error { return mayReplace(ctx, conn.Run) }
 	_, err = conn.Upload(ctx, build, facts.SHA256, host.Upgrader, may, func(done, total int64) {
-		a.printer.Progress("copying upgrade to the server", done, total)
+		p.Progress("copying upgrade to the server", done, total)
 	})
 	return err
 }

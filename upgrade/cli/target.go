@@ -23,6 +23,7 @@ import (
 // targetFlags names the server, in one of three ways.
 type targetFlags struct {
 	stack    string
+	stacks   []string // every --stack, in order; only commands for fleets take more than one
 	project  string
 	host     string
 	hostKey  string
@@ -35,7 +36,7 @@ type targetFlags struct {
 func (f *targetFlags) add(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.SortFlags = false
-	flags.StringVar(&f.stack, "stack", "", "the server of this Pulumi stack, such as prod")
+	flags.Var(stackValue{f}, "stack", "the server of this Pulumi stack, such as prod")
 	flags.StringVar(&f.project, "project", ".", "where that stack's Pulumi.yaml is")
 	flags.StringVar(&f.host, "host", "", "any other server: user@name, or user@name:port")
 	flags.StringVar(&f.hostKey, "host-key", "", `its SSH host key, as in "ssh-ed25519 AAAA…"`)
@@ -44,6 +45,23 @@ func (f *targetFlags) add(cmd *cobra.Command) {
 	flags.StringVar(&f.config, "config", "", "with --host or --local: an upgrade.yaml to put on the server")
 	flags.DurationVar(&f.wait, "wait", 10*time.Minute, "how long to wait for a server that is still booting")
 }
+
+// stackValue collects each --stack.
+type stackValue struct{ f *targetFlags }
+
+func (v stackValue) String() string { return "" }
+func (v stackValue) Type() string   { return "string" }
+
+// Set implements pflag.Value.
+func (v stackValue) Set(name string) error {
+	v.f.stack, v.f.stacks = name, append(v.f.stacks, name)
+	return nil
+}
+
+// stackShape is what Pulumi allows: STACK, PROJECT/STACK or ORGANISATION/PROJECT/STACK.
+var stackShape = regexp.MustCompile(`^[A-Za-z0-9_.][A-Za-z0-9_.-]{0,99}(/[A-Za-z0-9_.][A-Za-z0-9_.-]{0,99}){0,2}$`)
+
+const stackAllowed = "a stack's name, such as prod or organisation/townsquare/prod"
 
 func flagNames(names *[]string) func(*pflag.Flag) {
 	return func(f *pflag.Flag) {
@@ -107,6 +125,11 @@ func (f *targetFlags) check() problem.List {
 		add("server", "not named", "one of --stack, --host, --local", "for example: upgrade status --stack prod")
 	case named > 1:
 		add("server", "named more than once", "only one of --stack, --host, --local", "")
+	}
+	if len(f.stacks) > 1 {
+		add("--stack", "given more than once", "one stack for this command", "several at once: upgrade check, plan, apply and notice")
+	} else if f.stack != "" && !stackShape.MatchString(f.stack) {
+		add("--stack", fmt.Sprintf("%q", f.stack), stackAllowed, "see your stacks: pulumi stack ls")
 	}
 	if f.host != "" {
 		if !userAtHost.MatchString(f.host) {

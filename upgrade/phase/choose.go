@@ -105,6 +105,7 @@ func policy(op *Operation) release.Policy {
 	if op.Unattended {
 		p.Reach = cmp.Or(op.Config.Automatic, release.ReachPatch)
 	}
+	maps.Copy(p.Skip, op.Skip)
 	for version, bad := range op.Record.Bad {
 		if !op.Retry {
 			p.Skip[version] = fmt.Sprintf("it failed here on %s: %s", bad.Since.Format("2006-01-02"), bad.Reason)

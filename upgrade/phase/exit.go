@@ -17,6 +17,7 @@ const (
 	ExitNotRolledBack = 5
 	ExitAvailable     = 10 // check: an update is available
 	ExitLocked        = 11
+	ExitNotListed     = 12 // notice: it names a release that the vendor's pages do not list yet
 	ExitInterrupted   = 130
 )
 

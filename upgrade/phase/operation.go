@@ -29,7 +29,9 @@ type Options struct {
 	Retry bool          `json:"retry,omitempty"`    // versions on the skip list may be chosen again
 	Watch time.Duration `json:"watch_ns,omitempty"` // how long to look at the new version; 0: as configured
 
-	Unattended bool `json:"unattended,omitempty"` // nobody is there: keep to the host's calendar, and to steps that need nobody
+	Unattended bool              `json:"unattended,omitempty"` // nobody is there: keep to the host's calendar, and to steps that need nobody
+	Skip       map[string]string `json:"skip,omitempty"`       // versions that failed on other servers, or that nobody wants, and why
+	Named      []string          `json:"named,omitempty"`      // versions that a release notice names, to be looked up
 }
 
 // Operation is all that phases share. The first part is filled by the command, before Run; the
