@@ -105,15 +105,22 @@ func (a *app) applyTo(ctx context.Context, o *applyOptions, f *targetFlags, skip
 		if err != nil {
 			return phase.Report{}, err
 		}
+		if plan.Left != "" {
+			if plan.Stuck && o.unattended {
+				plan.Error, plan.Hint = needsPerson(plan.Left), "put everything back: "+a.printer.Command("recover")
+				return a.still(plan), nil
+			}
+			if report, again, err := a.mend(ctx, s, plan.Left); !again {
+				return report, err
+			}
+			continue
+		}
 		report, then, err := a.step(ctx, s, plan, r, sure)
 		if err != nil {
 			return report, err
 		}
 		switch {
 		case then == lookAgain:
-			continue
-		case plan.Left != "" && (report.Exit == phase.ExitRolledBack || report.Exit == phase.ExitDone):
-			a.printer.Say("The run %s is put back. Looking again.", plan.Left)
 			continue
 		case then == goOn && report.Exit == phase.ExitDone:
 			a.printer.Say("Mattermost is now %s, a stop on the way to %s. Going on.", report.To, plan.Target)
@@ -216,9 +223,6 @@ func (a *app) step(ctx context.Context, s *session, plan phase.Preview, r reques
 			return report, lookAgain, nil
 		}
 		return report, finished, err
-	case plan.Left != "":
-		a.printer.Say("The run %s was left unfinished, as by a power cut; it is put back first.", plan.Left)
-		r.Repair = true
 	case plan.Error != "" || plan.UpToDate || plan.Closed:
 		return a.still(plan), finished, nil
 	case r.Unattended && plan.Failures >= patience:
@@ -268,9 +272,14 @@ func (a *app) confirm(ctx context.Context, plan phase.Preview, sure bool) error 
 		a.printer.Say("%s", title)
 		return nil
 	}
-	answer := make(chan string, 1)
 	a.printer.Warnings(plan.Warnings)
-	a.printer.Ask("%s? [y/N] ", title)
+	return a.agree(ctx, title)
+}
+
+// agree asks, and goes on only after a yes.
+func (a *app) agree(ctx context.Context, question string) error {
+	answer := make(chan string, 1)
+	a.printer.Ask("%s? [y/N] ", question)
 	go func() {
 		line, _ := bufio.NewReader(a.stdin).ReadString('\n')
 		answer <- strings.ToLower(strings.TrimSpace(line))

@@ -14,10 +14,11 @@ func (a *app) check() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "check",
 		Short: "Is there something new?",
-		Long: `Looks for a newer release that this server's policy allows. Changes nothing in Mattermost.
+		Long: `Looks for a newer release that this server's policy allows. Changes nothing in Mattermost, but for what
+a killed run left half done: that is put back first.
 
 Exit codes: 0 up to date, 10 an update is available, 1 an error, 2 not understood, 3 refused,
-11 a run is in progress.`,
+5 a run could not be put back and needs a person, 11 a run is in progress.`,
 		Example: "  upgrade check --stack prod\n  upgrade check --stack prod --json",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -58,7 +59,7 @@ func (a *app) checkOn(ctx context.Context, f *targetFlags, o phase.Options) (pha
 		return phase.Preview{}, err
 	}
 	defer s.close()
-	plan, err := s.examine(ctx, "check", request{Options: o})
+	plan, err := a.look(ctx, s, "check", request{Options: o})
 	if err == nil && plan.Exit == phase.ExitDone && !plan.UpToDate {
 		plan.Exit = phase.ExitAvailable
 	}
@@ -97,9 +98,10 @@ func (a *app) busy(plan phase.Preview) error {
 		a.printer.Hint("follow it: " + a.printer.Command("apply"))
 		return exitWith(phase.ExitLocked)
 	case plan.Left != "":
-		a.printer.Say("The run %s was left unfinished, as by a power cut.", plan.Left)
-		a.printer.Hint("put everything back, then go on: " + a.printer.Command("apply"))
-		return exitWith(phase.ExitError)
+		a.printer.Say("Unfinished: %s.", needsPerson(plan.Left))
+		a.printer.Hint("see what it said: " + a.printer.Command("history"))
+		a.printer.Hint("then put everything back: " + a.printer.Command("recover"))
+		return exitWith(phase.ExitNotRolledBack)
 	}
 	return nil
 }

@@ -113,11 +113,11 @@ func TestApplyThatCannotGoBack(t *testing.T) {
 	h.acts["start"] = func(context.Context, *phase.Operation) error { return errors.New("boom") }
 	h.acts["undo stop"] = func(context.Context, *phase.Operation) error { return errors.New("no space left on device") }
 	wants(t, h.upgrade(t.Context(), "apply", "--yes"), phase.ExitNotRolledBack,
-		"boom", "no space left on device", "try again to put everything back: upgrade apply --local", "journalctl")
+		"boom", "no space left on device", "try again to put everything back: upgrade recover --local", "journalctl")
 	if h.record().Run == nil {
 		t.Fatal("the record forgot the run")
 	}
-	wants(t, h.upgrade(t.Context(), "check"), phase.ExitError, "left unfinished", "upgrade apply --local")
+	wants(t, h.upgrade(t.Context(), "check"), phase.ExitNotRolledBack, "could not be put back", "upgrade recover --local")
 	delete(h.acts, "undo stop")
 	delete(h.acts, "start")
 	wants(t, h.upgrade(t.Context(), "apply", "--yes"), 0, "put back first", "is put back. Looking again.", "is now 9.10.0")

@@ -46,8 +46,9 @@ func (h *server) examine(ctx context.Context, what string, r request) error {
 	}
 	op.Notices = notices
 	if left := op.Record.Run; left != nil {
-		emit(phase.Event{Kind: phase.Result, Data: phase.Preview{Left: left.ID, Exit: phase.ExitError}})
-		return nil
+		said, err := h.said(left.ID)
+		emit(phase.Event{Kind: phase.Result, Data: phase.Preview{Left: left.ID, Stuck: said && !left.Again, Exit: phase.ExitNotRolledBack}})
+		return err
 	}
 	op.Options = r.Options
 	checks, rest := h.choice(), []phase.Phase(nil)

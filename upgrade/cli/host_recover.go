@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"sync"
 
 	"github.com/spf13/cobra"
 
@@ -35,25 +36,40 @@ func (h *server) recoverCommand() *cobra.Command {
 }
 
 // recover puts back what a run left unfinished that cannot do so itself any more: one that was
-// killed (called by its unit when it ends) or whose power was cut (called at boot). A run that said
-// its result has done what can be done, and needs a person, if anyone.
-func (h *server) recover(ctx context.Context, o recoverOptions) error {
+// killed or hung (called by its unit when it ends, and by host.RecoveryUnit when that fails) or
+// whose power was cut (called by host.RecoveryUnit at boot). A run that said its result has done
+// what can be done, and needs a person, if anyone; a boot is a new chance.
+func (h *server) recover(ctx context.Context, o recoverOptions) (err error) {
+	supervisor := host.FindSupervisor()
+	ready := sync.OnceFunc(func() {
+		if err := supervisor.Ready(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+		}
+	})
+	defer func() {
+		if err == nil {
+			ready()
+		}
+	}()
 	defer deafen()()
 	record, err := state.Load(h.path(state.Path))
 	if err != nil {
 		return err
 	}
+	_, boot := host.Process()
+	left := record.Run
+	o.boot = o.boot && left != nil && left.BootID != boot
 	if !o.boot && h.service.Stopping(ctx) {
 		return nil // the next boot does it
 	}
-	if o.run == "" && record.Run != nil {
-		o.run = record.Run.ID
+	if o.run == "" && left != nil {
+		o.run = left.ID
 	}
 	if o.run == "" {
 		return nil
 	}
 	ended, err := h.said(o.run)
-	if err != nil || ended && !o.boot { // a boot is a new chance
+	if err != nil || ended && !o.boot && (left == nil || !left.Again) {
 		return err
 	}
 	journal, err := phase.OpenJournal(h.path(phase.JournalDir), o.run, h.app.redactor)
@@ -62,8 +78,8 @@ func (h *server) recover(ctx context.Context, o recoverOptions) error {
 	}
 	defer journal.Close()
 	name := phase.OperationOf(o.run)
-	if record.Run != nil {
-		name = record.Run.Operation
+	if left != nil {
+		name = left.Operation
 	}
 	sequence, err := h.phases(name)
 	if err != nil {
@@ -73,13 +89,23 @@ func (h *server) recover(ctx context.Context, o recoverOptions) error {
 	if err != nil {
 		return err
 	}
-	op.Boot = o.boot
+	alive, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	go supervisor.Pulse(alive, op.Stuck)
+	op.Boot, op.Ready = o.boot, ready
+	if !o.boot {
+		ready() // the service is ordered after this unit, and must be able to start
+	}
 	op.Lock = h.lock("the host itself", o.run)
 	_, err = phase.Repair(ctx, sequence.All, op)
 	var back *phase.RolledBack
-	if errors.As(err, &back) || errors.Is(err, phase.ErrSilent) { // as good as it can be
+	switch {
+	case errors.As(err, &back) || errors.Is(err, phase.ErrSilent): // as good as it can be
 		fmt.Fprintln(os.Stderr, h.app.redactor.String(err.Error()))
 		return nil
+	case errors.Is(err, phase.ErrUnreachable):
+		fmt.Fprintln(os.Stderr, h.app.redactor.String(err.Error()))
+		return exitWith(host.ExitLater)
 	}
 	return err
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"townsquare/upgrade/host"
 	"townsquare/upgrade/phase"
 	"townsquare/upgrade/state"
 )
@@ -42,6 +43,10 @@ func (h *server) runCommand() *cobra.Command {
 // run is the run itself, in its unit. Its log is all that the outside sees; the unit's own journal
 // gets the outcome. SIGTERM ends ctx, and Run puts everything back.
 func (h *server) run(ctx context.Context, o runOptions) error {
+	supervisor := host.FindSupervisor()
+	if err := supervisor.Ready(); err != nil {
+		return err
+	}
 	journal, err := phase.OpenJournal(h.path(phase.JournalDir), o.id, h.app.redactor)
 	if err != nil {
 		return err
@@ -55,6 +60,9 @@ func (h *server) run(ctx context.Context, o runOptions) error {
 		emit(phase.Event{Time: time.Now().UTC(), Run: o.id, Kind: phase.Result, Text: report.Error, Data: report})
 		return err
 	}
+	alive, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	go supervisor.Pulse(alive, op.Stuck)
 	op.Lock = h.lock(o.who, o.id)
 	op.Leave = func() bool { return h.service.Stopping(context.WithoutCancel(ctx)) }
 	op.Guard = func(ctx context.Context, run *state.Run) error {

@@ -36,6 +36,11 @@ func (h *server) unlockCommand() *cobra.Command {
 				answer.Holder = &holder
 			}
 			if held {
+				if id, err := h.running(cmd.Context()); holder.Hangs() && err == nil && id == holder.Run {
+					if err := h.service.End(cmd.Context()); err != nil { // it cannot notice by itself
+						return err
+					}
+				}
 				answer.Gone = host.WaitGone(cmd.Context(), holder.PID, holder.BootID, holder.Since, goneWithin)
 			}
 			return h.answer(answer)

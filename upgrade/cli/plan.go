@@ -39,10 +39,12 @@ func (a *app) plan() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "plan",
 		Short: "What would an upgrade do?",
-		Long: `Does all the checks for real and describes the rest. Changes nothing in Mattermost.
+		Long: `Does all the checks for real and describes the rest. Changes nothing in Mattermost, but for
+what a killed run left half done: that is put back first.
 
 Exit codes: 0 it could be done, or nothing is to do; 1 an error, 2 not understood,
-3 refused: something has to be put right first, 11 a run is in progress.`,
+3 refused: something has to be put right first, 5 a run could not be put back and needs a
+person, 11 a run is in progress.`,
 		Example: "  upgrade plan --stack prod\n  upgrade plan --stack prod --to 9.10.0",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -65,7 +67,7 @@ func (a *app) runPlan(ctx context.Context, f *fleetFlags, c choiceFlags) error {
 			return phase.Preview{}, err
 		}
 		defer s.close()
-		return s.examine(ctx, "plan", request{Operation: "apply", Options: phase.Options{To: c.to, Retry: c.retry}})
+		return a.look(ctx, s, "plan", request{Operation: "apply", Options: phase.Options{To: c.to, Retry: c.retry}})
 	}
 	if f.several() {
 		return a.lookFleet(ctx, f, look)

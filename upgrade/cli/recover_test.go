@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"errors"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -10,6 +11,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
+	"townsquare/upgrade/host"
 	"townsquare/upgrade/phase"
 	"townsquare/upgrade/state"
 )
@@ -188,4 +192,104 @@ func (h *fakeHost) begin(t *testing.T) (string, error) {
 		return "", errors.New(out.String())
 	}
 	return out.String(), nil
+}
+
+// What a killed run left is put back by the next command, whichever it is, and twice is as good as
+// once. What said that it cannot be put back waits for a person's own word.
+func TestTheNextCommandPutsBack(t *testing.T) {
+	for _, args := range [][]string{{"check"}, {"plan"}, {"apply", "--yes"}, {"recover"}} {
+		h := newFakeHost(t)
+		h.leave()
+		got := h.upgrade(t.Context(), args...)
+		if !strings.Contains(got.stderr, "is put back") {
+			t.Errorf("%v: %+v", args, got)
+		}
+		if s := h.record(); s.Run != nil || s.History[0].Outcome != phase.OutcomeRolledBack {
+			t.Errorf("%v: record is %+v", args, s)
+		}
+		wants(t, h.upgrade(t.Context(), "recover"), 0, "Nothing was left unfinished")
+	}
+	h := newFakeHost(t)
+	h.leave()
+	before := h.files()
+	wants(t, h.upgrade(t.Context(), "status"), phase.ExitError, "left unfinished", "upgrade recover --local")
+	if diff := cmp.Diff(before, h.files()); diff != "" {
+		t.Errorf("status changed something: %s", diff)
+	}
+	writeFile(t, h, filepath.Join(phase.JournalDir, "20261122T010000Z-apply.jsonl"), `{"kind":"result"}`+"\n")
+	for _, args := range [][]string{{"check"}, {"plan"}, {"apply", "--unattended"}} {
+		wants(t, h.upgrade(t.Context(), args...), phase.ExitNotRolledBack, "needs a person", "upgrade recover --local")
+	}
+	if h.record().Run == nil {
+		t.Error("put back unasked")
+	}
+	h.acts["undo stop"] = func(context.Context, *phase.Operation) error { return errors.New("read-only file system") }
+	wants(t, h.upgrade(t.Context(), "recover"), phase.ExitNotRolledBack, "read-only file system")
+	delete(h.acts, "undo stop")
+	wants(t, h.upgrade(t.Context(), "recover"), 0, "is put back")
+}
+
+// A database that does not answer is waited for by the host itself: no result is said, and systemd
+// tries again.
+func TestRecoverTriesAgainWhereOnlyTheDatabaseIsAway(t *testing.T) {
+	h := newFakeHost(t)
+	h.leave()
+	h.acts["undo stop"] = func(context.Context, *phase.Operation) error { return phase.ErrUnreachable }
+	args := []string{"host", "recover", "--run", "20261122T010000Z-apply"}
+	for range 2 {
+		if code := h.main(t.Context(), args, strings.NewReader(""), os.Stderr, os.Stderr); code != host.ExitLater {
+			t.Errorf("exit code %d", code)
+		}
+	}
+	delete(h.acts, "undo stop")
+	if code := h.main(t.Context(), args, strings.NewReader(""), os.Stderr, os.Stderr); code != 0 || h.record().Run != nil {
+		t.Errorf("exit code %d, record %+v", code, h.record())
+	}
+}
+
+// The service waits at a boot until all is back, and no longer.
+func TestReadyAtBootComesAfterPuttingBack(t *testing.T) {
+	h := newFakeHost(t)
+	h.leave()
+	said := listen(t)
+	h.acts["undo stop"] = func(_ context.Context, op *phase.Operation) error {
+		if got := said(); strings.Contains(got, "READY=1") || !strings.Contains(got, "WATCHDOG=1") {
+			t.Errorf("before all was back systemd heard %q", got)
+		}
+		op.Record.Run.Stopped = false
+		return op.Save()
+	}
+	if code := h.main(t.Context(), []string{"host", "recover", "--boot"}, strings.NewReader(""), os.Stderr, os.Stderr); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+	if got := said(); !strings.Contains(got, "READY=1") {
+		t.Errorf("systemd heard %q", got)
+	}
+	if os.Getenv("NOTIFY_SOCKET") != "" {
+		t.Error("the programs it runs could speak for it")
+	}
+}
+
+// listen is systemd's end of sd_notify; the function returns what it heard since.
+func listen(t *testing.T) func() string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "notify")
+	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	t.Setenv("NOTIFY_SOCKET", path)
+	return func() string {
+		var heard strings.Builder
+		buf := make([]byte, 4096)
+		for {
+			conn.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
+			n, err := conn.Read(buf)
+			if err != nil {
+				return heard.String()
+			}
+			heard.Write(append(buf[:n], '\n'))
+		}
+	}
 }

@@ -16,8 +16,8 @@ import (
 // A program that cannot read the record must not take the place of the one that wrote it.
 func TestOlderProgramReplacesNothing(t *testing.T) {
 	for record, fine := range map[string]bool{
-		"": true,
-		`{"kind":"townsquare.host","version":1}`:                             true,
+		"":                                       true,
+		`{"kind":"townsquare.host","version":1}`: true,
 		`{"kind":"townsquare.host","version":1,"run":{"id":"x","new":true}}`: false,
 		`{"kind":"townsquare.host","version":99}`:                            false,
 	} {

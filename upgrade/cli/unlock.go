@@ -2,8 +2,11 @@ package cli
 
 import (
 	"context"
+	"errors"
 
 	"github.com/spf13/cobra"
+
+	"townsquare/upgrade/phase"
 )
 
 func (a *app) unlock() *cobra.Command {
@@ -14,9 +17,10 @@ func (a *app) unlock() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "unlock",
 		Short: "Free the server for the next run",
-		Long: `Takes away a lock that nobody holds any more. A lock that a living run holds is only taken away
-with --force: the run notices within seconds, stops, and puts everything back. To end a run that
-works as it should, better type: upgrade cancel.
+		Long: `Takes away a lock that nobody holds any more. One that a living run holds is taken away when you
+say yes, or with --force: the run notices within seconds, stops, and puts everything back; one that
+hangs is ended, and the server puts everything back. To end a run that works as it should, better
+type: upgrade cancel.
 
 Exit codes: 0 free, 1 an error, 2 not understood, 11 someone is at work.`,
 		Example: "  upgrade unlock --stack prod",
@@ -25,7 +29,7 @@ Exit codes: 0 free, 1 an error, 2 not understood, 11 someone is at work.`,
 			return a.runUnlock(cmd.Context(), &f, force)
 		},
 	}
-	cmd.Flags().BoolVar(&force, "force", false, "take the lock away from a living run")
+	cmd.Flags().BoolVar(&force, "force", false, "do not ask: take the lock away also from a living run")
 	a.common(cmd, &f)
 	return cmd
 }
@@ -36,14 +40,26 @@ func (a *app) runUnlock(ctx context.Context, f *targetFlags, force bool) error {
 		return err
 	}
 	defer s.close()
-	words := []string{"unlock"}
-	if force {
-		words = append(words, "--force")
-	}
 	var answer unlockAnswer
-	err = s.ask(ctx, words, nil, &answer)
-	if err != nil {
-		return err
+	if err := s.ask(ctx, unlockWords(force), nil, &answer); err != nil {
+		var remote *remoteError
+		if force || !errors.As(err, &remote) || remote.code != phase.ExitLocked || !isTerminal(a.stdin) {
+			return err
+		}
+		a.printer.Say("%s.", remote.text)
+		if err := a.agree(ctx, "Take the lock away? Its run is ended, and everything put back"); err != nil {
+			return err
+		}
+		if err := s.ask(ctx, unlockWords(true), nil, &answer); err != nil {
+			return err
+		}
 	}
 	return a.printer.Unlocked(answer, answer.Found, answer.Locked, answer.Gone, answer.Holder)
+}
+
+func unlockWords(force bool) []string {
+	if force {
+		return []string{"unlock", "--force"}
+	}
+	return []string{"unlock"}
 }

@@ -44,14 +44,25 @@ type LockedError struct{ Holder Holder }
 
 func (e *LockedError) Error() string {
 	h := e.Holder
-	return fmt.Sprintf("%s is at work on this host: %s, since %s, last sign of life %s ago",
+	text := fmt.Sprintf("%s is at work on this host: %s, since %s, last sign of life %s ago",
 		h.Who, h.Why, h.Since.Local().Format("15:04:05"), time.Since(h.Beat).Round(time.Second))
+	if h.Hangs() {
+		text += ": it hangs"
+	}
+	return text
 }
 
 // Hint says what to type.
 func (e *LockedError) Hint() string {
+	if e.Holder.Hangs() {
+		return fmt.Sprintf("the host ends a run that hangs by itself, after %s, and puts everything back; at once: upgrade unlock --force", HungAfter)
+	}
 	return "follow it: upgrade apply · end it and put everything back: upgrade cancel · if it hangs: upgrade unlock --force"
 }
+
+// Hangs says that the holder has shown no sign of life for several beats, and yet its process, or
+// the kernel's lock, is there.
+func (h Holder) Hangs() bool { return time.Since(h.Beat) > 5*beatEvery }
 
 // ErrLockLost is the cause of a context that ended because the lock was taken away.
 var ErrLockLost = errors.New("the lock was taken away by upgrade unlock --force")

@@ -19,19 +19,31 @@ const RecoveryUnit = "townsquare-recover.service"
 
 const recoveryPath = "/etc/systemd/system/" + RecoveryUnit
 
+// ExitLater is the exit status of a recovery that must be tried again: the database did not answer.
+const ExitLater = 75 // EX_TEMPFAIL of sysexits.h
+
 // recovery comes before the service, so that nobody writes to a version that is half put in, and
 // after what putting back needs. Ordering is all: a recovery that fails does not hold the boot up.
+// One that is killed, hangs or must wait is started again, at a boot with the service still waiting
+// (RestartMode=direct; before systemd 254 without), but not one that failed: that needs a person.
 const recovery = `[Unit]
 Description=Put an unfinished upgrade of Mattermost back
-ConditionPathExists=%s
+ConditionPathExists=%[1]s
 Wants=network-online.target
 After=network-online.target local-fs.target postgresql.service
-Before=%s
+Before=%[2]s
+StartLimitIntervalSec=0
 
 [Service]
-Type=oneshot
-ExecStart=%s host recover --boot
-TimeoutStartSec=35min
+Type=notify
+ExecStart=%[3]s host recover --boot
+TimeoutStartSec=%[4]d
+WatchdogSec=%[4]d
+TimeoutAbortSec=%[5]d
+Restart=on-failure
+RestartMode=direct
+RestartSec=5
+RestartPreventExitStatus=1 5
 OOMScoreAdjust=-900
 
 [Install]
@@ -41,7 +53,7 @@ WantedBy=multi-user.target
 // Guard writes and enables the recovery unit for the service, below root ("/" but in tests), unless
 // it is there already.
 func (s Service) Guard(ctx context.Context, root, service string) error {
-	want := fmt.Appendf(nil, recovery, state.Path, service, Upgrader)
+	want := fmt.Appendf(nil, recovery, state.Path, service, Upgrader, int(HungAfter.Seconds()), int(abortWithin.Seconds()))
 	path := filepath.Join(root, recoveryPath)
 	if have, err := os.ReadFile(path); err == nil && bytes.Equal(have, want) {
 		return nil

@@ -5,12 +5,20 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 )
 
 // Unit is the transient systemd unit that a run is. There is one at a time, by its name.
 const Unit = "townsquare-upgrade.service"
 
 const unitTitle = "Townsquare upgrade "
+
+// How long systemd waits for a process without signs of life: one that it has told to stop, and one
+// whose watchdog barked, which may still write down where it hangs.
+const (
+	stopWithin  = time.Minute
+	abortWithin = 5 * time.Second
+)
 
 // Service starts and looks at the run's unit through run, which is Run but in tests.
 type Service struct {
@@ -22,16 +30,22 @@ var ErrRunning = errors.New("a run is in progress")
 
 // Start starts argv as the run id, apart from whoever asked for it: it survives the end of the SSH
 // session. It is the last to be killed when memory runs out, as it has a service to bring back. A
-// stop, as at a shutdown, comes before the database and the service are stopped, and leaves time to
-// put everything back. The error is ErrRunning when a run is in progress.
-// In the end, however that came, after is run: a command line that looks whether all is in order.
+// stop, as at a shutdown, comes before the database and the service are stopped. One that shows no
+// sign of life is ended. The error is ErrRunning when a run is in progress.
+// In the end, however that came, after is run: a command line that looks whether all is in order;
+// and if that ends badly, or is ended, RecoveryUnit looks again.
 func (s Service) Start(ctx context.Context, id string, argv []string, after string) error {
 	args := []string{
 		"--unit=" + Unit, "--description=" + unitTitle + id, "--collect", "--quiet",
-		"--service-type=exec",
+		"--service-type=notify",
+		"--property=NotifyAccess=exec", // after shows signs of life as well
+		"--property=TimeoutStartSec=1min",
+		fmt.Sprintf("--property=WatchdogSec=%d", int(HungAfter.Seconds())),
+		fmt.Sprintf("--property=TimeoutAbortSec=%d", int(abortWithin.Seconds())),
+		fmt.Sprintf("--property=TimeoutStopSec=%d", int(stopWithin.Seconds())), // longer with signs of life
+		"--property=OnFailure=" + RecoveryUnit,
 		"--property=OOMScoreAdjust=-900",
 		"--property=KillMode=mixed",
-		"--property=TimeoutStopSec=31min",
 		"--property=After=network-online.target postgresql.service mattermost.service",
 		"--property=UMask=0022",
 		"--property=ExecStopPost=" + after,
@@ -79,5 +93,11 @@ func (s Service) Stopping(ctx context.Context) bool {
 // Interrupt asks the run in progress to end and to put everything back.
 func (s Service) Interrupt(ctx context.Context) error {
 	_, err := s.Run(ctx, Command{Name: "systemctl", Args: []string{"kill", "--kill-whom=main", "--signal=SIGTERM", Unit}})
+	return err
+}
+
+// End ends the run in progress at once, though it hangs; what is run after it puts everything back.
+func (s Service) End(ctx context.Context) error {
+	_, err := s.Run(ctx, Command{Name: "systemctl", Args: []string{"kill", "--kill-whom=main", "--signal=SIGKILL", Unit}})
 	return err
 }

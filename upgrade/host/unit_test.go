@@ -16,7 +16,7 @@ func TestStartIsAUnitOfItsOwn(t *testing.T) {
 		t.Fatal(err)
 	}
 	line := strings.Join(got.Args, "\n")
-	for _, part := range []string{"--unit=" + Unit, "--collect", "--service-type=exec", "ExecStopPost=/x recover", "OOMScoreAdjust=-900",
+	for _, part := range []string{"--unit=" + Unit, "--collect", "--service-type=notify", "WatchdogSec=20", "OnFailure=" + RecoveryUnit, "ExecStopPost=/x recover", "OOMScoreAdjust=-900",
 		"After=network-online.target postgresql.service mattermost.service"} {
 		if !strings.Contains(line, part) {
 			t.Errorf("no %s in %q", part, got.Args)

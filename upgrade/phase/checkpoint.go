@@ -3,7 +3,6 @@ package phase
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"time"
@@ -25,11 +24,12 @@ func (Checkpoint) Describe(op *Operation) string {
 	return "copy the configuration, and the database if the new version changes it"
 }
 
+// Limit says how long it may take.
+func (Checkpoint) Limit(op *Operation) time.Duration { return patience(op) }
+
 // Run is quick: the copy of a database is a copy of its files, about a second a gigabyte.
 func (Checkpoint) Run(ctx context.Context, op *Operation) error {
 	run, f := op.Record.Run, op.Facts
-	ctx, cancel := context.WithTimeoutCause(ctx, patience(op), fmt.Errorf("a checkpoint took more than %s", patience(op)))
-	defer cancel()
 	if f.Config.Exists && !f.Config.InDatabase {
 		run.ConfigCopy = filepath.Join(state.Dir, "config", run.ID+".json")
 		if err := mattermost.CopyConfig(f.Config.Path, run.ConfigCopy); err != nil {

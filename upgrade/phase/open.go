@@ -14,6 +14,9 @@ func (Open) Title() string { return "open to users" }
 // Describe says it for a plan.
 func (Open) Describe(op *Operation) string { return "requests that waited go to the new version" }
 
+// Limit says how long it may take.
+func (Open) Limit(*Operation) time.Duration { return quick }
+
 // Run records the moment first: from then on the checkpoint may lack what users wrote.
 func (Open) Run(ctx context.Context, op *Operation) error {
 	run := op.Record.Run

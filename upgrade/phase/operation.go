@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"townsquare/upgrade/host"
@@ -61,8 +62,11 @@ type Operation struct {
 	// again. Acquire calls it, so that it stands before the first mutation.
 	Guard func(ctx context.Context, run *state.Run) error
 	// Boot says that this is that boot: the service is started behind us, so that nobody may wait
-	// for it (systemd makes it wait for us).
+	// for it (systemd makes it wait for us) until Ready is called.
 	Boot bool
+	// Ready lets systemd start what waits for us at a boot. Repair calls it once everything is back
+	// where it was, or cannot be.
+	Ready func()
 	// Leave tells whether the host is going down. Nothing is put back then: no service can be started
 	// any more, and the recovery at the next boot does it. Nil means it is not.
 	Leave func() bool
@@ -78,6 +82,7 @@ type Operation struct {
 	cancel  context.CancelCauseFunc // of the run's context; set by Run
 	release func() error            // of the lock; called by Run when all is over
 	current string                  // title of the phase that runs
+	due     atomic.Int64            // when Stuck begins to hold, in nanoseconds since 1970; 0 never
 }
 
 // Describer is a phase that can say, in a plan, what it would do on this host: one line, after

@@ -30,6 +30,7 @@ type Preview struct {
 	Hint     string            `json:"hint,omitempty"`
 	Running  string            `json:"running,omitempty"`        // a run in progress; nothing was examined
 	Left     string            `json:"unfinished,omitempty"`     // a run that must be put back; nothing was examined
+	Stuck    bool              `json:"stuck,omitempty"`          // Left said itself that it cannot be put back
 	Closed   bool              `json:"outside_window,omitempty"` // an unattended run may not begin now; Why says what holds it back
 	Next     time.Time         `json:"not_before,omitzero"`      // then it may; zero: it waits for a person
 	Exit     int               `json:"exit"`

@@ -19,11 +19,16 @@ func Recover(ctx context.Context, phases []Phase, op *Operation) error {
 
 // Repair is Recover as a run of its own, or as the end of the run that died: it ends with a
 // result. The report is that of the run put back: *RolledBack, as that run failed, or
-// *NotRolledBack. With nothing to put back, the run that died had changed nothing.
+// *NotRolledBack. With nothing to put back, the run that died had changed nothing. Only an
+// ErrUnreachable is no result: it is to be tried again.
 func Repair(ctx context.Context, phases []Phase, op *Operation) (Report, error) {
 	l := newLog(op)
 	began := time.Now().UTC()
 	done, err := recoverRun(ctx, phases, op)
+	if errors.Is(err, ErrUnreachable) {
+		op.Warn("%v", err)
+		return Report{}, err
+	}
 	r := Report{Finished: done}
 	switch {
 	case err == nil && done.ID == "":
@@ -69,19 +74,32 @@ func recoverRun(ctx context.Context, phases []Phase, op *Operation) (done state.
 	}
 	done = state.Finished{ID: left.ID, Operation: left.Operation, From: left.From, To: left.To, Started: left.Started}
 	if left.Committed {
-		done.Outcome = OutcomeDone
-	} else {
-		cause := fmt.Errorf("the run %s ended without a word, in or after %q", left.ID, left.Phase)
-		op.Warn("%v; putting everything back", cause)
-		if err := undo(ctx, phases, op); err != nil {
-			return done, &NotRolledBack{Cause: cause, Undo: err}
-		}
-		done.Outcome, done.Error = OutcomeRolledBack, op.conceal(cause.Error())
-		if !left.StoppedAt.IsZero() {
-			done.Downtime = time.Since(left.StoppedAt)
-		}
+		done.Outcome, done.Ended = OutcomeDone, time.Now().UTC()
+		return done, closeRun(op, done)
 	}
-	done.Ended = time.Now().UTC()
+	cause := fmt.Errorf("the run %s ended without a word, in or after %q", left.ID, left.Phase)
+	op.Warn("%v; putting everything back", cause)
+	if err := undo(ctx, phases, op); err != nil {
+		return done, &NotRolledBack{Cause: cause, Undo: err}
+	}
+	done.Outcome, done.Error, done.Ended = OutcomeRolledBack, op.conceal(cause.Error()), time.Now().UTC()
+	if !left.StoppedAt.IsZero() {
+		done.Downtime = time.Since(left.StoppedAt)
+	}
+	if err := closeRun(op, done); err != nil || !op.Boot {
+		return done, err
+	}
+	if op.Ready != nil {
+		op.Ready() // the service has waited for this
+	}
+	if err := servesAgain(ctx, left); err != nil {
+		return done, &NotRolledBack{Cause: cause, Undo: err}
+	}
+	return done, nil
+}
+
+// closeRun takes the run out of the record and into its history.
+func closeRun(op *Operation, done state.Finished) error {
 	op.Record.Run, op.Record.History = nil, append(op.Record.History, done)
-	return done, op.Save()
+	return op.Save()
 }

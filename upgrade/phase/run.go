@@ -119,7 +119,13 @@ func forward(ctx context.Context, phases []Phase, op *Operation, l *log, r *Repo
 		op.Emit(Event{Kind: Begin})
 		err := context.Cause(ctx)
 		if err == nil {
-			err = do(ctx, p.Run, op)
+			limit := time.Duration(0)
+			if l, ok := p.(Limited); ok {
+				limit = l.Limit(op)
+			}
+			bounded, cancel := op.within(ctx, limit, p.Title())
+			err = do(bounded, p.Run, op)
+			cancel()
 		}
 		var later *Later
 		if err == nil || errors.Is(err, Done) || op.Record.Run == nil && errors.As(err, &later) {
@@ -169,6 +175,7 @@ func back(ctx context.Context, phases []Phase, op *Operation, cause error) error
 			op.Record.Bad = map[string]state.Bad{}
 		}
 		op.Record.Bad[bad.Version] = state.Bad{Since: time.Now().UTC(), Reason: op.conceal(bad.Error()), Run: op.ID}
+		_ = op.Save() // what is left to undo is saved by those who undo it; a full disk must not stop them
 	}
 	stopped := run.Stopped
 	if err := undo(ctx, phases, op); err != nil {
@@ -182,9 +189,9 @@ func back(ctx context.Context, phases []Phase, op *Operation, cause error) error
 
 // undo puts phases back, the last first, and says what kept the service down.
 func undo(ctx context.Context, phases []Phase, op *Operation) error {
-	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), undoTimeout,
-		fmt.Errorf("putting back took more than %s", undoTimeout))
+	ctx, cancel := op.within(context.WithoutCancel(ctx), undoTimeout, "putting back")
 	defer cancel()
+	defer op.due.Store(0)
 	for i := len(phases) - 1; i >= 0; i-- {
 		p, ok := phases[i].(Undoer)
 		if !ok {

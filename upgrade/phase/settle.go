@@ -67,6 +67,10 @@ func settle(ctx context.Context, op *Operation) error {
 	return nil
 }
 
+// ErrUnreachable says that the way back waits for a database that does not answer: it is to be tried
+// again later.
+var ErrUnreachable = errors.New("the database does not answer")
+
 // reach finds the database again from the disk, and waits until it answers.
 func reach(ctx context.Context, run *state.Run) (*mattermost.Unit, *mattermost.Database, error) {
 	deadline := time.Now().Add(databaseTimeout)
@@ -78,7 +82,7 @@ func reach(ctx context.Context, run *state.Run) (*mattermost.Unit, *mattermost.D
 			}
 		}
 		if time.Now().After(deadline) {
-			return nil, nil, err
+			return nil, nil, fmt.Errorf("%w: %w", ErrUnreachable, err)
 		}
 		select {
 		case <-time.After(time.Second):
@@ -200,7 +204,8 @@ func takeBack(ctx context.Context, run *state.Run, unit *mattermost.Unit, db *ma
 }
 
 // giveUp is for a way back that cannot go on: the new version is started again, as it may heal with
-// what failed, and the gate opens. The run stays in the record, for the next one to put back.
+// what failed, and the gate opens. The run stays in the record, for the next one to put back; where
+// the database only did not answer, the host tries again by itself.
 func giveUp(ctx context.Context, op *Operation, why error) error {
 	run := op.Record.Run
 	if op.Boot {
@@ -209,6 +214,7 @@ func giveUp(ctx context.Context, op *Operation, why error) error {
 	if run.OpenedAt.IsZero() {
 		run.OpenedAt = time.Now().UTC()
 	}
+	run.Again = errors.Is(why, ErrUnreachable)
 	err := errors.Join(why, op.Save(), service(run).Start(ctx), gate(run).Open(ctx))
 	op.Up()
 	return err

@@ -36,10 +36,16 @@ func patience(op *Operation) time.Duration {
 	return state.DefaultPatience
 }
 
+// Limit is beyond the patience with the new version: whether that is over is for WaitReady to say.
+func (Start) Limit(op *Operation) time.Duration { return max(readyTimeout, patience(op)) + time.Minute }
+
 // Run fails at once when the program exits.
 func (Start) Run(ctx context.Context, op *Operation) error {
 	run, db := op.Record.Run, op.Facts.Database
 	s := service(run)
+	if err := op.Save(); err != nil {
+		return err
+	}
 	if err := s.Start(ctx); err != nil {
 		return err
 	}

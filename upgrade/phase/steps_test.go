@@ -171,7 +171,7 @@ func TestSwapAndBack(t *testing.T) {
 		Moves: []state.Move{{From: link + "/data", To: dir + "/state/data"}, {From: link + "/tls", To: dir + "/townsquare/custom/tls"}}}
 	facts := &mattermost.Installation{Link: link, Plain: true, Places: []mattermost.Place{
 		{Name: "data", Target: dir + "/state/data", Move: true}, {Name: "tls", Target: dir + "/townsquare/custom/tls", Move: true, Custom: true}}}
-	op := &Operation{Record: &state.State{Run: run}, Facts: facts, Emit: func(Event) {}}
+	op := &Operation{Record: &state.State{Run: run}, Facts: facts, Emit: func(Event) {}, Save: func() error { return nil }}
 	if err := mattermost.Furnish(run.NewTarget, "nobody", facts.Places); err != nil {
 		t.Fatal(err)
 	}

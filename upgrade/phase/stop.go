@@ -7,10 +7,12 @@ import (
 	"time"
 
 	"townsquare/upgrade/mattermost"
+	"townsquare/upgrade/state"
 )
 
-// stopTimeout bounds a stop; systemd kills the service by itself well before.
-const stopTimeout = 2 * time.Minute
+// stopTimeout bounds a stop, and the waiting for a young server before it; systemd kills the service
+// by itself well before.
+const stopTimeout = 2*time.Minute + 30*time.Second
 
 // Stop shuts the gate and stops the service: the downtime begins. Its undo is the last of those
 // that matter: the old version serves again.
@@ -23,6 +25,9 @@ func (Stop) Title() string { return "stop the service" }
 func (Stop) Describe(op *Operation) string {
 	return op.Facts.Unit.Name + "; requests of users wait at the proxy from here to the opening"
 }
+
+// Limit says how long it may take.
+func (Stop) Limit(*Operation) time.Duration { return stopTimeout }
 
 // Run waits until a young server can stop quickly, as it serves meanwhile.
 func (Stop) Run(ctx context.Context, op *Operation) error {
@@ -48,8 +53,6 @@ func (Stop) Run(ctx context.Context, op *Operation) error {
 		return err
 	}
 	op.Down()
-	ctx, cancel := context.WithTimeoutCause(ctx, stopTimeout, fmt.Errorf("%s did not stop within %s", run.Unit, stopTimeout))
-	defer cancel()
 	if err := s.Stop(ctx); err != nil {
 		return err
 	}
@@ -84,18 +87,38 @@ func (Stop) Undo(ctx context.Context, op *Operation) error {
 	return dropFailed(ctx, op)
 }
 
+// serveAgain starts the old version and sees to it that it is itself; at a boot the service waits
+// for us, so that Repair looks at it later.
 func serveAgain(ctx context.Context, op *Operation) error {
 	run := op.Record.Run
-	s := service(run)
-	if err := s.Start(ctx); err != nil || op.Boot {
+	if err := service(run).Start(ctx); err != nil || op.Boot {
 		return err
 	}
+	return servesAgain(ctx, run)
+}
+
+// servesAgain verifies the old version of run as the new one would have been: ready, itself, and on
+// its own database.
+func servesAgain(ctx context.Context, run *state.Run) error {
+	if !run.WasActive || run.From == "" || run.StoppedAt.IsZero() {
+		return nil
+	}
 	began := time.Now()
-	st, err := s.WaitReady(ctx, mattermost.Patience{Limit: oldTimeout})
+	st, err := service(run).WaitReady(ctx, mattermost.Patience{Limit: oldTimeout})
 	if err != nil {
 		return fmt.Errorf("start %s again: %w", run.From, err)
 	}
-	return awaitHealth(ctx, op, st.PID, run.From, oldTimeout-time.Since(began))
+	if err := awaitHealth(ctx, run, st.PID, run.From, oldTimeout-time.Since(began)); err != nil {
+		return fmt.Errorf("start %s again: %w", run.From, err)
+	}
+	_, db, err := mattermost.Reopen(ctx, nil, run.Unit, run.Link, run.ConfigPath, run.ConfigCopy)
+	if err != nil {
+		return err
+	}
+	if now, err := db.AppliedMigrations(ctx); err != nil || run.SchemaBefore != "" && now != run.SchemaBefore {
+		return errors.Join(err, fmt.Errorf("%s serves again on a database at %s; it was at %s", run.From, now, run.SchemaBefore))
+	}
+	return nil
 }
 
 // dropFailed removes the copies of the database that nobody needs any more. Where users may have

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"time"
 
 	"townsquare/upgrade/mattermost"
 )
@@ -28,9 +29,18 @@ func (Swap) Describe(op *Operation) string {
 	return text
 }
 
-// Run needs nothing recorded: all of it is in the record since Lock.
+// quick bounds what takes milliseconds on a disk that works.
+const quick = 30 * time.Second
+
+// Limit says how long it may take.
+func (Swap) Limit(*Operation) time.Duration { return quick }
+
+// Run needs nothing new in the record, but where it is: all of the rest is there since Lock.
 func (Swap) Run(ctx context.Context, op *Operation) error {
 	run := op.Record.Run
+	if err := op.Save(); err != nil {
+		return err
+	}
 	for _, m := range run.Moves {
 		if err := mattermost.Move(m.From, m.To); err != nil {
 			return err

@@ -17,7 +17,10 @@ import (
 func find(phases []Phase, title string) *step {
 	for _, p := range phases {
 		if p.Title() == title {
-			if u, ok := p.(undoStep); ok {
+			switch u := p.(type) {
+			case undoStep:
+				return u.step
+			case limitedStep:
 				return u.step
 			}
 			return p.(*step)

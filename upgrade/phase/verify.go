@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"townsquare/upgrade/mattermost"
+	"townsquare/upgrade/state"
 )
 
 // errWrong is a server that answers, and is not what it should be.
@@ -26,6 +27,11 @@ func (Verify) Describe(op *Operation) string {
 	return fmt.Sprintf("it must answer at %s as %s, with its database and files in order", op.Facts.Health.URL, op.Choice.Next.Version)
 }
 
+// Limit is beyond the patience with the new version, as that of Start.
+func (Verify) Limit(op *Operation) time.Duration {
+	return max(verifyTimeout, patience(op)) + time.Minute
+}
+
 // Run ends at the first good answer: every moment of it is downtime. Whether it stays good is for
 // Watch to see.
 func (Verify) Run(ctx context.Context, op *Operation) error {
@@ -38,15 +44,15 @@ func (Verify) Run(ctx context.Context, op *Operation) error {
 	if run.Migrates && op.Facts.Unit.Type != "notify" {
 		limit = patience(op) // ready means nothing of such a unit: it may be migrating still
 	}
-	if err := awaitHealth(ctx, op, st.PID, run.To, limit); err != nil {
+	if err := awaitHealth(ctx, run, st.PID, run.To, limit); err != nil {
 		return blame(ctx, op, err)
-	}
-	if run.SchemaTarget == 0 {
-		return nil
 	}
 	schema, err := op.Facts.Database.AppliedMigrations(ctx)
 	if err != nil {
 		return err
+	}
+	if !run.Migrates && schema != run.SchemaBefore { // nothing was kept to go back to, so it must be lived with
+		op.Warn("%s has changed the database, from %s to %s, though it had no migrations to run", run.To, run.SchemaBefore, schema)
 	}
 	if last := mattermost.LastMigration(schema); last < run.SchemaTarget {
 		return blame(ctx, op, fmt.Errorf("%w: it left the database at migration %d, and its plan goes to %d", errWrong, last, run.SchemaTarget))
@@ -56,8 +62,7 @@ func (Verify) Run(ctx context.Context, op *Operation) error {
 
 // awaitHealth polls until the server answers well as version want, and fails at once when it is
 // another version or its process is gone.
-func awaitHealth(ctx context.Context, op *Operation, pid int, want string, limit time.Duration) error {
-	run := op.Record.Run
+func awaitHealth(ctx context.Context, run *state.Run, pid int, want string, limit time.Duration) error {
 	h, s := health(run), service(run)
 	deadline := time.Now().Add(limit)
 	tick := time.NewTicker(100 * time.Millisecond)

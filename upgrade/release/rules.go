@@ -2,7 +2,6 @@ package release
 
 import (
 	"fmt"
-
 )
 
 // Rule is one row of what the vendor says about going from one version to another.

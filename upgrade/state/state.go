@@ -69,6 +69,7 @@ type Run struct {
 	StoppedAt          time.Time `json:"stopped_at,omitzero"`
 	OpenedAt           time.Time `json:"opened_at,omitzero"` // users reach the new version since: the checkpoint may lose their posts
 	Committed          bool      `json:"committed,omitempty"`
+	Again              bool      `json:"again,omitempty"` // putting back waits for the database: the host tries again by itself
 }
 
 // Move is one rename from the install directory to where it outlives versions; a link stays behind.

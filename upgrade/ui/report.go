@@ -114,7 +114,7 @@ func (p *Printer) next(r phase.Report) []string {
 	switch r.Outcome {
 	case phase.OutcomeNotRolledBack:
 		hints = append(hints,
-			"try again to put everything back: "+p.Command("apply"),
+			"try again to put everything back: "+p.Command("recover"),
 			"see how the service is: "+p.Command("status"), logs)
 	case phase.OutcomeRolledBack:
 		hints = append(hints, "see why: "+logs)

@@ -46,7 +46,7 @@ func (p *Printer) Status(s Status) error {
 	case s.Running != "":
 		p.Hint("follow it: " + p.Command("apply"))
 	case s.Unfinished != "":
-		p.Hint("put everything back: " + p.Command("apply"))
+		p.Hint("put everything back: " + p.Command("recover"))
 	case !s.Installed && len(s.Problems) == 0:
 		p.Hint("install it: " + p.Command("apply"))
 	}
@@ -178,6 +178,11 @@ func (p *Printer) Unlocked(v any, found, alive, gone bool, holder *host.Holder) 
 // NoRun says that there was nothing to cancel; v is the same as JSON.
 func (p *Printer) NoRun(v any) error {
 	return p.Result(v, func(w io.Writer) { fmt.Fprintln(w, "No run is in progress on the server.") })
+}
+
+// Whole says that there was nothing to recover; v is the same as JSON.
+func (p *Printer) Whole(v any) error {
+	return p.Result(v, func(w io.Writer) { fmt.Fprintln(w, "Nothing was left unfinished on the server.") })
 }
 
 func sortedKeys[V any](m map[string]V) []string {
