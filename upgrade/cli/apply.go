@@ -108,7 +108,7 @@ func (a *app) applyTo(ctx context.Context, o *applyOptions, f *targetFlags, skip
 		if plan.Left != "" {
 			if plan.Stuck && o.unattended {
 				plan.Error, plan.Hint = needsPerson(plan.Left), "put everything back: "+a.printer.Command("recover")
-				return a.still(plan), nil
+				return a.still(plan, r.Operation), nil
 			}
 			if report, again, err := a.mend(ctx, s, plan.Left); !again {
 				return report, err
@@ -224,13 +224,13 @@ func (a *app) step(ctx context.Context, s *session, plan phase.Preview, r reques
 		}
 		return report, finished, err
 	case plan.Error != "" || plan.UpToDate || plan.Closed:
-		return a.still(plan), finished, nil
+		return a.still(plan, r.Operation), finished, nil
 	case r.Unattended && plan.Failures >= patience:
 		plan.Exit = phase.ExitRefused
 		plan.Problems = problem.List{{Where: "Mattermost " + plan.To, Found: fmt.Sprintf("put back %d times in a row", plan.Failures),
 			Allowed: "once; then a person looks at it first", Hint: a.printer.Command("apply")}}
 		plan.Error = plan.Problems[0].String()
-		return a.still(plan), finished, nil
+		return a.still(plan, r.Operation), finished, nil
 	default:
 		if err := a.confirm(ctx, plan, sure); err != nil {
 			return phase.Report{}, finished, err
@@ -247,10 +247,10 @@ func (a *app) step(ctx context.Context, s *session, plan phase.Preview, r reques
 }
 
 // still is the report of a run that was not needed, or refused.
-func (a *app) still(plan phase.Preview) phase.Report {
+func (a *app) still(plan phase.Preview, operation string) phase.Report {
 	r := phase.Report{UpToDate: plan.UpToDate && !plan.Closed, Why: plan.Why, Waiting: plan.Waiting, Warnings: plan.Warnings,
 		Problems: plan.Problems, Hint: plan.Hint, Exit: plan.Exit}
-	r.Operation, r.From, r.To, r.Error = "apply", plan.From, plan.To, plan.Error
+	r.Operation, r.From, r.To, r.Error = operation, plan.From, plan.To, plan.Error
 	r.Started = time.Now().UTC()
 	r.Ended = r.Started
 	switch {
@@ -278,8 +278,20 @@ func (a *app) confirm(ctx context.Context, plan phase.Preview, sure bool) error 
 
 // agree asks, and goes on only after a yes.
 func (a *app) agree(ctx context.Context, question string) error {
+	word, err := a.answer(ctx, question+"? [y/N] ")
+	if err != nil {
+		return err
+	}
+	if word == "y" || word == "yes" {
+		return nil
+	}
+	return errors.New("not confirmed; nothing was changed")
+}
+
+// answer asks a person for a word.
+func (a *app) answer(ctx context.Context, question string) (string, error) {
+	a.printer.Ask("%s", question)
 	answer := make(chan string, 1)
-	a.printer.Ask("%s? [y/N] ", question)
 	go func() {
 		line, _ := bufio.NewReader(a.stdin).ReadString('\n')
 		answer <- strings.ToLower(strings.TrimSpace(line))
@@ -287,12 +299,9 @@ func (a *app) agree(ctx context.Context, question string) error {
 	select {
 	case <-ctx.Done():
 		a.printer.Say("")
-		return fmt.Errorf("nothing was changed: %w", context.Cause(ctx))
+		return "", fmt.Errorf("nothing was changed: %w", context.Cause(ctx))
 	case word := <-answer:
-		if word == "y" || word == "yes" {
-			return nil
-		}
-		return errors.New("not confirmed; nothing was changed")
+		return word, nil
 	}
 }
 

@@ -107,6 +107,11 @@ func named(database, kind string, t time.Time) string {
 // Everybody else's connections to it are ended, so the service must be stopped. A half-made copy
 // of an earlier attempt is replaced.
 func (a *Admin) Checkpoint(ctx context.Context, name string) error {
+	return a.clone(ctx, a.target, name)
+}
+
+// clone makes name a copy of the database from, which nobody may use meanwhile.
+func (a *Admin) clone(ctx context.Context, from, name string) error {
 	conn, err := a.Connect(ctx)
 	if err != nil {
 		return err
@@ -119,14 +124,14 @@ func (a *Admin) Checkpoint(ctx context.Context, name string) error {
 	if err := conn.QueryRow(ctx, "select current_setting('server_version_num')::int").Scan(&version); err != nil {
 		return fmt.Errorf("copy the database: %w", err)
 	}
-	create := fmt.Sprintf("create database %s template %s owner %s", quote(name), quote(a.target), quote(a.owner))
+	create := fmt.Sprintf("create database %s template %s owner %s", quote(name), quote(from), quote(a.owner))
 	if version >= 150000 {
 		create += " strategy file_copy" // three times as fast as wal_log; older ones know nothing else
 	}
 	// Whatever watches the database may connect again in between: insist for a while.
 	deadline := time.Now().Add(20 * time.Second)
 	for {
-		if err := disconnect(ctx, conn, a.target); err != nil {
+		if err := disconnect(ctx, conn, from); err != nil {
 			return err
 		}
 		_, err := conn.Exec(ctx, create)

@@ -115,6 +115,9 @@ func (c *Config) Reread() (*Config, error) {
 	return again, again.read()
 }
 
+// Bytes is the configuration as a config.json, without what the environment says.
+func (c *Config) Bytes() ([]byte, error) { return json.MarshalIndent(c.settings, "", "    ") }
+
 // Get is the value of a setting such as "SqlSettings.DriverName": what MM_SQLSETTINGS_DRIVERNAME
 // says, else what the file says.
 func (c *Config) Get(key string) (any, bool) {

@@ -23,6 +23,7 @@ type Database struct {
 	OSUser string // whom a Unix socket without a password must see; empty means ourselves
 	config *pgx.ConnConfig
 	env    []string // the same for PostgreSQL's own programs
+	dsn    string   // the same for the server
 }
 
 // ErrNotPostgres says that the installation runs on a database we do not handle.
@@ -64,7 +65,7 @@ func ParseDSN(dsn, osUser string) (*Database, error) {
 		// pgx redacts passwords, but not those it could not find in a URL that is broken.
 		return nil, errors.New("the database URL is not one that PostgreSQL accepts")
 	}
-	d := &Database{Name: config.Database, Role: config.User, Host: config.Host, config: config}
+	d := &Database{Name: config.Database, Role: config.User, Host: config.Host, config: config, dsn: dsn}
 	config.ConnectTimeout = 10 * time.Second
 	config.RuntimeParams["application_name"] = "townsquare"
 	socket := strings.HasPrefix(config.Host, "/")
@@ -95,6 +96,7 @@ func (d *Database) On(name string) *Database {
 	other.Name = name
 	other.config = d.config.Copy()
 	other.config.Database = name
+	other.dsn = dsnFor(d.dsn, name, "")
 	other.env = append([]string(nil), d.env...)
 	for i, kv := range other.env {
 		if strings.HasPrefix(kv, "PGDATABASE=") {
@@ -103,6 +105,9 @@ func (d *Database) On(name string) *Database {
 	}
 	return &other
 }
+
+// DataSource is what the server's configuration says to reach it; it holds a password.
+func (d *Database) DataSource() string { return d.dsn }
 
 // Local says whether the server runs on this host, so that its files share this host's disks.
 func (d *Database) Local() bool {
@@ -214,6 +219,11 @@ var contents = []struct{ table, column, but string }{
 	{"emoji", "updateat", ""}, {"reactions", "createat", ""}, {"reactions", "updateat", ""}, {"drafts", "updateat", ""},
 	{"incomingwebhooks", "updateat", ""}, {"outgoingwebhooks", "updateat", ""}, {"commands", "updateat", ""}, {"usergroups", "updateat", ""},
 	{"users", "updateat", "not exists (select 1 from bots where bots.userid = users.id)"},
+}
+
+// Content says whether a table holds what people made.
+func Content(table string) bool {
+	return slices.ContainsFunc(contents, func(c struct{ table, column, but string }) bool { return c.table == table })
 }
 
 // Written counts what people wrote since t, by kind, leaving out kinds with none. It says whether

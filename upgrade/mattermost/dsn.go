@@ -3,6 +3,7 @@ package mattermost
 import (
 	"errors"
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -87,4 +88,47 @@ func tlsEnv(dsn string) []string {
 		}
 	}
 	return env
+}
+
+// dsnFor is a data source for another database of the same server, and, when address is not empty,
+// by way of another address: the certificate's name is not that of the address then, so that only
+// who signed it is verified. ParseDSN has read dsn before.
+func dsnFor(dsn, name, address string) string {
+	if !strings.HasPrefix(dsn, "postgres://") && !strings.HasPrefix(dsn, "postgresql://") {
+		return wordsFor(dsn, name, address)
+	}
+	u, err := url.Parse(dsn)
+	if err != nil {
+		return dsn
+	}
+	u.Path = "/" + name
+	q := u.Query()
+	q.Del("dbname")
+	if address != "" {
+		u.Host = address
+		q.Del("host")
+		q.Del("port")
+		if q.Get("sslmode") == "verify-full" {
+			q.Set("sslmode", "verify-ca")
+		}
+	}
+	u.RawQuery = q.Encode()
+	return u.String()
+}
+
+func wordsFor(dsn, name, address string) string {
+	words, _ := parseWords(dsn)
+	instead := []word{{"dbname", name}}
+	if host, port, ok := strings.Cut(address, ":"); ok {
+		instead = append(instead, word{"host", host}, word{"port", port})
+	}
+	words = slices.DeleteFunc(words, func(w word) bool {
+		return address != "" && w.key == "hostaddr" || slices.ContainsFunc(instead, func(i word) bool { return i.key == w.key })
+	})
+	for i, w := range words {
+		if address != "" && w.key == "sslmode" && w.value == "verify-full" {
+			words[i].value = "verify-ca"
+		}
+	}
+	return joinWords(append(words, instead...))
 }

@@ -65,6 +65,21 @@ func (i *Installation) PluginDir() string {
 	return filepath.Join(i.Dir, "plugins")
 }
 
+// FileStore is the directory of the uploaded files; empty when they are not on a disk of this host.
+func (i *Installation) FileStore() string {
+	if driver := i.Config.String("FileSettings.DriverName"); driver != "" && driver != "local" {
+		return ""
+	}
+	dir := i.Config.String("FileSettings.Directory")
+	if dir == "" {
+		dir = "data"
+	}
+	if !filepath.IsAbs(dir) {
+		dir = filepath.Join(i.Dir, dir)
+	}
+	return dir
+}
+
 // Service is the installation's service.
 func (i *Installation) Service() Service { return Service{Unit: i.Unit.Name} }
 

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -153,6 +155,30 @@ func (p Program) Downgrade(ctx context.Context, plan string) error {
 		return fmt.Errorf("take the migrations back: %w", err)
 	}
 	return nil
+}
+
+var createTable = regexp.MustCompile(`(?i)\bcreate table (?:if not exists )?"?(\w+)"?`)
+
+// NewTables are the tables, in lower case, that the migrations of a saved plan made: taking them
+// back drops them, with what is in them.
+func NewTables(plan string) ([]string, error) {
+	data, err := os.ReadFile(plan)
+	if err != nil {
+		return nil, fmt.Errorf("read the migration plan: %w", err)
+	}
+	var saved struct{ Migrations []struct{ Bytes []byte } }
+	if err := json.Unmarshal(data, &saved); err != nil {
+		return nil, fmt.Errorf("read the migration plan: %w", err)
+	}
+	var tables []string
+	for _, m := range saved.Migrations {
+		for _, found := range createTable.FindAllSubmatch(m.Bytes, -1) {
+			if name := strings.ToLower(string(found[1])); !slices.Contains(tables, name) {
+				tables = append(tables, name)
+			}
+		}
+	}
+	return tables, nil
 }
 
 func fileStore(dir string) []string {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"os"
 	"os/user"
 	"runtime"
 	"strconv"
@@ -97,4 +98,40 @@ func SetCapability(program string, capability []byte) error {
 // setMark gives the packets of a socket a mark that the firewall can see (socket(7), SO_MARK).
 func setMark(fd uintptr, mark int) error {
 	return unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_MARK, mark)
+}
+
+// inNetwork does something on a thread that is in the network at path. A socket stays in the network
+// in which it was made.
+func inNetwork[T any](path string, do func() (T, error)) (T, error) {
+	type result struct {
+		value T
+		err   error
+	}
+	done := make(chan result, 1)
+	go func() {
+		// The thread is not unlocked: it ends with this goroutine, and nothing else runs in there.
+		runtime.LockOSThread()
+		var r result
+		var file *os.File
+		if file, r.err = os.Open(path); r.err == nil {
+			if r.err = unix.Setns(int(file.Fd()), unix.CLONE_NEWNET); r.err == nil {
+				r.value, r.err = do()
+			}
+			file.Close()
+		}
+		done <- r
+	}()
+	r := <-done
+	return r.value, r.err
+}
+
+// dialIn dials a literal address inside the network at path.
+func dialIn(path string) func(ctx context.Context, network, address string) (net.Conn, error) {
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		return inNetwork(path, func() (net.Conn, error) { return new(net.Dialer).DialContext(ctx, network, address) })
+	}
+}
+
+func listenIn(path, address string) (net.Listener, error) {
+	return inNetwork(path, func() (net.Listener, error) { return net.Listen("tcp", address) })
 }

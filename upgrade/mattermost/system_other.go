@@ -15,6 +15,10 @@ func dialAs(string) func(context.Context, string, string) (net.Conn, error) {
 	return func(context.Context, string, string) (net.Conn, error) { return nil, errors.ErrUnsupported }
 }
 
+func dialIn(string) func(context.Context, string, string) (net.Conn, error) { return dialAs("") }
+
+func listenIn(string, string) (net.Listener, error) { return nil, errors.ErrUnsupported }
+
 func exchange(string, string) error { return errors.ErrUnsupported }
 
 func device(string) (uint64, error) { return 0, errors.ErrUnsupported }

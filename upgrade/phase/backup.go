@@ -31,7 +31,7 @@ func dumpDir() string { return filepath.Join(state.Dir, "dumps") }
 // Run leaves a verified dump in Run.Dump, and the configuration beside it.
 func (Backup) Run(ctx context.Context, op *Operation) error {
 	run, f := op.Record.Run, op.Facts
-	if err := pruneFiles(dumpDir(), run.ID); err != nil { // those of runs that failed, too
+	if err := pruneFiles(dumpDir(), keptRuns(op)...); err != nil { // those of runs that failed, too
 		return err
 	}
 	if f.Config.Exists && !f.Config.InDatabase {

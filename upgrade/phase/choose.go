@@ -107,7 +107,11 @@ func policy(op *Operation) release.Policy {
 	}
 	maps.Copy(p.Skip, op.Skip)
 	for version, bad := range op.Record.Bad {
-		if !op.Retry {
+		switch {
+		case op.Retry:
+		case bad.Reason == rolledBackByHand:
+			p.Skip[version] = fmt.Sprintf("%s on %s", bad.Reason, bad.Since.Format("2006-01-02"))
+		default:
 			p.Skip[version] = fmt.Sprintf("it failed here on %s: %s", bad.Since.Format("2006-01-02"), bad.Reason)
 		}
 	}

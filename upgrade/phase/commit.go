@@ -32,8 +32,7 @@ const keepDumps = 2
 // Run cannot be undone once Committed is saved; what fails after that is only untidy.
 func (Commit) Run(ctx context.Context, op *Operation) error {
 	run := op.Record.Run
-	op.Record.Active, op.Record.Previous = run.To, run.From
-	delete(op.Record.Bad, run.To)
+	conclude(op.Record, run)
 	run.Committed = true
 	if err := op.Save(); err != nil {
 		run.Committed = false // the disk does not know, so nobody may believe it
@@ -48,9 +47,9 @@ func (Commit) Run(ctx context.Context, op *Operation) error {
 	for _, err := range []error{
 		mattermost.NoteVersion(run.To, run.Edition),
 		pruneVersions(run),
-		pruneFiles(dumpDir(), run.ID),
-		pruneFiles(filepath.Join(state.Dir, "plans"), run.ID),
-		pruneFiles(filepath.Join(state.Dir, "config"), run.ID),
+		pruneFiles(dumpDir(), keptRuns(op)...),
+		pruneFiles(filepath.Join(state.Dir, "plans"), keptRuns(op)...),
+		pruneFiles(filepath.Join(state.Dir, "config"), keptRuns(op)...),
 		pruneCopies(ctx, op),
 		op.Releases.Prune(), // the archive is unpacked, and several hundred megabytes
 	} {
@@ -81,9 +80,18 @@ func pruneVersions(run *state.Run) error {
 	return nil
 }
 
-// pruneFiles keeps the files of the last runs; their names begin with the run's id, which sorts by
-// time.
-func pruneFiles(dir, id string) error {
+// keptRuns are this run and the one that the way back needs.
+func keptRuns(op *Operation) []string {
+	runs := []string{op.Record.Run.ID}
+	if back := op.Record.Return; back != nil && back.Run != op.Record.Run.ID {
+		runs = append(runs, back.Run)
+	}
+	return runs
+}
+
+// pruneFiles keeps the files of runs, and of the last ones up to keepDumps; their names begin with
+// the run's id, which sorts by time.
+func pruneFiles(dir string, runs ...string) error {
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
@@ -91,7 +99,6 @@ func pruneFiles(dir, id string) error {
 	if err != nil {
 		return err
 	}
-	runs := []string{id}
 	for i := len(entries) - 1; i >= 0; i-- {
 		name := entries[i].Name()
 		of, _, _ := strings.Cut(name, ".")
@@ -123,7 +130,7 @@ func pruneCopies(ctx context.Context, op *Operation) error {
 	if err != nil {
 		return err
 	}
-	keep := 1
+	keep := 1 // after a rollback, what the newer version had
 	if op.Record.Run.From == "" {
 		keep = 0
 	}

@@ -29,6 +29,7 @@ type Options struct {
 	To    string        `json:"to,omitempty"`       // the version asked for; empty: what the policy chooses
 	Retry bool          `json:"retry,omitempty"`    // versions on the skip list may be chosen again
 	Watch time.Duration `json:"watch_ns,omitempty"` // how long to look at the new version; 0: as configured
+	Way   string        `json:"way,omitempty"`      // of a rollback: how the database goes back
 
 	Unattended bool              `json:"unattended,omitempty"` // nobody is there: keep to the host's calendar, and to steps that need nobody
 	Skip       map[string]string `json:"skip,omitempty"`       // versions that failed on other servers, or that nobody wants, and why
@@ -76,6 +77,7 @@ type Operation struct {
 	// Notices are warnings from before the run.
 	Notices []string
 
+	Ways   []Way                    // by ways, of a rollback
 	Facts  *mattermost.Installation // by facts; nil when nothing is installed yet
 	Choice release.Choice           // by choose
 

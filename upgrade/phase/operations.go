@@ -10,6 +10,7 @@ type Sequence struct {
 // in its history. A run that was left unfinished is put back by the phases found here.
 func Operations() map[string]Sequence {
 	return map[string]Sequence{
-		"apply": {All: Apply(), Looks: len(Plan())},
+		"apply":    {All: Apply(), Looks: len(Plan())},
+		"rollback": {All: Rollback(), Looks: len(lookBack())},
 	}
 }

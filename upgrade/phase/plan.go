@@ -23,6 +23,7 @@ type Preview struct {
 	Security bool              `json:"security,omitempty"`    // Target's notes speak of security
 	EndOf    string            `json:"end_of_life,omitempty"` // last day of support of Target, "2027-05-15"
 	Why      string            `json:"why,omitempty"`
+	Ways     []Way             `json:"ways,omitempty"` // of a rollback
 	Steps    []Step            `json:"steps,omitempty"`
 	Warnings []string          `json:"warnings,omitempty"`
 	Problems []problem.Problem `json:"problems,omitempty"` // reasons to refuse
@@ -102,7 +103,7 @@ func (p *Preview) choice(op *Operation) {
 		p.Edition = string(op.Facts.Edition)
 	}
 	c := op.Choice
-	p.UpToDate, p.Why = c.UpToDate, c.Why
+	p.UpToDate, p.Why, p.Ways = c.UpToDate, c.Why, op.Ways
 	for _, v := range c.Path {
 		p.Path = append(p.Path, v.String())
 	}

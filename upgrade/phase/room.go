@@ -69,3 +69,17 @@ func (r *room) problems(space func(string) (free, inodes uint64, id any, err err
 	}
 	return found, nil
 }
+
+// size is how much the files below dir weigh; what cannot be read weighs nothing.
+func size(dir string) (bytes uint64) {
+	_ = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return nil
+		}
+		if info, err := d.Info(); err == nil && info.Mode().IsRegular() {
+			bytes += uint64(info.Size())
+		}
+		return nil
+	})
+	return bytes
+}

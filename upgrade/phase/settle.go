@@ -31,6 +31,9 @@ const databaseTimeout = 5 * time.Minute
 // The service is never left dead for want of a database that answers.
 func settle(ctx context.Context, op *Operation) error {
 	run := op.Record.Run
+	if run.Way != "" {
+		return unroll(ctx, op)
+	}
 	unit, db, err := reach(ctx, run)
 	if err != nil {
 		return giveUp(ctx, op, err)
@@ -119,7 +122,7 @@ func fit(ctx context.Context, op *Operation, unit *mattermost.Unit, db *mattermo
 	if len(written) == 0 && (run.CheckpointComplete || run.StoppedDump != "") {
 		return putBack(ctx, op, db)
 	}
-	return &kept{why: why, since: since, written: list(written), run: *run, database: db.Name}
+	return &kept{why: why, since: since, written: list(written), run: *run}
 }
 
 // putBack puts the copy made at the stop in the database's place; done once, it does nothing.
@@ -136,6 +139,11 @@ func putBack(ctx context.Context, op *Operation, db *mattermost.Database) error 
 	if err != nil || now == run.SchemaBefore || run.StoppedDump == "" {
 		return err
 	}
+	return restoreStopped(ctx, run, db)
+}
+
+// restoreStopped fills the database from the dump made at the stop.
+func restoreStopped(ctx context.Context, run *state.Run, db *mattermost.Database) error {
 	schema, err := db.Inspect(ctx)
 	if err != nil {
 		return err
@@ -226,18 +234,17 @@ func keepNew(ctx context.Context, op *Operation, k *kept) error {
 	k.why = errors.Join(k.why, service(run).Start(ctx), gate(run).Open(ctx))
 	op.Up()
 	// Nothing is to be put back by a later run either.
-	op.Record.Active, op.Record.Previous = run.To, run.From
+	conclude(op.Record, run)
 	run.Committed = true
 	return errors.Join(k, op.Save())
 }
 
 // kept says that going back would have lost what users wrote.
 type kept struct {
-	why      error
-	since    time.Time
-	written  string
-	run      state.Run
-	database string
+	why     error
+	since   time.Time
+	written string
+	run     state.Run
 }
 
 func (e *kept) Error() string {
@@ -249,33 +256,25 @@ func (e *kept) Unwrap() error { return e.why }
 
 // Hint is what a person types to go back all the same.
 func (e *kept) Hint() string {
-	steps := []string{"journalctl -u " + e.run.Unit + " -n 50"}
-	old := e.run.OldTarget
-	if old == "" {
-		old = e.run.AdoptedFrom
+	hint := "journalctl -u " + e.run.Unit + " -n 50"
+	if e.run.Way == "" && (e.run.CheckpointComplete || e.run.StoppedDump != "") {
+		hint += "\nto go back all the same; it says first what would be lost: upgrade rollback --way " + WayCheckpoint
 	}
-	if old == "" || e.run.Checkpoint == "" {
-		return steps[0]
-	}
-	psql := "sudo -u postgres psql"
-	if _, err := os.Stat(state.CAFile); err == nil {
-		psql = `psql` // a managed database: its address and password are asked for
-	}
-	steps = append(steps, "# to go back and lose what was written since, as root:",
-		"systemctl stop "+e.run.Unit,
-		fmt.Sprintf(`printf '%%s\n' '\connect postgres' 'alter database "%s" rename to "%s_new";' 'alter database "%s" rename to "%s";' | %s`,
-			e.database, e.database, e.run.Checkpoint, e.database, psql),
-		"ln -sfn "+old+" "+e.run.Link)
-	if e.run.ConfigCopy != "" {
-		steps = append(steps, "cat "+e.run.ConfigCopy+" > "+e.run.ConfigPath)
-	}
-	return strings.Join(append(steps, "systemctl start "+e.run.Unit), "\n")
+	return hint
 }
+
+// plainNames are tables as people call what is in them.
+var plainNames = map[string]string{"fileinfo": "files", "incomingwebhooks": "incoming webhooks", "outgoingwebhooks": "outgoing webhooks",
+	"usergroups": "groups"}
 
 func list(written map[string]int) string {
 	var parts []string
 	for _, kind := range slices.Sorted(maps.Keys(written)) {
-		parts = append(parts, fmt.Sprintf("%d %s", written[kind], kind))
+		name := kind
+		if plain, ok := plainNames[kind]; ok {
+			name = plain
+		}
+		parts = append(parts, fmt.Sprintf("%d %s", written[kind], name))
 	}
 	if len(parts) == 0 {
 		return "nothing that can be counted"

@@ -230,20 +230,21 @@ func TestPruneFiles(t *testing.T) {
 }
 
 func TestKeptSaysWhatToType(t *testing.T) {
-	e := &kept{why: errors.New("no plan"), since: time.Now(), written: list(map[string]int{"posts": 3, "fileinfo": 1}), database: "mattermost",
-		run: state.Run{Unit: "mattermost.service", To: "9.10.0", Link: "/opt/mattermost", OldTarget: "/opt/townsquare/versions/7.7.0-team",
-			Checkpoint: "mattermost_checkpoint_20261122013000", ConfigCopy: "/copy", ConfigPath: "/config"}}
-	if !strings.Contains(e.Error(), "1 fileinfo, 3 posts") {
+	e := &kept{why: errors.New("no plan"), since: time.Now(), written: list(map[string]int{"posts": 3, "fileinfo": 1}),
+		run: state.Run{Unit: "mattermost.service", To: "9.10.0", CheckpointComplete: true}}
+	if !strings.Contains(e.Error(), "1 files, 3 posts") {
 		t.Error(e)
 	}
 	var hint interface{ Hint() string }
 	if !errors.As(errors.Join(e, errors.New("other")), &hint) {
 		t.Fatal("no hint")
 	}
-	for _, want := range []string{"systemctl stop mattermost.service", `alter database "mattermost" rename to "mattermost_new"`, `\connect postgres`, "ln -sfn /opt/townsquare/versions/7.7.0-team /opt/mattermost", "cat /copy > /config"} {
-		if !strings.Contains(hint.Hint(), want) {
-			t.Errorf("the hint lacks %q:\n%s", want, hint.Hint())
-		}
+	if got := hint.Hint(); !strings.Contains(got, "upgrade rollback --way checkpoint") {
+		t.Errorf("the hint is %q", got)
+	}
+	e.run.Way = WayCheckpoint // from there nothing leads back by this command
+	if got := e.Hint(); strings.Contains(got, "rollback") {
+		t.Errorf("the hint of a rollback is %q", got)
 	}
 }
 

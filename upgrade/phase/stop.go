@@ -104,11 +104,15 @@ func servesAgain(ctx context.Context, run *state.Run) error {
 		return nil
 	}
 	began := time.Now()
-	st, err := service(run).WaitReady(ctx, mattermost.Patience{Limit: oldTimeout})
+	limit := oldTimeout
+	if run.Way != "" { // the newer version may have to migrate the database again
+		limit = max(limit, state.DefaultPatience)
+	}
+	st, err := service(run).WaitReady(ctx, mattermost.Patience{Limit: limit})
 	if err != nil {
 		return fmt.Errorf("start %s again: %w", run.From, err)
 	}
-	if err := awaitHealth(ctx, run, st.PID, run.From, oldTimeout-time.Since(began)); err != nil {
+	if err := awaitHealth(ctx, run, st.PID, run.From, limit-time.Since(began)); err != nil {
 		return fmt.Errorf("start %s again: %w", run.From, err)
 	}
 	_, db, err := mattermost.Reopen(ctx, nil, run.Unit, run.Link, run.ConfigPath, run.ConfigCopy)
@@ -125,7 +129,7 @@ func servesAgain(ctx context.Context, run *state.Run) error {
 // written since the stop, the database that was replaced stays until the next upgrade that works.
 func dropFailed(ctx context.Context, op *Operation) error {
 	run := op.Record.Run
-	if run.Checkpoint == "" {
+	if run.Checkpoint == "" || run.Way == WayCheckpoint { // there it is what served before, under another name
 		return nil
 	}
 	_, db, err := mattermost.Reopen(ctx, nil, run.Unit, run.Link, run.ConfigPath, run.ConfigCopy)

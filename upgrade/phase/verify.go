@@ -63,7 +63,11 @@ func (Verify) Run(ctx context.Context, op *Operation) error {
 // awaitHealth polls until the server answers well as version want, and fails at once when it is
 // another version or its process is gone.
 func awaitHealth(ctx context.Context, run *state.Run, pid int, want string, limit time.Duration) error {
-	h, s := health(run), service(run)
+	return awaitAnswer(ctx, service(run), health(run), pid, want, limit)
+}
+
+// awaitAnswer is awaitHealth of any server.
+func awaitAnswer(ctx context.Context, s mattermost.Service, h mattermost.Health, pid int, want string, limit time.Duration) error {
 	deadline := time.Now().Add(limit)
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()

@@ -158,7 +158,7 @@ func (c *chooser) explicit() *Release {
 		c.problem(to.String(), r.Unusable, "a release with a checksum and a signature", "try again in a few hours, or choose another version")
 	}
 	if reason, bad := c.Skip[to.String()]; bad && !c.RetryFailed {
-		c.problem(to.String(), "it failed on this host before: "+reason, "a version that did not fail", "upgrade apply --to "+to.String()+" --retry-failed")
+		c.problem(to.String(), "it is on this host's skip list: "+reason, "a version that is not", "upgrade apply --to "+to.String()+" --retry-failed")
 	}
 	return r
 }
@@ -248,7 +248,7 @@ func (c *chooser) newest(wanted func(Release) bool) *Release {
 			continue
 		}
 		if reason, bad := c.Skip[r.Version.String()]; bad && !c.RetryFailed {
-			c.warn("%s is passed over: it failed on this host before (%s); --retry-failed takes it all the same", r.Version, reason)
+			c.warn("%s is passed over: it is on this host's skip list (%s); --retry-failed takes it all the same", r.Version, reason)
 			continue
 		}
 		if refused := c.refused(r.Version); len(refused) > 0 {
@@ -333,7 +333,7 @@ func (c *chooser) settle(target *Release) {
 		}
 		v := s.found.Version
 		if reason, bad := c.Skip[v.String()]; bad && !c.RetryFailed {
-			c.problem(v.String(), "this stop-over failed on this host before: "+reason, "a version that did not fail", "upgrade apply --retry-failed")
+			c.problem(v.String(), "this stop-over is on this host's skip list: "+reason, "a version that is not", "upgrade apply --retry-failed")
 		}
 		if c.choice.Next == nil {
 			c.choice.Next = s.found

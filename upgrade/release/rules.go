@@ -2,6 +2,8 @@ package release
 
 import (
 	"fmt"
+
+	"townsquare/upgrade/problem"
 )
 
 // Rule is one row of what the vendor says about going from one version to another.
@@ -75,3 +77,36 @@ func (r Rule) allowed() string {
 		return fmt.Sprintf("%s or later", r.To.Below)
 	}
 }
+
+// BackRules is the table for going back: from a version in From to one in To by the newer version's
+// `db downgrade`. A copy of the database from before has none of these difficulties.
+func BackRules() []Rule {
+	const downgrade = "https://docs.mattermost.com/administration-guide/upgrade/downgrading-mattermost-server.html"
+	return []Rule{
+		{
+			Kind: Refused, From: Span{Below: Version{8, 0, 0}},
+			Why:    "its program has no db downgrade, which came with 8.0",
+			Source: downgrade,
+		}, {
+			Kind: Refused, From: Span{Least: Version{11, 0, 0}}, To: Span{Below: Version{11, 0, 0}},
+			Why:    "11.0 stores the password of everybody who logs in anew (PBKDF2), and older versions cannot read it: those people could not log in any more",
+			Source: notes + " (v11.0)",
+		},
+	}
+}
+
+// Back says why a server on from must not go back to to by way of `db downgrade`; nothing means it may.
+func Back(from, to Version) []problem.Problem {
+	var found []problem.Problem
+	for _, r := range BackRules() {
+		if r.From.holds(from) && r.To.holds(to) {
+			found = append(found, problem.Problem{Where: "db downgrade from " + from.String() + " to " + to.String(), Found: r.Why,
+				Allowed: "another way back", Hint: "see " + r.Source})
+		}
+	}
+	return found
+}
+
+// FarBack says whether the vendor advises against going back so far.
+// Source: "Downgrade Mattermost Server": not recommended by more than one major version.
+func FarBack(from, to Version) bool { return from.major-to.major > 1 }

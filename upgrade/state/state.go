@@ -20,9 +20,27 @@ type State struct {
 	Version  int            `json:"version"`
 	Active   string         `json:"active,omitempty"`   // the version that serves, such as "9.10.0"
 	Previous string         `json:"previous,omitempty"` // the one before it, still on disk
+	Return   *Return        `json:"return,omitempty"`   // the way back to Previous, while it is open
 	Bad      map[string]Bad `json:"bad,omitempty"`      // versions that failed here, by number
 	Run      *Run           `json:"run,omitempty"`      // the run in progress; nil when none is
 	History  []Finished     `json:"history,omitempty"`  // newest last, at most 100
+}
+
+// Return is what a committed upgrade leaves for going back to the version before: what it kept, and
+// since when people write on the newer version only.
+type Return struct {
+	Run        string    `json:"run"`  // of the upgrade
+	From       string    `json:"from"` // the version before
+	To         string    `json:"to"`   // the version that serves since
+	Edition    string    `json:"edition"`
+	Dir        string    `json:"dir"` // of the version before
+	Since      time.Time `json:"since"`
+	Schema     string    `json:"schema,omitempty"`      // migrations that the version before needs
+	Migrated   bool      `json:"migrated,omitempty"`    // the upgrade changed the database
+	Plan       string    `json:"plan,omitempty"`        // by which the newer version can take its migrations back
+	Checkpoint string    `json:"checkpoint,omitempty"`  // the copy of the database from before
+	Dump       string    `json:"dump,omitempty"`        // in its place, where no role may copy the database
+	Config     string    `json:"config_copy,omitempty"` // the configuration from before
 }
 
 // Bad says why a version is on the skip list.
@@ -70,6 +88,12 @@ type Run struct {
 	OpenedAt           time.Time `json:"opened_at,omitzero"` // users reach the new version since: the checkpoint may lose their posts
 	Committed          bool      `json:"committed,omitempty"`
 	Again              bool      `json:"again,omitempty"` // putting back waits for the database: the host tries again by itself
+
+	Way       string `json:"way,omitempty"`        // of a rollback by hand: how the database goes back
+	Changed   bool   `json:"changed,omitempty"`    // the rollback changes the database from here on
+	Kept      string `json:"kept,omitempty"`       // the copy of the database that takes its place
+	Scratch   string `json:"scratch,omitempty"`    // a database on which something is tried
+	SandboxAt string `json:"sandbox_at,omitempty"` // the directory of the server that is tried
 }
 
 // Move is one rename from the install directory to where it outlives versions; a link stays behind.

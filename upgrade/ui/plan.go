@@ -99,8 +99,11 @@ func (p *Printer) Plan(plan phase.Preview) error {
 
 // Title says in one line what would be done.
 func (p *Printer) Title(plan phase.Preview) string {
-	if plan.From == "" {
+	switch {
+	case plan.From == "":
 		return "Install Mattermost " + plan.To
+	case len(plan.Ways) > 0:
+		return fmt.Sprintf("Go back from Mattermost %s to %s", plan.From, plan.To)
 	}
 	return fmt.Sprintf("Upgrade Mattermost from %s to %s", plan.From, plan.To)
 }

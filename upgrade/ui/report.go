@@ -43,6 +43,8 @@ func (p *Printer) headline(r phase.Report) string {
 		return p.paint(green, to+" is installed.")
 	case r.Outcome == phase.OutcomeDone:
 		return p.paint(green, fmt.Sprintf("Mattermost is now %s; it was %s.", r.To, r.From))
+	case r.Outcome == phase.OutcomeRefused && r.Operation == "rollback":
+		return p.paint(yellow, "Going back is not possible. Nothing was changed.")
 	case r.Outcome == phase.OutcomeRefused:
 		return p.paint(yellow, to+" cannot be installed yet. Nothing was changed.")
 	case r.Outcome == phase.OutcomeRolledBack && r.From == "":

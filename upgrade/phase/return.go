@@ -1,0 +1,42 @@
+package phase
+
+import (
+	"time"
+
+	"townsquare/upgrade/state"
+)
+
+// rolledBackByHand is the reason on the skip list for a version that a person went back from.
+const rolledBackByHand = "rolled back by hand"
+
+// conclude writes into the record what serves from now on, and how one could go back.
+func conclude(record *state.State, run *state.Run) {
+	record.Active, record.Previous, record.Return = run.To, run.From, remember(run)
+	delete(record.Bad, run.To)
+	if run.Way == "" {
+		return
+	}
+	// Nobody goes back to the version that a person left; the next scheduled upgrade must not return
+	// to it either.
+	record.Previous, record.Return = "", nil
+	if record.Bad == nil {
+		record.Bad = map[string]state.Bad{}
+	}
+	record.Bad[run.From] = state.Bad{Since: time.Now().UTC(), Reason: rolledBackByHand, Run: run.ID}
+}
+
+// remember is the way back that a run leaves; a first installation leaves none.
+func remember(run *state.Run) *state.Return {
+	if run.From == "" {
+		return nil
+	}
+	back := &state.Return{Run: run.ID, From: run.From, To: run.To, Edition: run.Edition, Dir: run.OldTarget, Since: run.OpenedAt,
+		Schema: run.SchemaBefore, Migrated: run.Migrates, Plan: run.Plan, Dump: run.StoppedDump, Config: run.ConfigCopy}
+	if run.AdoptedFrom != "" {
+		back.Dir = run.AdoptedFrom
+	}
+	if run.CheckpointComplete {
+		back.Checkpoint = run.Checkpoint
+	}
+	return back
+}

@@ -1,0 +1,130 @@
+package phase
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"townsquare/upgrade/host"
+	"townsquare/upgrade/mattermost"
+	"townsquare/upgrade/state"
+)
+
+// trial is a version that is tried on a scratch database, where nobody sees it.
+type trial struct {
+	admin   *mattermost.Admin
+	db      *mattermost.Database // the scratch
+	sandbox *mattermost.Sandbox
+}
+
+// newTrial makes the scratch database's name known to the record, and removes what earlier trials
+// left that were killed.
+func newTrial(ctx context.Context, op *Operation, version string, config []byte) (*trial, error) {
+	run, f := op.Record.Run, op.Facts
+	admin, err := findAdmin(ctx, f.Database)
+	if err != nil {
+		return nil, err
+	}
+	run.Scratch, run.SandboxAt = mattermost.ScratchName(f.Database.Name, run.Started), mattermost.SandboxDir(f.Link)
+	if err := op.Save(); err != nil {
+		return nil, err
+	}
+	if err := admin.Sweep(ctx); err != nil {
+		return nil, err
+	}
+	t := &trial{admin: admin, db: f.Database.On(run.Scratch)}
+	t.sandbox = &mattermost.Sandbox{Dir: run.SandboxAt, Version: version, Unit: f.Unit, Config: config, Plugins: f.PluginDir(),
+		Files: f.FileStore(), Extra: f.Places, Database: t.db}
+	return t, nil
+}
+
+// fill makes the scratch database what the dump is.
+func (t *trial) fill(ctx context.Context, op *Operation, dump string) error {
+	tools, err := mattermost.FindTools(ctx, mattermost.Idly(host.Run), op.Facts.Schema.Server)
+	if err != nil {
+		return err
+	}
+	if err := t.admin.Create(ctx, t.db.Name); err != nil {
+		return err
+	}
+	return t.db.RestoreDump(ctx, tools, dump)
+}
+
+// program is a version's program that works on the scratch database.
+func (t *trial) program(op *Operation, dir string) mattermost.Program {
+	p := op.Facts.Program(dir)
+	p.Env = append(p.Env, "MM_SQLSETTINGS_DATASOURCE="+t.db.DataSource())
+	return p
+}
+
+// start starts the version in the sandbox and waits until it answers as want, then for a while
+// longer, as some die of their first work. It returns how long it took until the first good answer.
+func (t *trial) start(ctx context.Context, op *Operation, want string, limit, stable time.Duration) (time.Duration, error) {
+	if err := t.sandbox.Open(ctx); err != nil {
+		return 0, err
+	}
+	if err := mattermost.Warm(t.sandbox.Version); err != nil {
+		return 0, err
+	}
+	s, h := t.sandbox.Service(), t.sandbox.Health(sitePath(op))
+	work := t.db.Watch()
+	defer work.Close(context.WithoutCancel(ctx))
+	began := time.Now()
+	if err := t.sandbox.Start(ctx); err != nil {
+		return 0, err
+	}
+	st, err := s.WaitReady(ctx, mattermost.Patience{Limit: limit, Idle: idleTimeout, Busy: work.Busy})
+	if err != nil {
+		return time.Since(began), err
+	}
+	if err := awaitAnswer(ctx, s, h, st.PID, want, verifyTimeout); err != nil {
+		return time.Since(began), err
+	}
+	took := time.Since(began)
+	for end := time.Now().Add(stable); time.Now().Before(end); {
+		select {
+		case <-time.After(500 * time.Millisecond):
+		case <-ctx.Done():
+			return took, context.Cause(ctx)
+		}
+		if err := awaitAnswer(ctx, s, h, st.PID, want, verifyTimeout); err != nil {
+			return took, err
+		}
+	}
+	return took, nil
+}
+
+// endTrial removes every trace of a trial, or of one that a killed process left.
+func endTrial(ctx context.Context, op *Operation) error {
+	run := op.Record.Run
+	if run.Scratch == "" {
+		return nil
+	}
+	failed := mattermost.CloseSandbox(ctx, host.Run, run.SandboxAt)
+	_, db, err := mattermost.Reopen(ctx, nil, run.Unit, run.Link, run.ConfigPath, run.ConfigCopy)
+	if err != nil {
+		return errors.Join(failed, err)
+	}
+	admin, err := findAdmin(ctx, db)
+	if err != nil {
+		return errors.Join(failed, err)
+	}
+	if err := errors.Join(failed, admin.Sweep(ctx)); err != nil {
+		return err
+	}
+	run.Scratch, run.SandboxAt = "", ""
+	return op.Save()
+}
+
+// dumpFor is where a trial's own dump goes, apart from those that are kept.
+func dumpFor(id string) string { return filepath.Join(state.Dir, "trial", id+".dump") }
+
+func removeTrialDumps() error {
+	if err := os.RemoveAll(filepath.Dir(dumpFor(""))); err != nil {
+		return fmt.Errorf("remove the dump: %w", err)
+	}
+	return nil
+}
