@@ -57,20 +57,26 @@ without the versions that failed on any of them. After a rollback no other is be
 	cmd.Flags().BoolVar(&o.unattended, "unattended", false, "for scheduled runs: do not ask, and only begin within the server's window")
 	cmd.Flags().DurationVar(&o.watch, "watch", 0, "how long to watch the new version before it is kept (default 60s)")
 	o.fleetFlags.add(cmd)
+	a.keepFlags(cmd)
 	a.common(cmd, &o.targetFlags)
 	return cmd
 }
 
 func (o *applyOptions) check(a *app) problem.List {
 	found := append(o.choiceFlags.check(), o.fleetFlags.check()...)
-	if c := (state.Config{Watch: o.watch}).Check("--watch"); len(c) > 0 || o.watch < 0 {
-		found = append(found, problem.Problem{Where: "--watch", Found: o.watch.String(), Allowed: "1s to 1h, such as 60s"})
-	}
+	found = append(found, watchProblems(o.watch)...)
 	if !o.yes && !o.unattended && !isTerminal(a.stdin) {
 		found = append(found, problem.Problem{Where: "--yes", Found: "missing, and there is no terminal to ask on",
 			Hint: "upgrade apply --yes …"})
 	}
 	return found
+}
+
+func watchProblems(watch time.Duration) problem.List {
+	if c := (state.Config{Watch: watch}).Check("--watch"); len(c) == 0 && watch >= 0 {
+		return nil
+	}
+	return problem.List{{Where: "--watch", Found: watch.String(), Allowed: "1s to 1h, such as 60s"}}
 }
 
 func (o *applyOptions) sure() bool { return o.yes || o.unattended }
@@ -83,7 +89,7 @@ func (a *app) runApply(ctx context.Context, o *applyOptions) error {
 		return a.applyFleet(ctx, o)
 	}
 	report, err := a.applyTo(ctx, o, &o.targetFlags, nil)
-	if err != nil {
+	if err := a.keep(&o.targetFlags, ui.Result{Report: &report, Exit: report.Exit}, err); err != nil {
 		return err
 	}
 	if err := a.printer.Report(report); err != nil {
@@ -152,10 +158,7 @@ func (a *app) applyFleet(ctx context.Context, o *applyOptions) error {
 	} else {
 		results = append(results, f.each(ctx, others, do, broken)...)
 	}
-	if err := a.printer.Fleet(results, worst(results)); err != nil {
-		return err
-	}
-	return exitWith(worst(results))
+	return a.finish(results)
 }
 
 // unproven says why the others must not follow; empty when they may.

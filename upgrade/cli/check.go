@@ -26,6 +26,7 @@ Exit codes: 0 up to date, 10 an update is available, 1 an error, 2 not understoo
 		},
 	}
 	f.add(cmd)
+	a.keepFlags(cmd)
 	a.common(cmd, &f.targetFlags)
 	return cmd
 }
@@ -40,7 +41,7 @@ func (a *app) runCheck(ctx context.Context, f *fleetFlags) error {
 		})
 	}
 	plan, err := a.checkOn(ctx, &f.targetFlags, phase.Options{})
-	if err != nil {
+	if err := a.keep(&f.targetFlags, ui.Result{Plan: &plan, Exit: plan.Exit}, err); err != nil {
 		return err
 	}
 	if err := a.busy(plan); err != nil {
@@ -76,10 +77,7 @@ func (a *app) lookFleet(ctx context.Context, f *fleetFlags, look func(context.Co
 		plan, err := look(ctx, a, t)
 		return ui.Result{Plan: &plan, Hint: plan.Hint, Exit: plan.Exit}, err
 	}, never)
-	if err := a.printer.Fleet(results, worst(results)); err != nil {
-		return err
-	}
-	return exitWith(worst(results))
+	return a.finish(results)
 }
 
 // busy turns a plan that could not be made, because a run is in progress, into words.

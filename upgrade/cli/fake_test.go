@@ -33,10 +33,11 @@ type fakeHost struct {
 	cancel    context.CancelCauseFunc
 	ended     sync.WaitGroup
 	dials     int
-	lostStart bool // the answer to the next start is lost
-	stopping  bool // the host is shutting down
-	killed    bool // what a unit starts is killed at once
-	cutAt     int  // cut the connection at this many bytes of events; 0 never
+	input     string // what is typed, or comes through a pipe
+	lostStart bool   // the answer to the next start is lost
+	stopping  bool   // the host is shutting down
+	killed    bool   // what a unit starts is killed at once
+	cutAt     int    // cut the connection at this many bytes of events; 0 never
 }
 
 func newFakeHost(t *testing.T) *fakeHost {
@@ -234,7 +235,7 @@ type typed struct {
 func (h *fakeHost) upgrade(ctx context.Context, args ...string) typed {
 	h.t.Helper()
 	var out, errs bytes.Buffer
-	a := &app{stdin: strings.NewReader(""), stdout: &out, stderr: &errs, redactor: &secret.Redactor{},
+	a := &app{stdin: strings.NewReader(h.input), stdout: &out, stderr: &errs, redactor: &secret.Redactor{},
 		env: func(string) string { return "" }}
 	a.server = a.thisServer
 	a.reach = func(context.Context, *ui.Printer, target, time.Duration) (way, error) {

@@ -126,6 +126,34 @@ func (a *app) allStacks(ctx context.Context, project string) ([]string, error) {
 	return names, nil
 }
 
+// finish ends a command on several stacks.
+func (a *app) finish(results []ui.Result) error {
+	exit := worst(results)
+	if err := errors.Join(a.printer.Keep(results, exit), a.printer.Fleet(results, exit)); err != nil {
+		return err
+	}
+	return exitWith(exit)
+}
+
+// keep writes the result of one server to the files that were asked for, and gives err back.
+func (a *app) keep(f *targetFlags, r ui.Result, err error) error {
+	r.Stack = f.label()
+	var code *exitError
+	switch {
+	case errors.As(err, &code):
+		r.Exit = code.code
+	case err != nil:
+		r.Error, r.Hint, r.Exit = err.Error(), phase.Hint(err), codeOf(err)
+	}
+	return cmp.Or(err, a.printer.Keep([]ui.Result{r}, r.Exit))
+}
+
+// keepFlags are for scripts that go on with the result.
+func (a *app) keepFlags(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&a.printer.Markdown, "markdown", "", "append the result as Markdown to this file, such as a job's summary")
+	cmd.Flags().StringVar(&a.printer.Outputs, "outputs", "", "append it as key=value lines (pending, waiting, done, exit) to this file")
+}
+
 // work is what is done on one stack of a fleet.
 type work func(ctx context.Context, a *app, f *targetFlags) (ui.Result, error)
 

@@ -8,6 +8,7 @@ import (
 
 	"townsquare/upgrade/phase"
 	"townsquare/upgrade/problem"
+	"townsquare/upgrade/ui"
 )
 
 // choiceFlags say which version.
@@ -53,6 +54,7 @@ person, 11 a run is in progress.`,
 	}
 	c.add(cmd)
 	f.add(cmd)
+	a.keepFlags(cmd)
 	a.common(cmd, &f.targetFlags)
 	return cmd
 }
@@ -73,7 +75,7 @@ func (a *app) runPlan(ctx context.Context, f *fleetFlags, c choiceFlags) error {
 		return a.lookFleet(ctx, f, look)
 	}
 	plan, err := look(ctx, a, &f.targetFlags)
-	if err != nil {
+	if err := a.keep(&f.targetFlags, ui.Result{Plan: &plan, Exit: plan.Exit}, err); err != nil {
 		return err
 	}
 	if err := a.busy(plan); err != nil {

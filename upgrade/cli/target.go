@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -45,6 +46,9 @@ func (f *targetFlags) add(cmd *cobra.Command) {
 	flags.StringVar(&f.config, "config", "", "with --host or --local: an upgrade.yaml to put on the server")
 	flags.DurationVar(&f.wait, "wait", 10*time.Minute, "how long to wait for a server that is still booting")
 }
+
+// label names the server in few words.
+func (f *targetFlags) label() string { return cmp.Or(f.stack, f.host, "this machine") }
 
 // stackValue collects each --stack.
 type stackValue struct{ f *targetFlags }

@@ -31,6 +31,11 @@ func (op *Operation) choose(catalog *release.Catalog) error {
 	for _, w := range catalog.Warnings {
 		op.Warn("%s", w)
 	}
+	for _, name := range op.Named {
+		if v, err := release.Parse(name); err == nil && !catalog.Lists(v, edition(op)) {
+			op.unlisted = append(op.unlisted, v.String())
+		}
+	}
 	choice, err := choose(catalog, op)
 	var refused *release.ChoiceError
 	if errors.As(err, &refused) {

@@ -81,6 +81,8 @@ type Operation struct {
 	Facts  *mattermost.Installation // by facts; nil when nothing is installed yet
 	Choice release.Choice           // by choose
 
+	unlisted []string // of Named, by choose: what the vendor's pages do not list
+
 	cancel  context.CancelCauseFunc // of the run's context; set by Run
 	release func() error            // of the lock; called by Run when all is over
 	current string                  // title of the phase that runs

@@ -13,10 +13,11 @@ import (
 type Preview struct {
 	From     string            `json:"current,omitempty"` // what is installed; empty when nothing is
 	Edition  string            `json:"edition,omitempty"`
-	To       string            `json:"to,omitempty"`      // what would be installed now
-	Target   string            `json:"target,omitempty"`  // where the policy leads to; To may be a stop on the way
-	Path     []string          `json:"path,omitempty"`    // the stops before Target
-	Waiting  string            `json:"waiting,omitempty"` // a larger step that nobody takes unattended
+	To       string            `json:"to,omitempty"`       // what would be installed now
+	Target   string            `json:"target,omitempty"`   // where the policy leads to; To may be a stop on the way
+	Path     []string          `json:"path,omitempty"`     // the stops before Target
+	Waiting  string            `json:"waiting,omitempty"`  // a larger step that nobody takes unattended
+	Unlisted []string          `json:"unlisted,omitempty"` // of Options.Named: what the vendor's pages do not list (yet)
 	UpToDate bool              `json:"up_to_date"`
 	Failures int               `json:"failures,omitempty"`    // how often To failed here in a row, the last times
 	Newer    bool              `json:"update_available"`      // To can be installed
@@ -103,7 +104,7 @@ func (p *Preview) choice(op *Operation) {
 		p.Edition = string(op.Facts.Edition)
 	}
 	c := op.Choice
-	p.UpToDate, p.Why, p.Ways = c.UpToDate, c.Why, op.Ways
+	p.UpToDate, p.Why, p.Ways, p.Unlisted = c.UpToDate, c.Why, op.Ways, op.unlisted
 	for _, v := range c.Path {
 		p.Path = append(p.Path, v.String())
 	}

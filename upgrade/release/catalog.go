@@ -164,6 +164,14 @@ func (cat *Catalog) warn(format string, args ...any) {
 	cat.Warnings = append(cat.Warnings, fmt.Sprintf(format, args...))
 }
 
+// Lists tells whether the archive has a version, or a newer patch release of the same minor version
+// in its place: the vendor lists the newest of each only.
+func (cat *Catalog) Lists(v Version, e Edition) bool {
+	return slices.ContainsFunc(cat.Releases, func(r Release) bool {
+		return r.Edition == e && r.Version.of() == v.of() && !r.Version.Less(v)
+	})
+}
+
 // Find gives one release for an architecture. The archive lists amd64 only; the vendor publishes
 // arm64 beside it, signed, but without a checksum on the page.
 func (cat *Catalog) Find(v Version, e Edition, arch string) (*Release, bool) {

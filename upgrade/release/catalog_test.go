@@ -301,3 +301,12 @@ func TestCatalogWithoutCache(t *testing.T) {
 	c.CacheDir = ""
 	must(c.Catalog(t.Context()))(t)
 }
+
+func TestLists(t *testing.T) {
+	cat := someReleases()
+	for v, want := range map[string]bool{"11.7.10": true, "11.7.3": true, "11.7.11": false, "11.8.0": false, "12.0.1": false, "12.0.0": true} {
+		if got := cat.Lists(version(t, v), Team); got != want {
+			t.Errorf("%s: %v", v, got)
+		}
+	}
+}

@@ -19,17 +19,21 @@ type Printer struct {
 	JSON   bool   // the result is one JSON object on stdout
 	Target string // the flags that name the host, as typed, for hints such as "upgrade apply --stack prod"
 
+	Markdown string // file to append the result to as Markdown; empty for none
+	Outputs  string // file to append the result to as key=value lines; empty for none
+
 	out, err *secret.Writer
 	screen   *screen // nil off a terminal
 	color    bool
 	unicode  bool
 	lines    lineState
+	redactor *secret.Redactor
 }
 
 // New makes a printer for the two streams. env looks up the environment: NO_COLOR and TERM=dumb
 // turn colours off (no-color.org), CI turns the moving parts off.
 func New(stdout, stderr io.Writer, env func(string) string, r *secret.Redactor) *Printer {
-	p := &Printer{out: r.Writer(stdout), err: r.Writer(stderr)}
+	p := &Printer{out: r.Writer(stdout), err: r.Writer(stderr), redactor: r}
 	file, ok := stderr.(*os.File)
 	terminal := ok && term.IsTerminal(int(file.Fd())) && env("TERM") != "dumb"
 	p.color = terminal && env("NO_COLOR") == ""

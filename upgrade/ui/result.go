@@ -16,6 +16,7 @@ type Result struct {
 	Canary bool           `json:"canary,omitempty"`
 	Plan   *phase.Preview `json:"plan,omitempty"`
 	Report *phase.Report  `json:"report,omitempty"`
+	Notice string         `json:"notice,omitempty"`    // what a release notice means for it
 	Held   string         `json:"not_begun,omitempty"` // why nothing was begun there
 	Error  string         `json:"error,omitempty"`
 	Hint   string         `json:"hint,omitempty"`

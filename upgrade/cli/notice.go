@@ -1,0 +1,143 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"townsquare/upgrade/notice"
+	"townsquare/upgrade/phase"
+	"townsquare/upgrade/problem"
+	"townsquare/upgrade/release"
+	"townsquare/upgrade/ui"
+)
+
+type noticeOptions struct {
+	fleetFlags
+	apply bool
+	watch time.Duration
+}
+
+func (a *app) notice() *cobra.Command {
+	var o noticeOptions
+	cmd := &cobra.Command{
+		Use:   "notice",
+		Short: "Does this release notice concern us?",
+		Long: `Reads on stdin what tells of a new release: the vendor's e-mail, an entry of the feed of releases,
+the body of a webhook, or a bare version. Says what it means for each server. A notice decides
+nothing: it only names versions, and what is installed is what the vendor's own pages list and the
+server's policy allows. With --apply it goes on as upgrade apply --unattended does.
+
+Exit codes: 0 it does not concern us (with --apply: done), 10 it does, 12 the vendor's pages do not
+list that release yet, so try again in an hour; 1 an error, 2 not understood, and those of apply.`,
+		Example: "  upgrade notice --stack prod <mail.eml\n  echo 11.7.10 | upgrade notice --all-stacks --apply",
+		Args:    noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.runNotice(cmd.Context(), &o)
+		},
+	}
+	cmd.Flags().BoolVar(&o.apply, "apply", false, "go on where it concerns us, as upgrade apply --unattended")
+	cmd.Flags().DurationVar(&o.watch, "watch", 0, "with --apply: how long to watch the new version before it is kept (default 60s)")
+	o.add(cmd)
+	a.keepFlags(cmd)
+	a.common(cmd, &o.targetFlags)
+	return cmd
+}
+
+func (o *noticeOptions) check() problem.List {
+	found := o.fleetFlags.check()
+	if o.watch != 0 && !o.apply {
+		found = append(found, problem.Problem{Where: "--watch", Found: "given without --apply"})
+	}
+	return append(found, watchProblems(o.watch)...)
+}
+
+func (a *app) runNotice(ctx context.Context, o *noticeOptions) error {
+	if found := o.check(); len(found) > 0 {
+		return &usageError{problems: found}
+	}
+	n, err := notice.Read(a.stdin)
+	if err != nil {
+		return err
+	}
+	if len(n.Versions) == 0 {
+		return a.printer.Notice(n, nil, phase.ExitDone)
+	}
+	results, err := a.meanings(ctx, o, n)
+	if err != nil {
+		return err
+	}
+	exit := worst(results)
+	concerned := slices.ContainsFunc(results, func(r ui.Result) bool { return r.Exit == phase.ExitAvailable })
+	if !o.apply || !concerned {
+		if err := a.printer.Keep(results, exit); err != nil {
+			return err
+		}
+		if err := a.printer.Notice(n, results, exit); err != nil {
+			return err
+		}
+		return exitWith(exit)
+	}
+	a.printer.Noticed(n, results)
+	return a.runApply(ctx, &applyOptions{fleetFlags: o.fleetFlags, unattended: true, watch: o.watch})
+}
+
+// meanings asks each server what is new for it, and what the notice means there.
+func (a *app) meanings(ctx context.Context, o *noticeOptions, n notice.Notice) ([]ui.Result, error) {
+	var named []string
+	for _, v := range n.Versions {
+		named = append(named, v.String())
+	}
+	look := func(ctx context.Context, a *app, t *targetFlags) (ui.Result, error) {
+		plan, err := a.checkOn(ctx, t, phase.Options{Named: named})
+		r := ui.Result{Stack: t.label(), Plan: &plan, Exit: plan.Exit, Hint: plan.Hint}
+		if err == nil && plan.Exit == phase.ExitDone || plan.Exit == phase.ExitAvailable {
+			r.Notice, r.Exit = meaning(n.Versions, plan)
+		}
+		return r, err
+	}
+	if !o.several() {
+		r, err := look(ctx, a, &o.targetFlags)
+		return []ui.Result{r}, err
+	}
+	fleet, err := a.fleet(ctx, &o.fleetFlags)
+	if err != nil {
+		return nil, err
+	}
+	return fleet.each(ctx, fleet.names, look, never), nil
+}
+
+// meaning compares what a notice names with what a server has and would take.
+func meaning(named []release.Version, plan phase.Preview) (string, int) {
+	has, _ := release.Parse(plan.From) // zero where nothing is installed
+	target, _ := release.Parse(plan.Target)
+	var ours, unlisted, others []string
+	for _, v := range named {
+		switch {
+		case !has.Less(v):
+		case slices.Contains(plan.Unlisted, v.String()):
+			unlisted = append(unlisted, v.String())
+		case !plan.UpToDate && !target.Less(v):
+			ours = append(ours, v.String())
+		default:
+			others = append(others, v.String())
+		}
+	}
+	is := "this server has " + plan.From
+	if has.IsZero() {
+		is = "nothing is installed here"
+	}
+	switch {
+	case len(ours) > 0:
+		return fmt.Sprintf("%s: %s, and its policy leads to %s.", strings.Join(ours, ", "), is, plan.Target), phase.ExitAvailable
+	case len(unlisted) > 0:
+		return fmt.Sprintf("%s is not on the vendor's pages yet, so nobody can check it: try again in an hour (%s).", strings.Join(unlisted, ", "), is), phase.ExitNotListed
+	case len(others) > 0:
+		return fmt.Sprintf("%s is not what this server's track leads to: %s.", strings.Join(others, ", "), strings.TrimSuffix(plan.Why, ".")), phase.ExitDone
+	}
+	return "nothing new: " + is + ".", phase.ExitDone
+}
