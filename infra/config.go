@@ -61,6 +61,7 @@ type Config struct {
 	BackupBucket   string `key:"backupBucket"`   // default <host>-<domain>-backups with dashes
 	BackupRegion   string `key:"backupRegion"`   // Spaces region; default the one nearest to region
 	BackupKeepDays int    `key:"backupKeepDays"` // how long what was deleted or replaced is kept, default 30
+	BackupKeep     Keep   `key:"backupKeep"`     // how many backups stay: daily, weekly, monthly; default 7, 5, 12
 	BackupPassword string `key:"backupPassword"` // secret: encrypts the backups; made by scripts/new-backup-password.sh
 
 	AlertEmails   []string `key:"alertEmails"`   // required: verified addresses of the DigitalOcean team
@@ -83,6 +84,13 @@ type Releases struct {
 	GitHub      string `json:"github"`      // list of releases
 	Key         string `json:"key"`         // signing key
 	Fingerprint string `json:"fingerprint"` // of that key: 40 hex digits
+}
+
+// Keep is how many backups stay: the newest of so many days, weeks and months.
+type Keep struct {
+	Daily   int `json:"daily"`
+	Weekly  int `json:"weekly"`
+	Monthly int `json:"monthly"`
 }
 
 // SiteHost is the name people type, such as chat.example.org.
@@ -156,6 +164,7 @@ func parse(src source, stack string) (*Config, error) {
 	c.BackupRegion = r.choice("backupRegion", regions[c.Region], spacesRegions...)
 	c.BackupBucket = r.text("backupBucket", bucketName(c), checkBucket)
 	c.BackupKeepDays = r.number("backupKeepDays", 30, 1, 3650)
+	c.BackupKeep = r.keep("backupKeep", Keep{Daily: 7, Weekly: 5, Monthly: 12})
 	c.BackupPassword = r.backupPassword("backupPassword", c.Backups)
 	r.spacesCredentials(c.Backups)
 

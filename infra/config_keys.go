@@ -123,6 +123,28 @@ func (r *reader) backupPassword(key string, wanted bool) string {
 	return v
 }
 
+// keep reads how many backups stay. None at all would be removed as soon as they are made.
+func (r *reader) keep(key string, fallback Keep) Keep {
+	const allowed = `daily, weekly and monthly, each 0 to 1000 and one of them more than 0`
+	v, ok := r.lookup(key)
+	if !ok {
+		return fallback
+	}
+	command := fmt.Sprintf("pulumi config set --path '%s.daily' 7", full(key))
+	decoder := json.NewDecoder(strings.NewReader(v))
+	decoder.DisallowUnknownFields()
+	var k Keep
+	if err := decoder.Decode(&k); err != nil {
+		r.add(key, v, "cannot be read", allowed, command)
+		return fallback
+	}
+	least, most := min(k.Daily, k.Weekly, k.Monthly), max(k.Daily, k.Weekly, k.Monthly)
+	if least < 0 || most < 1 || most > 1000 {
+		r.add(key, v, "is out of range", allowed, command)
+	}
+	return k
+}
+
 // spacesCredentials asks for what the provider needs to make a bucket and only asks for at `up`.
 func (r *reader) spacesCredentials(wanted bool) {
 	if !wanted {

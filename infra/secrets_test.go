@@ -92,6 +92,7 @@ func TestOutputs(t *testing.T) {
 			"key": "https://mirror.example.org/pubkey.gpg", "fingerprint": "A1B31D46F0F3A10B02CF2D44F8F2C31744774B28"},
 		"backupBucket": "", "backupEndpoint": "", "backupAccessKey": "", "backupSecretKey": "",
 		"backupPassword": "correct horse battery staple",
+		"backupKeep":     map[string]int{"daily": 7, "weekly": 5, "monthly": 12},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("outputs (-want +got):\n%s", diff)

@@ -113,6 +113,9 @@ func outputs(c *Config, network *Network, database *Database, names *DNS, backup
 		"backupAccessKey": pulumi.ToSecret(backups.AccessKey),
 		"backupSecretKey": pulumi.ToSecret(backups.SecretKey),
 		"backupPassword":  pulumi.ToSecret(pulumi.String(c.BackupPassword)),
+		"backupKeep": pulumi.IntMap{
+			"daily": pulumi.Int(c.BackupKeep.Daily), "weekly": pulumi.Int(c.BackupKeep.Weekly), "monthly": pulumi.Int(c.BackupKeep.Monthly),
+		},
 	}
 	if c.DNS == DNSElsewhere {
 		out["dnsRecords"] = names.Records

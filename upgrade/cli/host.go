@@ -147,6 +147,13 @@ func (h *server) knowSecrets() {
 	if data, err := os.ReadFile(h.path(state.AdminFile)); err == nil {
 		h.app.redactor.Add(strings.TrimSpace(string(data)))
 	}
+	var backups host.Delivery
+	for path, into := range map[string]*string{state.BackupPassword: &backups.BackupPassword, state.BackupCredentials: &backups.BackupCredentials} {
+		if data, err := os.ReadFile(h.path(path)); err == nil {
+			*into = strings.TrimSpace(string(data))
+		}
+	}
+	h.app.redactor.Add(backups.Secrets()...)
 	if data, err := os.ReadFile(h.path(state.EnvFile)); err == nil {
 		for line := range strings.Lines(string(data)) {
 			if key, value, ok := strings.Cut(strings.TrimSpace(line), "="); ok && secretName(key) {

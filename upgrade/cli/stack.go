@@ -33,7 +33,10 @@ type outputs struct {
 	Releases         state.Sources `json:"releases"`
 	BackupAccessKey  string        `json:"backupAccessKey"`
 	BackupSecretKey  string        `json:"backupSecretKey"`
+	BackupBucket     string        `json:"backupBucket"`
+	BackupEndpoint   string        `json:"backupEndpoint"`
 	BackupPassword   string        `json:"backupPassword"`
+	BackupKeep       state.Keep    `json:"backupKeep"`
 }
 
 // fromStack asks Pulumi for the stack's outputs.
@@ -83,7 +86,7 @@ func (t *target) fromOutputs(stack string, data []byte, a *app) error {
 	if err != nil {
 		return fmt.Errorf("%s: sshHostKey %w", where, err)
 	}
-	config := state.Config{Edition: o.Edition, Track: o.Track, Window: o.Window, Releases: o.Releases, URL: o.URL}
+	config := state.Config{Edition: o.Edition, Track: o.Track, Window: o.Window, Releases: o.Releases, URL: o.URL, Backup: o.backups()}
 	if found := config.Check(where); len(found) > 0 {
 		return found.Err()
 	}
@@ -91,7 +94,19 @@ func (t *target) fromOutputs(stack string, data []byte, a *app) error {
 	t.address = host.Address{User: o.SSHUser, Host: o.Address, HostKey: key}
 	t.delivery = host.Delivery{Config: &config, SiteURL: o.URL,
 		DatabaseURL: o.DatabaseURL, AdminURL: o.DatabaseAdminURL, CA: o.DatabaseCA}
+	if config.Backup.Repository != "" {
+		t.delivery.BackupPassword = o.BackupPassword
+		t.delivery.BackupCredentials = fmt.Sprintf("[default]\naws_access_key_id = %s\naws_secret_access_key = %s\n", o.BackupAccessKey, o.BackupSecretKey)
+	}
 	return nil
+}
+
+// backups are the stack's: a folder in its bucket, so that whatever else is put there is left alone.
+func (o *outputs) backups() state.Backups {
+	if o.BackupBucket == "" {
+		return state.Backups{}
+	}
+	return state.Backups{Repository: "s3:" + o.BackupEndpoint + "/" + o.BackupBucket + "/townsquare", Keep: o.BackupKeep}
 }
 
 // stackError says why Pulumi did not give the outputs.

@@ -5,8 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -43,7 +45,7 @@ func (f *targetFlags) add(cmd *cobra.Command) {
 	flags.StringVar(&f.hostKey, "host-key", "", `its SSH host key, as in "ssh-ed25519 AAAA…"`)
 	flags.BoolVar(&f.local, "local", false, "this machine (as root)")
 	flags.StringVar(&f.identity, "identity", "", "the private SSH key file to log in with (default: your agent, then ~/.ssh)")
-	flags.StringVar(&f.config, "config", "", "with --host or --local: an upgrade.yaml to put on the server")
+	flags.StringVar(&f.config, "config", "", "with --host or --local: an upgrade.yaml to put on the server, with backup.password, .credentials and .key if they are beside it")
 	flags.DurationVar(&f.wait, "wait", 10*time.Minute, "how long to wait for a server that is still booting")
 }
 
@@ -183,6 +185,10 @@ func (f *targetFlags) find(ctx context.Context, a *app) (target, error) {
 			return target{}, err
 		}
 		t.delivery.Config = &config
+		if err := secretsBeside(f.config, &t.delivery); err != nil {
+			return target{}, err
+		}
+		a.redactor.Add(t.delivery.Secrets()...)
 	}
 	var err error
 	switch {
@@ -194,6 +200,35 @@ func (f *targetFlags) find(ctx context.Context, a *app) (target, error) {
 		}
 	}
 	return t, err
+}
+
+// secretsBeside reads the secrets of the backups that lie beside an upgrade.yaml, named as they are
+// on the server. Those that are not there stay as they are on it.
+func secretsBeside(config string, d *host.Delivery) error {
+	var found problem.List
+	for name, into := range map[string]*string{
+		state.BackupPassword: &d.BackupPassword, state.BackupCredentials: &d.BackupCredentials, state.BackupKey: &d.BackupKey,
+	} {
+		path := filepath.Join(filepath.Dir(config), filepath.Base(name))
+		info, err := os.Stat(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err == nil && info.Mode().Perm()&0o077 != 0 {
+			found = append(found, problem.Problem{Where: path, Found: fmt.Sprintf("mode %04o: others can read it", info.Mode().Perm()), Allowed: "0600", Hint: "chmod 600 " + path})
+			continue
+		}
+		data, err := os.ReadFile(path)
+		if err != nil {
+			found = append(found, problem.Problem{Where: path, Found: err.Error(), Allowed: "a readable file"})
+			continue
+		}
+		*into = string(data)
+	}
+	if len(found) > 0 {
+		return &usageError{problems: found}
+	}
+	return nil
 }
 
 // readConfig reads a file that must be there, unlike the host's own.

@@ -24,10 +24,27 @@ type Delivery struct {
 	DatabaseURL string        `json:"database_url,omitempty"` // of the application's role
 	AdminURL    string        `json:"admin_url,omitempty"`    // of the upgrader's role
 	CA          string        `json:"ca,omitempty"`           // PEM, of a managed database
+
+	BackupPassword    string `json:"backup_password,omitempty"`
+	BackupCredentials string `json:"backup_credentials,omitempty"` // AWS's shared credentials file
+	BackupKey         string `json:"backup_key,omitempty"`         // private SSH key
 }
 
 // Secrets lists what must never be seen.
-func (d Delivery) Secrets() []string { return []string{d.DatabaseURL, d.AdminURL} }
+func (d Delivery) Secrets() []string {
+	return append([]string{d.DatabaseURL, d.AdminURL, d.BackupPassword, d.BackupCredentials, d.BackupKey}, values(d.BackupCredentials)...)
+}
+
+// values are what stands behind the equals signs of a credentials file.
+func values(credentials string) []string {
+	var found []string
+	for line := range strings.Lines(credentials) {
+		if _, value, ok := strings.Cut(line, "="); ok {
+			found = append(found, strings.TrimSpace(value))
+		}
+	}
+	return found
+}
 
 // Write puts the files below root ("/" but in tests) and returns those that it changed. A file
 // that is as it should be, mode included, is not touched.
@@ -129,6 +146,13 @@ func (d Delivery) files() ([]file, error) {
 			return nil, fmt.Errorf("database admin URL: %w", err)
 		}
 		files = append(files, file{state.AdminFile, []byte(admin + "\n"), 0o600})
+	}
+	for _, secret := range [][2]string{
+		{state.BackupPassword, d.BackupPassword}, {state.BackupCredentials, d.BackupCredentials}, {state.BackupKey, d.BackupKey},
+	} {
+		if secret[1] != "" {
+			files = append(files, file{secret[0], []byte(strings.TrimSpace(secret[1]) + "\n"), 0o600})
+		}
 	}
 	return files, nil
 }

@@ -83,6 +83,12 @@ func (d Delivery) keepOwn(path string) error {
 	if c.Patience == 0 {
 		c.Patience = own.Patience
 	}
+	if c.Backup.Repository == "" {
+		c.Backup = own.Backup
+	}
+	if c.Backup.StaleAfter == 0 {
+		c.Backup.StaleAfter = own.Backup.StaleAfter
+	}
 	return nil
 }
 

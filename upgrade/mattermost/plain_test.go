@@ -60,7 +60,10 @@ func TestStreamAndLoad(t *testing.T) {
 		{"cut short", feed(text[:len(text)/2]), rows, "fill database"},
 		{"without its last line", feed(strings.Replace(text, "-- PostgreSQL database dump complete", "--", 1)), rows, "ends before its last line"},
 		{"other counts", feed(text), Rows{"public.posts": 501}, "500 rows in the dump and 501"},
-		{"what feeds it fails", func(w io.Writer) error { _, _ = io.WriteString(w, text[:1000]); return errors.New("the network is cut") }, rows, "the network is cut"},
+		{"what feeds it fails", func(w io.Writer) error {
+			_, _ = io.WriteString(w, text[:1000])
+			return errors.New("the network is cut")
+		}, rows, "the network is cut"},
 		{"no SQL", feed("select nonsense;\n"), rows, "exit status 3"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -29,6 +29,8 @@ type Config struct {
 	Releases Sources           `yaml:"releases,omitempty" json:"releases,omitempty"` // where releases come from; empty: the vendor's own pages
 	URL      string            `yaml:"url,omitempty" json:"url,omitempty"`           // the public URL, checked after an upgrade
 
+	Backup Backups `yaml:"backup,omitempty" json:"backup,omitzero"` // where backups go; without a repository there are none
+
 	Freeze         []string      `yaml:"freeze,omitempty" json:"freeze,omitempty"`                   // days without unattended work, such as "2026-12-20..2027-01-06", in the window's zone
 	SecurityWithin time.Duration `yaml:"security_within,omitempty" json:"security_within,omitempty"` // how long a security fix may wait for the window; then any night will do
 	Automatic      string        `yaml:"automatic,omitempty" json:"automatic,omitempty"`             // how far an unattended upgrade goes: "patch" (default), "minor", "any"; see release.Policy

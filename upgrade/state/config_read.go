@@ -164,7 +164,7 @@ func (c Config) Check(name string) problem.List {
 	if f := r.Fingerprint; f != "" && !fingerprintShape.MatchString(f) {
 		add("releases.fingerprint", f, "40 or 64 hexadecimal digits, without spaces")
 	}
-	return found
+	return append(found, c.Backup.check(name)...)
 }
 
 // Nearest returns the known word that word was probably meant to be, or "".
@@ -215,6 +215,10 @@ func kindOf(v reflect.Value) string {
 		return "true, false"
 	case Sources:
 		return "archive, policy, github, key, fingerprint"
+	case Backups:
+		return "repository, host_key, keep, stale_after"
+	case Keep:
+		return "daily, weekly, monthly"
 	}
 	return "text"
 }

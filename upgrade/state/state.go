@@ -22,6 +22,7 @@ type State struct {
 	Previous string         `json:"previous,omitempty"` // the one before it, still on disk
 	Return   *Return        `json:"return,omitempty"`   // the way back to Previous, while it is open
 	Bad      map[string]Bad `json:"bad,omitempty"`      // versions that failed here, by number
+	Backup   *Backup        `json:"backup,omitempty"`   // of the newest backup made from here
 	Run      *Run           `json:"run,omitempty"`      // the run in progress; nil when none is
 	History  []Finished     `json:"history,omitempty"`  // newest last, at most 100
 }
@@ -48,6 +49,15 @@ type Bad struct {
 	Since  time.Time `json:"since"`
 	Reason string    `json:"reason"`
 	Run    string    `json:"run"`
+}
+
+// Backup is what the host knows of its own backups without asking the repository.
+type Backup struct {
+	ID         string    `json:"id"`                    // of the newest, what a person types
+	Time       time.Time `json:"time"`                  // of the newest: what came later is not in it
+	Bytes      int64     `json:"bytes,omitempty"`       // of its files and database
+	VerifiedID string    `json:"verified_id,omitempty"` // the last one that was restored whole for a proof
+	VerifiedAt time.Time `json:"verified_at,omitzero"`  // and when that was
 }
 
 // Run is what undo needs, and all it may rely on: after a power cut nothing else is left. Each
@@ -94,12 +104,26 @@ type Run struct {
 	Kept      string `json:"kept,omitempty"`       // the copy of the database that takes its place
 	Scratch   string `json:"scratch,omitempty"`    // a database on which something is tried
 	SandboxAt string `json:"sandbox_at,omitempty"` // the directory of the server that is tried
+
+	Backup    string     `json:"backup,omitempty"`    // id of the backup that is restored
+	Restored  string     `json:"restored,omitempty"`  // name of the database filled from it, once begun
+	Replaced  string     `json:"replaced,omitempty"`  // name of the database whose place Restored takes, once it gives it up
+	Filled    bool       `json:"filled,omitempty"`    // the application's own empty database is filled, as no role may make another
+	Exchanges []Exchange `json:"exchanges,omitempty"` // directories and files that are exchanged for those of the backup
 }
 
 // Move is one rename from the install directory to where it outlives versions; a link stays behind.
 type Move struct {
 	From string `json:"from"`
 	To   string `json:"to"`
+}
+
+// Exchange puts Staged at Path and keeps what was there as Kept.
+type Exchange struct {
+	Path   string `json:"path"`
+	Staged string `json:"staged"`
+	Kept   string `json:"kept"`
+	Fresh  bool   `json:"fresh,omitempty"` // nothing was at Path
 }
 
 // Finished is one ended run, for `upgrade history`.
