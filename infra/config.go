@@ -70,8 +70,14 @@ type Config struct {
 
 	Edition  string   `key:"edition"`  // team (default) or enterprise; never changed by an upgrade
 	Track    string   `key:"track"`    // esr (default), latest, or a minor such as 11.7
-	Window   string   `key:"window"`   // when an unattended upgrade may begin, UTC: "Sun 02:00-04:00"; default any time
+	Window   string   `key:"window"`   // when unattended work may begin: "Sun 03:00-05:00 Europe/Berlin"; default any time
 	Releases Releases `key:"releases"` // where releases are found; default the vendor
+
+	Freeze         []string `key:"freeze"`         // days without unattended work: "2026-12-20..2027-01-06", in the window's zone
+	SecurityWithin string   `key:"securityWithin"` // how long a security fix may wait for the window: "72h"; default as long as it takes
+	Automatic      string   `key:"automatic"`      // how far an unattended upgrade goes: patch (default), minor, any
+	Timers         bool     `key:"timers"`         // whether the server looks after itself, default true
+	Notify         string   `key:"notify"`         // secret, JSON: mattermost, webhook, email, announce; default nobody is told
 
 	Environment string `key:"environment"` // of the DigitalOcean project: Production (default), Staging, Development
 	Protect     bool   `key:"protect"`     // default true; false only where nothing needs to be kept
@@ -177,6 +183,11 @@ func parse(src source, stack string) (*Config, error) {
 	c.Track = r.text("track", "esr", checkTrack)
 	c.Window = r.text("window", "", checkWindow)
 	c.Releases = r.releases("releases")
+	c.Freeze = r.optional("freeze", "2026-12-20..2027-01-06", checkPeriod)
+	c.SecurityWithin = r.text("securityWithin", "", checkSecurityWithin)
+	c.Automatic = r.choice("automatic", "patch", "patch", "minor", "any")
+	c.Timers = r.boolean("timers", true)
+	c.Notify = r.notify("notify")
 
 	c.Environment = r.choice("environment", "Production", "Production", "Staging", "Development")
 	c.Protect = r.boolean("protect", true)

@@ -156,6 +156,13 @@ func (r *reader) list(key, example string, judge check) []string {
 	return list
 }
 
+// optional reads a list that may be missing or empty.
+func (r *reader) optional(key, example string, judge check) []string {
+	list, _ := r.items(key, example)
+	r.each(key, example, list, judge)
+	return list
+}
+
 func (r *reader) each(key, example string, list []string, judge check) {
 	for i, v := range list {
 		at := fmt.Sprintf("%s[%d]", key, i)

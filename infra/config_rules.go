@@ -17,7 +17,6 @@ var (
 	topLevel     = regexp.MustCompile(`^([a-z]{2,63}|xn--[a-z0-9-]{1,59})$`)
 	wholeHour    = regexp.MustCompile(`^([01][0-9]|2[0-3]):00$`)
 	minor        = regexp.MustCompile(`^[1-9][0-9]?\.[0-9]{1,2}$`)
-	window       = regexp.MustCompile(`^(?:(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun|daily) )((?:[01][0-9]|2[0-3]):[0-5][0-9])-((?:[01][0-9]|2[0-3]):[0-5][0-9])$`)
 	bucket       = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{1,61}[a-z0-9]$`)
 	fingerprint  = regexp.MustCompile(`^[0-9A-Fa-f]{40}$`)
 )
@@ -127,18 +126,6 @@ func checkURL(v string) (string, string) {
 func checkTrack(v string) (string, string) {
 	if v != "esr" && v != "latest" && !minor.MatchString(v) {
 		return "is not a track", "esr, latest, or a minor version such as 11.7"
-	}
-	return "", ""
-}
-
-func checkWindow(v string) (string, string) {
-	const allowed = `a day (Mon to Sun, or daily) and two times in UTC, such as "Sun 02:00-04:00"`
-	m := window.FindStringSubmatch(v)
-	if m == nil {
-		return "is not a time window", allowed
-	}
-	if m[1] == m[2] {
-		return "is empty", allowed
 	}
 	return "", ""
 }

@@ -201,6 +201,13 @@ func TestOneWrongSetting(t *testing.T) {
 		{"backupKeep", `{"yearly":1}`, `cannot be read`},
 		{"window", "at night", `"at night" is not a time window`},
 		{"window", "Sun 02:00-02:00", `is empty`},
+		{"window", "Sun 02:00-04:00 Europe/Atlantis", `time zone that does not exist, "Europe/Atlantis"`},
+		{"freeze", `["2027-01-06..2026-12-20"]`, `townsquare:freeze[0]: "2027-01-06..2026-12-20" ends before it begins`},
+		{"freeze", `Christmas`, `is not a list`},
+		{"securityWithin", "three days", `allowed: 1h to 2160h`},
+		{"automatic", "all", `allowed: patch, minor, any`},
+		{"timers", "yes", `is neither true nor false`},
+		{"notify", `{"mattermost":"https://chat.example.org/hooks/k"}`, `is in the stack's file in clear`},
 		{"releases", "https://mirror", `cannot be read`},
 		{"releases", `{"arhcive":"https://a.example.org/"}`, `cannot be read`},
 		{"releases", `{"archive":"ftp://a.example.org/"}`, `townsquare:releases.archive: "ftp://a.example.org/"`},
@@ -290,6 +297,41 @@ func TestDefaults(t *testing.T) {
 	for region, spaces := range regions {
 		if !slices.Contains(spacesRegions, spaces) {
 			t.Errorf("the Spaces region of %s, %s, is not one", region, spaces)
+		}
+	}
+}
+
+// A window, as many as an operator may need, is what upgrade takes too; see its schedule package.
+func TestWindows(t *testing.T) {
+	for _, text := range []string{"daily 02:00-04:00", "Sun 03:00-05:00 Europe/Berlin", "Sat 00:00-24:00",
+		"Mon-Fri 23:00-02:00; Sat,Sun 01:00-06:00,13:00-14:00 America/New_York"} {
+		if wrong, _ := checkWindow(text); wrong != "" {
+			t.Errorf("%q %s", text, wrong)
+		}
+	}
+	for _, text := range []string{"Sunday 02:00-04:00", "Sun 02:00-25:00", "Sun 02:00-04:00;", "Sun 02:00-04:00 Local", "Sun 02:00-04:00 ../../etc/passwd"} {
+		if wrong, _ := checkWindow(text); wrong == "" {
+			t.Errorf("%q is taken for a window", text)
+		}
+	}
+}
+
+// Nothing of what a secret holds is in what is said about it.
+func TestNotify(t *testing.T) {
+	read := func(value string) (string, Problems) {
+		src := testSource(map[string]string{"townsquare:notify": value})
+		src.secret = func(string) bool { return true }
+		r := &reader{source: src}
+		return r.notify("notify"), r.problems
+	}
+	good := `{"announce":"10m","email":["ops@example.org"],"mattermost":"https://chat.example.org/hooks/abcdefgh","webhook":"http://127.0.0.1/x"}`
+	if got, problems := read(good); got != good || len(problems) > 0 {
+		t.Errorf("%q, %v", got, problems)
+	}
+	for _, value := range []string{`{"mattermost":"http://chat.example.org/hooks/abcdefgh"}`, `{"slack":"https://abcdefgh"}`, `"abcdefgh"`,
+		`{"announce":"2h"}`, `{"late":"1h"}`, `{"email":["nobody"]}`, `{"webhook":"https://u:abcdefgh@example.org/"}`} {
+		if _, problems := read(value); len(problems) != 1 || strings.Contains(problems.Error(), "abcdefgh") {
+			t.Errorf("%s: %v", value, problems)
 		}
 	}
 }

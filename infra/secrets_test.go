@@ -88,6 +88,7 @@ func TestOutputs(t *testing.T) {
 		"databaseUrl":      "postgres:///mattermost?host=/var/run/postgresql&user=mattermost",
 		"databaseAdminUrl": "postgres:///mattermost?host=/var/run/postgresql&user=townsquare",
 		"databaseCa":       "", "edition": "team", "track": "esr", "window": "",
+		"freeze": []string{}, "securityWithin": "", "automatic": "patch", "timers": true, "notify": "",
 		"releases": map[string]string{"archive": "", "policy": "", "github": "",
 			"key": "https://mirror.example.org/pubkey.gpg", "fingerprint": "A1B31D46F0F3A10B02CF2D44F8F2C31744774B28"},
 		"backupBucket": "", "backupEndpoint": "", "backupAccessKey": "", "backupSecretKey": "",

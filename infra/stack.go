@@ -97,9 +97,14 @@ func outputs(c *Config, network *Network, database *Database, names *DNS, backup
 		"databaseAdminUrl": pulumi.ToSecret(database.AdminURL),
 		"databaseCa":       database.CA,
 
-		"edition": pulumi.String(c.Edition),
-		"track":   pulumi.String(c.Track),
-		"window":  pulumi.String(c.Window),
+		"edition":        pulumi.String(c.Edition),
+		"track":          pulumi.String(c.Track),
+		"window":         pulumi.String(c.Window),
+		"freeze":         pulumi.ToStringArray(c.Freeze),
+		"securityWithin": pulumi.String(c.SecurityWithin),
+		"automatic":      pulumi.String(c.Automatic),
+		"timers":         pulumi.Bool(c.Timers),
+		"notify":         pulumi.ToSecret(pulumi.String(c.Notify)),
 		"releases": pulumi.StringMap{
 			"archive":     pulumi.String(c.Releases.Archive),
 			"policy":      pulumi.String(c.Releases.Policy),

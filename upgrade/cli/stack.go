@@ -8,8 +8,10 @@ import (
 	"fmt"
 	"os/exec"
 	"strings"
+	"time"
 
 	"townsquare/upgrade/host"
+	"townsquare/upgrade/notify"
 	"townsquare/upgrade/problem"
 	"townsquare/upgrade/state"
 )
@@ -30,6 +32,11 @@ type outputs struct {
 	Edition          string        `json:"edition"`
 	Track            string        `json:"track"`
 	Window           string        `json:"window"`
+	Freeze           []string      `json:"freeze"`
+	SecurityWithin   string        `json:"securityWithin"`
+	Automatic        string        `json:"automatic"`
+	Timers           *bool         `json:"timers"`
+	Notify           string        `json:"notify"` // JSON of a notify.Config
 	Releases         state.Sources `json:"releases"`
 	BackupAccessKey  string        `json:"backupAccessKey"`
 	BackupSecretKey  string        `json:"backupSecretKey"`
@@ -86,10 +93,21 @@ func (t *target) fromOutputs(stack string, data []byte, a *app) error {
 	if err != nil {
 		return fmt.Errorf("%s: sshHostKey %w", where, err)
 	}
-	config := state.Config{Edition: o.Edition, Track: o.Track, Window: o.Window, Releases: o.Releases, URL: o.URL, Backup: o.backups()}
+	config := state.Config{Edition: o.Edition, Track: o.Track, Window: o.Window, Releases: o.Releases, URL: o.URL,
+		Freeze: o.Freeze, Automatic: o.Automatic, Timers: o.Timers, Backup: o.backups()}
+	if o.SecurityWithin != "" {
+		if config.SecurityWithin, err = time.ParseDuration(o.SecurityWithin); err != nil {
+			return fmt.Errorf("%s: securityWithin: %w", where, err)
+		}
+	}
 	if found := config.Check(where); len(found) > 0 {
 		return found.Err()
 	}
+	tell, err := notify.Parse(where+": notify", []byte(o.Notify))
+	if err != nil {
+		return err
+	}
+	a.redactor.Add(tell.Secrets()...)
 	t.made = true
 	t.address = host.Address{User: o.SSHUser, Host: o.Address, HostKey: key}
 	t.delivery = host.Delivery{Config: &config, SiteURL: o.URL,
@@ -97,6 +115,9 @@ func (t *target) fromOutputs(stack string, data []byte, a *app) error {
 	if config.Backup.Repository != "" {
 		t.delivery.BackupPassword = o.BackupPassword
 		t.delivery.BackupCredentials = fmt.Sprintf("[default]\naws_access_key_id = %s\naws_secret_access_key = %s\n", o.BackupAccessKey, o.BackupSecretKey)
+	}
+	if o.Notify != "" {
+		t.delivery.Notify = &tell
 	}
 	return nil
 }

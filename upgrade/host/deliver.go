@@ -13,6 +13,7 @@ import (
 	"github.com/goccy/go-yaml"
 	"github.com/google/renameio/v2"
 
+	"townsquare/upgrade/notify"
 	"townsquare/upgrade/state"
 )
 
@@ -28,11 +29,16 @@ type Delivery struct {
 	BackupPassword    string `json:"backup_password,omitempty"`
 	BackupCredentials string `json:"backup_credentials,omitempty"` // AWS's shared credentials file
 	BackupKey         string `json:"backup_key,omitempty"`         // private SSH key
+	Notify *notify.Config `json:"notify,omitempty"` // whom the host tells what it did
 }
 
 // Secrets lists what must never be seen.
 func (d Delivery) Secrets() []string {
-	return append([]string{d.DatabaseURL, d.AdminURL, d.BackupPassword, d.BackupCredentials, d.BackupKey}, values(d.BackupCredentials)...)
+	all := append([]string{d.DatabaseURL, d.AdminURL, d.BackupPassword, d.BackupCredentials, d.BackupKey}, values(d.BackupCredentials)...)
+	if d.Notify != nil {
+		all = append(all, d.Notify.Secrets()...)
+	}
+	return all
 }
 
 // values are what stands behind the equals signs of a credentials file.
@@ -103,6 +109,9 @@ func (d Delivery) pending(root string) ([]file, error) {
 	return differ, nil
 }
 
+// head stands above what must not be changed on the host.
+const head = "# Written by upgrade from the stack's outputs: change it there.\n"
+
 type file struct {
 	path string
 	data []byte
@@ -116,8 +125,14 @@ func (d Delivery) files() ([]file, error) {
 		if err != nil {
 			return nil, err
 		}
-		head := "# Written by upgrade from the stack's outputs: change it there.\n"
 		files = append(files, file{state.ConfigFile, append([]byte(head), data...), 0o600})
+	}
+	if d.Notify != nil {
+		data, err := yaml.Marshal(d.Notify)
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, file{state.NotifyFile, append([]byte(head), data...), 0o600})
 	}
 	if d.CA != "" {
 		files = append(files, file{state.CAFile, []byte(strings.TrimSpace(d.CA) + "\n"), 0o644})

@@ -13,6 +13,7 @@ const (
 	EnvFile    = ConfigDir + "/mattermost.env"     // the service's environment: database URL, site URL; 0600
 	AdminFile  = ConfigDir + "/database-admin.url" // URL of the role that may create databases; 0600
 	CAFile     = ConfigDir + "/database-ca.pem"    // of a managed database
+	NotifyFile = ConfigDir + "/notify.yaml"        // whom to tell, see notify.Config; webhooks are secrets: 0600
 	HostEnv    = ConfigDir + "/host.env"           // written by the host's first boot; no secrets
 	ReadyFile  = ConfigDir + "/ready"              // written last by the host's first boot
 )
