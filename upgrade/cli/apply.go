@@ -222,7 +222,7 @@ func (a *app) step(ctx context.Context, s *session, plan phase.Preview, r reques
 		a.printer.Say("A run is in progress on the server; following it.")
 		report, err := s.follow(ctx, plan.Running)
 		if err == nil && phase.OperationOf(plan.Running) != r.Operation {
-			a.printer.Say("That was not an upgrade, but: %s. Looking again.", phase.OperationOf(plan.Running))
+			a.printer.Say("That was another operation: %s. Looking again.", phase.OperationOf(plan.Running))
 			return report, lookAgain, nil
 		}
 		return report, finished, err

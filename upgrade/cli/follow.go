@@ -3,10 +3,13 @@ package cli
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strconv"
+	"time"
 
 	"townsquare/upgrade/host"
 	"townsquare/upgrade/phase"
+	"townsquare/upgrade/ui"
 )
 
 // errUnknown says that the connection was lost and made again, and that the host may have begun the
@@ -44,6 +47,7 @@ func (s *session) follow(ctx context.Context, id string) (phase.Report, error) {
 		report phase.Report
 		got    bool
 		seen   int
+		gone   time.Time // since when the host restarts, as the run asked it to
 	)
 	for {
 		lines := &lineWriter{each: func(line []byte) error {
@@ -53,6 +57,9 @@ func (s *session) follow(ctx context.Context, id string) (phase.Report, error) {
 			}
 			seen++
 			s.printer.Event(e)
+			if gone = (time.Time{}); e.Kind == phase.Leaving {
+				gone = e.Time
+			}
 			if r, ok := phase.ReportOf(e); ok {
 				report, got = r, true
 			}
@@ -69,10 +76,32 @@ func (s *session) follow(ctx context.Context, id string) (phase.Report, error) {
 		case !errors.Is(err, host.ErrCut):
 			return report, remote(err)
 		}
-		if err := s.reconnect(ctx); err != nil {
+		if !gone.IsZero() {
+			err = s.awaitBoot(ctx, gone)
+		} else {
+			err = s.reconnect(ctx)
+		}
+		if err != nil {
 			return report, err
 		}
 	}
+}
+
+// awaitBoot waits for a host that restarts.
+func (s *session) awaitBoot(ctx context.Context, since time.Time) (err error) {
+	s.printer.Busy("waiting for the server to come up again")
+	s.close()
+	if s.way, err = s.again(ctx, reconnectFor); err == nil {
+		s.printer.Say("The server is up again after %s.", ui.Took(time.Since(since)))
+		return nil
+	}
+	s.way = nil
+	if ctx.Err() != nil {
+		return s.detached(ctx)
+	}
+	s.printer.Hint("look at its console, then: " + s.printer.Command("status"))
+	return fmt.Errorf("the server went down at %s to restart and could not be reached again within %s; seen last: %w",
+		since.Local().Format(time.TimeOnly), reconnectFor, err)
 }
 
 // reconnect makes a cut connection again.

@@ -12,6 +12,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -215,5 +216,21 @@ func (h *server) lines() func(phase.Event) {
 	}
 }
 
-// running returns the run in progress, if any.
-func (h *server) running(ctx context.Context) (string, error) { return h.service.Running(ctx) }
+// running returns the run in progress, if any; also one that is between the two boots it asked for.
+func (h *server) running(ctx context.Context) (string, error) {
+	id, err := h.service.Running(ctx)
+	if err != nil || id != "" {
+		return id, err
+	}
+	record, err := state.Load(h.path(state.Path))
+	if err != nil {
+		return "", nil // whoever needs it says so
+	}
+	if run := record.Run; run != nil && run.Rebooting() && time.Since(run.System.Rebooting) < bootTimeout {
+		return run.ID, nil
+	}
+	return "", nil
+}
+
+// bootTimeout is how long after it asked for a reboot a run may take to go on.
+const bootTimeout = 15 * time.Minute

@@ -38,7 +38,8 @@ func (h *server) recoverCommand() *cobra.Command {
 // recover puts back what a run left unfinished that cannot do so itself any more: one that was
 // killed or hung (called by its unit when it ends, and by host.RecoveryUnit when that fails) or
 // whose power was cut (called by host.RecoveryUnit at boot). A run that said its result has done
-// what can be done, and needs a person, if anyone; a boot is a new chance.
+// what can be done, and needs a person, if anyone; a boot is a new chance. A run that
+// asked for this very boot goes on.
 func (h *server) recover(ctx context.Context, o recoverOptions) (err error) {
 	supervisor := host.FindSupervisor()
 	ready := sync.OnceFunc(func() {
@@ -61,6 +62,10 @@ func (h *server) recover(ctx context.Context, o recoverOptions) (err error) {
 	o.boot = o.boot && left != nil && left.BootID != boot
 	if !o.boot && h.service.Stopping(ctx) {
 		return nil // the next boot does it
+	}
+	if o.boot && left.Rebooting() {
+		argv := []string{h.self, "host", "run", "--id", left.ID, "--who", "the host itself", "--operation", left.Operation, "--resume"}
+		return h.service.Resume(ctx, left.ID, argv, h.self+" host recover --run "+left.ID)
 	}
 	if o.run == "" && left != nil {
 		o.run = left.ID

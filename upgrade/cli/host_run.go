@@ -21,6 +21,7 @@ type runOptions struct {
 	options   string // phase.Options as JSON
 
 	repair bool // put back what the record shows as unfinished, and nothing else
+	resume bool // go on behind the reboot that the run asked for
 }
 
 func (h *server) runCommand() *cobra.Command {
@@ -37,6 +38,7 @@ func (h *server) runCommand() *cobra.Command {
 	cmd.Flags().StringVar(&o.operation, "operation", "", "")
 	cmd.Flags().StringVar(&o.options, "options", "{}", "")
 	cmd.Flags().BoolVar(&o.repair, "repair", false, "")
+	cmd.Flags().BoolVar(&o.resume, "resume", false, "")
 	return cmd
 }
 
@@ -68,11 +70,14 @@ func (h *server) run(ctx context.Context, o runOptions) error {
 	op.Guard = func(ctx context.Context, run *state.Run) error {
 		return h.service.Guard(ctx, h.root, run.Unit)
 	}
-	if o.repair {
-		_, err = phase.Repair(ctx, sequence.All, op)
-	} else {
-		_, err = phase.Run(ctx, sequence.All, op)
+	work := phase.Run
+	switch {
+	case o.repair:
+		work = phase.Repair
+	case o.resume:
+		work = phase.Resume
 	}
+	_, err = work(ctx, sequence.All, op)
 	h.prune()
 	return err
 }

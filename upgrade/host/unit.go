@@ -35,6 +35,16 @@ var ErrRunning = errors.New("a run is in progress")
 // In the end, however that came, after is run: a command line that looks whether all is in order;
 // and if that ends badly, or is ended, RecoveryUnit looks again.
 func (s Service) Start(ctx context.Context, id string, argv []string, after string) error {
+	return s.start(ctx, id, argv, after, "--property=After=network-online.target postgresql.service mattermost.service")
+}
+
+// Resume is Start at boot, for a run that goes on. It waits for nobody, least of all for a service
+// that does not come up, and nobody waits for it: whoever calls it comes before the service.
+func (s Service) Resume(ctx context.Context, id string, argv []string, after string) error {
+	return s.start(ctx, id, argv, after, "--no-block", "--property=After=network-online.target")
+}
+
+func (s Service) start(ctx context.Context, id string, argv []string, after string, order ...string) error {
 	args := []string{
 		"--unit=" + Unit, "--description=" + unitTitle + id, "--collect", "--quiet",
 		"--service-type=notify",
@@ -46,11 +56,10 @@ func (s Service) Start(ctx context.Context, id string, argv []string, after stri
 		"--property=OnFailure=" + RecoveryUnit,
 		"--property=OOMScoreAdjust=-900",
 		"--property=KillMode=mixed",
-		"--property=After=network-online.target postgresql.service mattermost.service",
 		"--property=UMask=0022",
 		"--property=ExecStopPost=" + after,
-		"--",
 	}
+	args = append(append(args, order...), "--")
 	_, err := s.Run(ctx, Command{Name: "systemd-run", Args: append(args, argv...)})
 	var exit *ExitError
 	if errors.As(err, &exit) && strings.Contains(exit.Stderr, "already") {

@@ -62,6 +62,9 @@ func (l *log) emit(e Event) {
 
 func (l *log) took(title string, d time.Duration) {
 	l.times = append(l.times, state.PhaseTime{Title: title, Took: d})
+	if run := l.op.Record.Run; run != nil {
+		run.Phases = l.times // saved with what comes next
+	}
 }
 
 // downtime is how long the service was away in all, up to now if it still is.

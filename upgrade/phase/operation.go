@@ -12,6 +12,7 @@ import (
 	"townsquare/upgrade/release"
 	"townsquare/upgrade/schedule"
 	"townsquare/upgrade/state"
+	"townsquare/upgrade/system"
 )
 
 // Done, returned by a phase, ends the operation there as a success: there is nothing (more) to do.
@@ -19,6 +20,9 @@ var Done = errors.New("nothing to do") //nolint:staticcheck // a signal such as 
 
 // ErrLeft says that the host goes down and that its next boot puts everything back.
 var ErrLeft = errors.New("the host is shutting down; everything is put back when it comes up again")
+
+// ErrRebooting says that the host restarts because the run asked for it, and that the run goes on then.
+var ErrRebooting = errors.New("the host restarts, and the run goes on when it is up again")
 
 // ErrInterrupted is the cause of a context that a person or systemd ended.
 var ErrInterrupted = errors.New("interrupted")
@@ -34,6 +38,9 @@ type Options struct {
 	Unattended bool              `json:"unattended,omitempty"` // nobody is there: keep to the host's calendar, and to steps that need nobody
 	Skip       map[string]string `json:"skip,omitempty"`       // versions that failed on other servers, or that nobody wants, and why
 	Named      []string          `json:"named,omitempty"`      // versions that a release notice names, to be looked up
+
+	SecurityOnly bool `json:"security_only,omitempty"` // of the operating system's packages
+	Reboot       bool `json:"reboot,omitempty"`        // if one is needed, also outside the window
 }
 
 // Operation is all that phases share. The first part is filled by the command, before Run; the
@@ -80,9 +87,10 @@ type Operation struct {
 	Ways   []Way                    // by ways, of a rollback
 	Facts  *mattermost.Installation // by facts; nil when nothing is installed yet
 	Choice release.Choice           // by choose
+	OS     *OSFacts                 // by OSLook
+	System system.System            // tests have their own
 
 	unlisted []string // of Named, by choose: what the vendor's pages do not list
-	before   before   // by stop, for watch to compare with
 
 	cancel  context.CancelCauseFunc // of the run's context; set by Run
 	release func() error            // of the lock; called by Run when all is over

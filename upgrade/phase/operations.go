@@ -12,5 +12,6 @@ func Operations() map[string]Sequence {
 	return map[string]Sequence{
 		"apply":    {All: Apply(), Looks: len(Plan())},
 		"rollback": {All: Rollback(), Looks: len(lookBack())},
+		"os":       {All: OS(), Looks: len(OSPlan())},
 	}
 }

@@ -53,5 +53,6 @@ const (
 	Warn      Kind = "warn"
 	DownStart Kind = "down-start"
 	DownEnd   Kind = "down-end"
-	Result    Kind = "result" // the last event of a run; Data holds the report
+	Leaving   Kind = "leaving" // the host restarts; the run goes on when it is up again
+	Result    Kind = "result"  // the last event of a run; Data holds the report
 )

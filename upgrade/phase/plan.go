@@ -35,6 +35,7 @@ type Preview struct {
 	Stuck    bool              `json:"stuck,omitempty"`          // Left said itself that it cannot be put back
 	Closed   bool              `json:"outside_window,omitempty"` // an unattended run may not begin now; Why says what holds it back
 	Next     time.Time         `json:"not_before,omitzero"`      // then it may; zero: it waits for a person
+	System   *OSFacts          `json:"system,omitempty"`         // of the operating system
 	Exit     int               `json:"exit"`
 }
 
@@ -49,8 +50,9 @@ type Step struct {
 func Examine(ctx context.Context, checks, rest []Phase, op *Operation) (Preview, error) {
 	l := newLog(op)
 	var (
-		plan  Preview
-		later *Later
+		plan    Preview
+		later   *Later
+		nothing bool
 	)
 	err := func() error {
 		for _, p := range checks {
@@ -60,6 +62,7 @@ func Examine(ctx context.Context, checks, rest []Phase, op *Operation) (Preview,
 			err := do(ctx, p.Run, op)
 			switch {
 			case errors.Is(err, Done):
+				nothing = true
 				return nil
 			case errors.As(err, &later):
 				op.Emit(Event{Kind: End, Took: time.Since(began)})
@@ -82,6 +85,7 @@ func Examine(ctx context.Context, checks, rest []Phase, op *Operation) (Preview,
 	}()
 	op.current = ""
 	plan.choice(op)
+	plan.UpToDate, plan.System = plan.UpToDate || nothing, op.OS
 	plan.Warnings, plan.Exit = l.warnings, Code(err)
 	plan.Newer = err == nil && !plan.UpToDate
 	if later != nil {
@@ -121,7 +125,7 @@ func (p *Preview) choice(op *Operation) {
 		p.To = c.Next.Version.String()
 	}
 	for _, f := range slices.Backward(op.Record.History) {
-		if f.To != p.To || f.Outcome != OutcomeRolledBack {
+		if p.To == "" || f.To != p.To || f.Outcome != OutcomeRolledBack {
 			break
 		}
 		p.Failures++

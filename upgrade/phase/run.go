@@ -10,6 +10,7 @@ import (
 	"townsquare/upgrade/problem"
 	"townsquare/upgrade/release"
 	"townsquare/upgrade/state"
+	"townsquare/upgrade/system"
 )
 
 // undoTimeout bounds the whole way back. Putting a database back from its dump takes about 35 s a
@@ -26,6 +27,8 @@ type Report struct {
 	Problems []problem.Problem `json:"problems,omitempty"` // of a refusal
 	Hint     string            `json:"hint,omitempty"`     // what to type about the error
 	Skipped  bool              `json:"skipped,omitempty"`  // To is on the host's skip list now
+	Reboot   system.Reboot     `json:"reboot,omitzero"`    // one that is needed still
+	Held     []string          `json:"held,omitempty"`     // packages that a person holds back
 	Exit     int               `json:"exit"`               // the exit code of the command
 }
 
@@ -63,17 +66,24 @@ const (
 // The outcome goes to the record's history, if the run got as far as the lock, and, as the last
 // event, to Emit.
 func Run(ctx context.Context, phases []Phase, op *Operation) (Report, error) {
+	return report(ctx, op, func(ctx context.Context, l *log, r *Report) error {
+		if err := Recover(ctx, phases, op); err != nil {
+			return err
+		}
+		return forward(ctx, phases, 0, op, l, r)
+	})
+}
+
+// report calls work and makes its outcome known.
+func report(ctx context.Context, op *Operation, work func(context.Context, *log, *Report) error) (Report, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	op.cancel = cancel
 	l := newLog(op)
 	r := Report{Finished: state.Finished{ID: op.ID, Operation: op.Name, Started: time.Now().UTC()}}
 
-	err := Recover(ctx, phases, op)
-	if err == nil {
-		err = forward(ctx, phases, op, l, &r)
-	}
-	if errors.Is(err, ErrLeft) { // no result and no outcome: the run is not over
+	err := work(ctx, l, &r)
+	if errors.Is(err, ErrLeft) || errors.Is(err, ErrRebooting) { // no result and no outcome: the run is not over
 		op.Warn("%v", err)
 		if op.release != nil {
 			err = errors.Join(err, op.release())
@@ -92,6 +102,7 @@ func Run(ctx context.Context, phases []Phase, op *Operation) (Report, error) {
 		r.Why, err = later.Error(), nil
 	}
 	_, r.Skipped = op.Record.Bad[r.To]
+	op.reportSystem(&r)
 	if err != nil {
 		r.Error, r.Hint = op.conceal(err.Error()), Hint(err)
 		var list problem.List
@@ -108,9 +119,10 @@ func Run(ctx context.Context, phases []Phase, op *Operation) (Report, error) {
 	return r, err
 }
 
-// forward runs the phases, and back what began when one fails.
-func forward(ctx context.Context, phases []Phase, op *Operation, l *log, r *Report) error {
-	for i, p := range phases {
+// forward runs the phases from the one numbered first on, and back what began when one fails.
+func forward(ctx context.Context, phases []Phase, first int, op *Operation, l *log, r *Report) error {
+	for i := first; i < len(phases); i++ {
+		p := phases[i]
 		op.current = p.Title()
 		if run := op.Record.Run; run != nil {
 			run.Phase = op.current // saved with what the phase saves, before it changes something
@@ -167,6 +179,9 @@ func back(ctx context.Context, phases []Phase, op *Operation, cause error) error
 		op.Warn("%v", cause)
 		return nil
 	case op.Leave != nil && errors.Is(cause, ErrInterrupted) && op.Leave():
+		if run.Rebooting() {
+			return ErrRebooting
+		}
 		return ErrLeft
 	}
 	var bad *BadVersion

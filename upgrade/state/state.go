@@ -25,6 +25,7 @@ type State struct {
 	Backup   *Backup        `json:"backup,omitempty"`   // of the newest backup made from here
 	Run      *Run           `json:"run,omitempty"`      // the run in progress; nil when none is
 	History  []Finished     `json:"history,omitempty"`  // newest last, at most 100
+	Reboot   *Reboot        `json:"reboot,omitempty"`   // the last one; not done twice for the same reason
 }
 
 // Return is what a committed upgrade leaves for going back to the version before: what it kept, and
@@ -110,6 +111,9 @@ type Run struct {
 	Replaced  string     `json:"replaced,omitempty"`  // name of the database whose place Restored takes, once it gives it up
 	Filled    bool       `json:"filled,omitempty"`    // the application's own empty database is filled, as no role may make another
 	Exchanges []Exchange `json:"exchanges,omitempty"` // directories and files that are exchanged for those of the backup
+
+	System *System     `json:"system,omitempty"` // of a run on the operating system
+	Phases []PhaseTime `json:"phases,omitempty"` // that ended; for the half of a run after a reboot
 }
 
 // Move is one rename from the install directory to where it outlives versions; a link stays behind.
@@ -138,6 +142,10 @@ type Finished struct {
 	Error     string        `json:"error,omitempty"`
 	Downtime  time.Duration `json:"downtime_ns"` // from stop to open, as the host measured it
 	Phases    []PhaseTime   `json:"phases,omitempty"`
+
+	Packages  []Package `json:"packages,omitempty"`  // that were installed
+	Restarted []string  `json:"restarted,omitempty"` // units, each once
+	Rebooted  string    `json:"rebooted,omitempty"`  // why the host was restarted; empty: it was not
 }
 
 // PhaseTime is how long one phase took.

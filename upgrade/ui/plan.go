@@ -71,7 +71,11 @@ func (p *Printer) Plan(plan phase.Preview) error {
 			p.refusal(w, plan)
 			return
 		case plan.UpToDate:
-			fmt.Fprintln(w, p.paint(green, upToDate(plan.From, plan.Why)))
+			text := upToDate(plan.From, plan.Why)
+			if plan.System != nil {
+				text = strings.TrimSpace("The system is up to date. Nothing was changed. " + plan.Why)
+			}
+			fmt.Fprintln(w, p.paint(green, text))
 			return
 		}
 		fmt.Fprintln(w, p.paint(bold, p.Title(plan)))
@@ -92,7 +96,11 @@ func (p *Printer) Plan(plan phase.Preview) error {
 	if plan.Error != "" {
 		p.Hint(plan.Hint)
 	} else if !plan.UpToDate {
-		p.Hint("do it: " + p.Command("apply"))
+		command := "apply"
+		if plan.System != nil {
+			command = "os apply"
+		}
+		p.Hint("do it: " + p.Command(command))
 	}
 	return err
 }
@@ -100,6 +108,8 @@ func (p *Printer) Plan(plan phase.Preview) error {
 // Title says in one line what would be done.
 func (p *Printer) Title(plan phase.Preview) string {
 	switch {
+	case plan.System != nil:
+		return "Update the system: " + plan.System.Summary()
 	case plan.From == "":
 		return "Install Mattermost " + plan.To
 	case len(plan.Ways) > 0:

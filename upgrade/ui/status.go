@@ -141,6 +141,9 @@ func (p *Printer) History(runs []state.Finished) error {
 }
 
 func change(r state.Finished) string {
+	if r.Operation == "os" {
+		return "system: " + systemChange(r)
+	}
 	if r.From == "" {
 		return r.To + " installed"
 	}

@@ -1,0 +1,185 @@
+package cli
+
+import (
+	"context"
+	"errors"
+
+	"github.com/spf13/cobra"
+
+	"townsquare/upgrade/phase"
+	"townsquare/upgrade/problem"
+)
+
+type osOptions struct {
+	targetFlags
+	security   bool
+	reboot     bool
+	yes        bool
+	unattended bool
+}
+
+func (o *osOptions) sure() bool { return o.yes || o.unattended }
+
+func (o *osOptions) request() request {
+	return request{Operation: "os", Options: phase.Options{SecurityOnly: o.security, Reboot: o.reboot, Unattended: o.unattended}, Who: who()}
+}
+
+func (a *app) os() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "os",
+		Short: "Keep the operating system current",
+		Long: `Brings the packages of the server up to date, restarts what runs old files, and the server itself
+only when nothing less helps, in its window.`,
+		Example: "  upgrade os check --stack prod\n  upgrade os plan --stack prod\n  upgrade os apply --stack prod",
+		Args:    cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return cmd.Help()
+			}
+			return unknownCommand(cmd, args[0])
+		},
+	}
+	cmd.AddCommand(a.osCheck(), a.osPlan(), a.osApply())
+	return cmd
+}
+
+// common adds the flags that all three have.
+func (o *osOptions) common(a *app, cmd *cobra.Command) *cobra.Command {
+	cmd.Args = noArgs
+	cmd.Flags().BoolVar(&o.security, "security-only", false, "only what the security archive has")
+	cmd.Flags().BoolVar(&o.unattended, "unattended", false, "for scheduled runs: do not ask, and keep to the server's window")
+	a.common(cmd, &o.targetFlags)
+	return cmd
+}
+
+func (a *app) osCheck() *cobra.Command {
+	var o osOptions
+	return o.common(a, &cobra.Command{
+		Use:   "check",
+		Short: "Are there updates of the system?",
+		Long: `Reads what the archives have, and lists what is pending: packages, services that run old files, a
+reboot. Changes nothing else.
+
+Exit codes: 0 nothing is pending, 10 something is, 1 an error, 2 not understood, 3 refused: something
+has to be put right first, 11 a run is in progress.`,
+		Example: "  upgrade os check --stack prod\n  upgrade os check --stack prod --json",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			plan, err := a.lookAtSystem(cmd.Context(), &o)
+			if err != nil {
+				return err
+			}
+			if f := plan.System; plan.Exit == phase.ExitDone && (!plan.UpToDate || f != nil && f.Reboot.Needed()) {
+				plan.Exit = phase.ExitAvailable
+			}
+			if err := a.printer.SystemCheck(plan); err != nil {
+				return err
+			}
+			return exitWith(plan.Exit)
+		},
+	})
+}
+
+func (a *app) osPlan() *cobra.Command {
+	var o osOptions
+	return o.common(a, &cobra.Command{
+		Use:   "plan",
+		Short: "What would be done to the system?",
+		Long: `Does all the checks for real and describes the rest. Changes nothing.
+
+Exit codes: 0 it could be done, or nothing is to do; 1 an error, 2 not understood, 3 refused:
+something has to be put right first, 11 a run is in progress.`,
+		Example: "  upgrade os plan --stack prod",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			plan, err := a.lookAtSystem(cmd.Context(), &o)
+			if err != nil {
+				return err
+			}
+			if err := a.printer.Plan(plan); err != nil {
+				return err
+			}
+			return exitWith(plan.Exit)
+		},
+	})
+}
+
+// lookAtSystem makes the plan.
+func (a *app) lookAtSystem(ctx context.Context, o *osOptions) (phase.Preview, error) {
+	if found := o.check(); len(found) > 0 {
+		return phase.Preview{}, &usageError{problems: found}
+	}
+	s, err := a.open(ctx, &o.targetFlags)
+	if err != nil {
+		return phase.Preview{}, err
+	}
+	defer s.close()
+	plan, err := s.examine(ctx, "plan", o.request())
+	if err != nil {
+		return plan, err
+	}
+	return plan, a.busy(plan)
+}
+
+func (a *app) osApply() *cobra.Command {
+	var o osOptions
+	cmd := o.common(a, &cobra.Command{
+		Use:   "apply",
+		Short: "Bring the system up to date",
+		Long: `Installs the pending packages while everything runs, then restarts, each once, what runs old files:
+Mattermost only together with its database, and behind the proxy's hold; sshd only once the new one has
+proved that it lets people in. The server itself is restarted only if nothing less helps, and only in its
+window; the run goes on by itself when it is up again.
+
+Refused is what would remove a package or bring another major version of PostgreSQL.
+` + exitCodes,
+		Example: `  upgrade os apply --stack prod
+  upgrade os apply --stack prod --security-only --yes
+  upgrade os apply --stack prod --reboot --yes`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.runOSApply(cmd.Context(), &o)
+		},
+	})
+	cmd.Flags().BoolVarP(&o.yes, "yes", "y", false, "do not ask")
+	cmd.Flags().BoolVar(&o.reboot, "reboot", false, "if the server must be restarted, do it now, whatever its window")
+	return cmd
+}
+
+func (a *app) runOSApply(ctx context.Context, o *osOptions) error {
+	found := o.check()
+	if !o.sure() && !isTerminal(a.stdin) {
+		found = append(found, problem.Problem{Where: "--yes", Found: "missing, and there is no terminal to ask on", Hint: "upgrade os apply --yes …"})
+	}
+	if o.reboot && o.unattended {
+		found = append(found, problem.Problem{Where: "--reboot", Found: "given with --unattended", Allowed: "one of them: an unattended run keeps to the window"})
+	}
+	if len(found) > 0 {
+		return &usageError{problems: found}
+	}
+	s, err := a.open(ctx, &o.targetFlags)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	for r := o.request(); ; {
+		plan, err := s.examine(ctx, "plan", r)
+		if err != nil {
+			return err
+		}
+		if plan.Left != "" {
+			if report, again, err := a.mend(ctx, s, plan.Left); !again {
+				return errors.Join(err, exitWith(report.Exit))
+			}
+			continue
+		}
+		report, then, err := a.step(ctx, s, plan, r, o.sure())
+		if err != nil {
+			return err
+		}
+		if then == lookAgain {
+			continue
+		}
+		if err := a.printer.SystemReport(report); err != nil {
+			return err
+		}
+		return exitWith(report.Exit)
+	}
+}

@@ -1,0 +1,262 @@
+package phase
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"townsquare/upgrade/host"
+	"townsquare/upgrade/mattermost"
+	"townsquare/upgrade/state"
+)
+
+// OSReboot restarts the host when only that helps. The run ends here in this boot; at the next one
+// the host's recovery unit starts it again, and Resume goes on behind this phase.
+type OSReboot struct{}
+
+// Title says what a person reads.
+func (OSReboot) Title() string { return "restart the host" }
+
+// Describe says it for a plan.
+func (OSReboot) Describe(op *Operation) string {
+	switch {
+	case op.OS.Later != "":
+		return op.OS.Later
+	case op.OS.Reboot.Needed():
+		return op.OS.Reboot.Reason()
+	default:
+		return "only if something asks for it, such as a new kernel, and within the window"
+	}
+}
+
+// rebootTimeout is how long a host may take to shut down before the run calls it stuck.
+const rebootTimeout = 10 * time.Minute
+
+// Run stops the service cleanly first: PostgreSQL and Mattermost need not be killed at the end.
+func (OSReboot) Run(ctx context.Context, op *Operation) (err error) {
+	run, s := op.Record.Run, op.machine()
+	plan := run.System
+	if plan.RebootFor == "" {
+		return nil
+	}
+	if err := s.Await(ctx, func(who string) { op.Note("waiting for %s, which works on packages", who) }); err != nil {
+		return err
+	}
+	if plan.Failed, err = s.Failed(ctx); err != nil {
+		return err
+	}
+	if plan.Timers, err = s.Timers(ctx); err != nil {
+		return err
+	}
+	if err := stopService(ctx, op); err != nil {
+		return err
+	}
+	plan.Rebooting = time.Now().UTC()
+	op.Record.Reboot = &state.Reboot{At: plan.Rebooting, Why: plan.RebootFor}
+	if err := op.Save(); err != nil {
+		plan.Rebooting = time.Time{}
+		return err
+	}
+	op.Emit(Event{Kind: Leaving, Text: "the host restarts: " + plan.RebootFor})
+	if err := s.StartReboot(ctx); err != nil {
+		return err
+	}
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-time.After(rebootTimeout):
+		return fmt.Errorf("the host was told to restart and did not within %s", rebootTimeout)
+	}
+}
+
+// Undo starts the service again on a host that did not restart, or on one whose restart it did not
+// survive.
+func (OSReboot) Undo(ctx context.Context, op *Operation) error {
+	run := op.Record.Run
+	if run.System == nil || run.System.RebootFor == "" {
+		return nil
+	}
+	run.System.Rebooting = time.Time{}
+	return Stop{}.Undo(ctx, op)
+}
+
+// Resume goes on with the run whose reboot has just happened, behind the phase that asked for it.
+func Resume(ctx context.Context, phases []Phase, op *Operation) (Report, error) {
+	return report(ctx, op, func(ctx context.Context, l *log, r *Report) error {
+		free, err := op.Lock(ctx, "go on with "+op.ID, func(err error) { op.cancel(err) })
+		if err != nil {
+			return err
+		}
+		op.release = free
+		if op.Reload != nil {
+			if op.Record, err = op.Reload(); err != nil {
+				return err
+			}
+		}
+		run := op.Record.Run
+		if run == nil || run.ID != op.ID || !run.Rebooting() || !rebooted(run) {
+			return fmt.Errorf("there is no reboot behind which run %s could go on", op.ID)
+		}
+		next := 1 + slices.IndexFunc(phases, func(p Phase) bool { return p.Title() == run.Phase })
+		l.times, r.Started = run.Phases, run.Started
+		op.current = run.Phase
+		if run.Stopped {
+			l.down = run.StoppedAt
+		}
+		l.took(run.Phase, time.Since(run.System.Rebooting))
+		op.Emit(Event{Kind: End, Took: time.Since(run.System.Rebooting)})
+		run.System.Rebooting, run.System.Rebooted = time.Time{}, true
+		run.PID, run.BootID = host.Process()
+		if err := op.Save(); err != nil {
+			return err
+		}
+		return forward(ctx, phases, next, op, l, r)
+	})
+}
+
+// OSVerify wants everything to be there that was there before.
+type OSVerify struct{}
+
+// Title says what a person reads.
+func (OSVerify) Title() string { return "verify" }
+
+// Describe says it for a plan.
+func (OSVerify) Describe(op *Operation) string {
+	return "the service with its database, the public address with its certificate, timers, units that failed"
+}
+
+// bootPatience is how long the service may take to answer after a reboot.
+const bootPatience = 5 * time.Minute
+
+// Run ends the downtime at the first good answer.
+func (OSVerify) Run(ctx context.Context, op *Operation) error {
+	run := op.Record.Run
+	plan := run.System
+	if run.From == "" {
+		return nil
+	}
+	if run.Stopped { // since before the reboot
+		if run.WasActive {
+			if err := answersAgain(ctx, op); err != nil {
+				return err
+			}
+		}
+		if err := openAgain(ctx, op); err != nil {
+			return err
+		}
+	} else if st, err := service(run).Status(ctx); err != nil {
+		return err
+	} else if !st.Off() {
+		if err := awaitHealth(ctx, run, 0, run.From, verifyTimeout); err != nil {
+			return err
+		}
+	}
+	if url := siteURL(op); url != "" {
+		if err := awaitPublic(ctx, url, run.From); err != nil {
+			op.Warn("%s does not answer from this host: %v", url, err)
+		}
+	}
+	if !plan.Rebooted {
+		return nil
+	}
+	return compareBoots(ctx, op)
+}
+
+// answersAgain waits for a service that systemd starts by itself.
+func answersAgain(ctx context.Context, op *Operation) error {
+	run := op.Record.Run
+	began := time.Now()
+	if err := service(run).Start(ctx); err != nil {
+		return err
+	}
+	if _, err := service(run).WaitReady(ctx, mattermost.Patience{Limit: bootPatience}); err != nil {
+		return fmt.Errorf("after the restart of the host: %w", err)
+	}
+	return awaitHealth(ctx, run, 0, run.From, bootPatience-time.Since(began))
+}
+
+// awaitPublic asks at the public address until the proxy is up as well.
+func awaitPublic(ctx context.Context, url, want string) error {
+	for deadline := time.Now().Add(proxyTimeout); ; {
+		answer, err := mattermost.Public(ctx, url)
+		switch {
+		case err == nil && answer.Build != want:
+			return fmt.Errorf("it answers as %s", answer.Build)
+		case err == nil:
+			return nil
+		case time.Now().After(deadline):
+			return err
+		}
+		select {
+		case <-time.After(200 * time.Millisecond):
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// compareBoots looks for what the reboot cost.
+func compareBoots(ctx context.Context, op *Operation) error {
+	plan, s := op.Record.Run.System, op.machine()
+	timers, err := s.Timers(ctx)
+	if err != nil {
+		return err
+	}
+	failed, err := s.Failed(ctx)
+	if err != nil {
+		return err
+	}
+	if lost := without(plan.Timers, timers); len(lost) > 0 {
+		op.Warn("timers that were on before the restart of the host are off: %s", strings.Join(lost, ", "))
+	}
+	if fresh := without(failed, plan.Failed); len(fresh) > 0 {
+		op.Warn("failed since the restart of the host: %s", strings.Join(fresh, ", "))
+	}
+	if err := lookAtSystem(ctx, op); err != nil {
+		return err
+	}
+	if op.OS.Reboot.Needed() {
+		op.Warn("the host restarted, and still needs to: %s", op.OS.Reboot.Reason())
+	}
+	return nil
+}
+
+// without are the words of all that are not in some.
+func without(all, some []string) (rest []string) {
+	for _, word := range all {
+		if !slices.Contains(some, word) {
+			rest = append(rest, word)
+		}
+	}
+	return rest
+}
+
+// OSCommit makes it final.
+type OSCommit struct{}
+
+// Title says what a person reads.
+func (OSCommit) Title() string { return "commit" }
+
+// Describe says it for a plan.
+func (OSCommit) Describe(op *Operation) string { return "old archives of packages are removed" }
+
+// Run cannot be undone.
+func (OSCommit) Run(ctx context.Context, op *Operation) error {
+	run := op.Record.Run
+	run.Committed = true
+	if err := op.Save(); err != nil {
+		run.Committed = false
+		return err
+	}
+	var err error
+	if run.System.Installed {
+		err = op.machine().Clean(ctx)
+	}
+	if op.OS != nil && op.OS.Later != "" && op.OS.Reboot.Needed() {
+		op.Note("a reboot is needed (%s), but %s", op.OS.Reboot.Reason(), op.OS.Later)
+	}
+	return errors.Join(err)
+}
