@@ -1,12 +1,17 @@
 package mattermost
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"sort"
+	"strings"
 )
 
 // Plugin is one plugin on the disk.
@@ -62,4 +67,47 @@ func MissingPlugins(before, after []Plugin) []string {
 		}
 	}
 	return missing
+}
+
+// RunningPlugins are the ids of the plugins below dir that run as processes of the service, as those
+// with a server's part do: what the kernel says needs no login. It is sorted.
+func (s Service) RunningPlugins(ctx context.Context, dir string) ([]string, error) {
+	out, err := s.run(ctx, "show", "--property=ControlGroup", s.Unit)
+	if err != nil {
+		return nil, fmt.Errorf("ask systemd about %s: %w", s.Unit, err)
+	}
+	group := properties(string(out))["ControlGroup"]
+	if group == "" {
+		return nil, nil // it does not run
+	}
+	return pluginsOf("/", group, dir)
+}
+
+// pluginsOf looks at the processes of a control group below root.
+func pluginsOf(root, group, dir string) ([]string, error) {
+	if real, err := filepath.EvalSymlinks(dir); err == nil {
+		dir = real
+	}
+	found := map[string]bool{}
+	err := filepath.WalkDir(filepath.Join(root, "sys/fs/cgroup", group), func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.Name() != "cgroup.procs" {
+			return ignoreMissing(err)
+		}
+		pids, err := os.ReadFile(path)
+		if err != nil {
+			return ignoreMissing(err)
+		}
+		for _, pid := range strings.Fields(string(pids)) {
+			program, err := os.Readlink(filepath.Join(root, "proc", pid, "exe"))
+			if err != nil {
+				continue // it has ended meanwhile
+			}
+			if rest, ok := strings.CutPrefix(program, dir+"/"); ok {
+				id, _, _ := strings.Cut(rest, "/")
+				found[id] = true
+			}
+		}
+		return nil
+	})
+	return slices.Sorted(maps.Keys(found)), err
 }

@@ -2,10 +2,8 @@ package mattermost
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -214,55 +212,8 @@ func (s Service) lastWords(ctx context.Context, since time.Time) string {
 	return ""
 }
 
-// NewErrors are the kinds of errors that the service logged since t and never in the month before:
-// most servers complain of something, such as their mail, all the time. Empty when the journal
-// cannot be read.
-func (s Service) NewErrors(ctx context.Context, t time.Time) []string {
-	month := t.AddDate(0, -1, 0)
-	return newKinds(s.journal(ctx, month, t), s.journal(ctx, t, time.Time{}))
-}
-
-func (s Service) journal(ctx context.Context, from, to time.Time) string {
-	run := s.Run
-	if run == nil {
-		run = host.Run
-	}
-	args := []string{"_SYSTEMD_UNIT=" + s.Unit, "--output=cat", "--no-pager", "--quiet", "--since=" + stamp(from)}
-	if !to.IsZero() {
-		args = append(args, "--until="+stamp(to), "--grep=\"level\":\"(error|critical)\"")
-	}
-	out, err := run(ctx, host.Command{Name: "journalctl", Args: args})
-	if err != nil {
-		return ""
-	}
-	return string(out)
-}
-
 // stamp is a moment as journalctl reads it.
 func stamp(t time.Time) string { return fmt.Sprintf("@%d.%06d", t.Unix(), t.Nanosecond()/1000) }
-
-// newKinds picks the messages of errors in after that before does not have.
-func newKinds(before, after string) []string {
-	kinds := func(log string) map[string]bool {
-		found := map[string]bool{}
-		for _, line := range strings.Split(log, "\n") {
-			var entry struct{ Level, Msg string }
-			if json.Unmarshal([]byte(line), &entry) == nil && (entry.Level == "error" || entry.Level == "critical") {
-				found[entry.Msg] = true
-			}
-		}
-		return found
-	}
-	known := kinds(before)
-	var fresh []string
-	for msg := range kinds(after) {
-		if !known[msg] {
-			fresh = append(fresh, msg)
-		}
-	}
-	slices.Sort(fresh)
-	return fresh
-}
 
 // loudest picks the last line that speaks of an error, else the last line, at most 300 bytes of it.
 func loudest(log string) string {

@@ -156,14 +156,6 @@ func TestCrashed(t *testing.T) {
 	}
 }
 
-func TestNewKinds(t *testing.T) {
-	old := `{"level":"error","msg":"mail"}` + "\nnoise\n"
-	now := `{"level":"error","msg":"mail"}` + "\n" + `{"level":"critical","msg":"b"}` + "\n" + `{"level":"error","msg":"a"}` + "\n" + `{"level":"warn","msg":"w"}`
-	if diff := cmp.Diff([]string{"a", "b"}, newKinds(old, now)); diff != "" {
-		t.Error(diff)
-	}
-}
-
 func TestGate(t *testing.T) {
 	var fed []string
 	g := Gate{Port: 8065, Run: func(_ context.Context, c host.Command) ([]byte, error) {

@@ -91,6 +91,7 @@ type Operation struct {
 	System system.System            // tests have their own
 
 	unlisted []string // of Named, by choose: what the vendor's pages do not list
+	before   before   // by stop, for watch to compare with
 
 	cancel  context.CancelCauseFunc // of the run's context; set by Run
 	release func() error            // of the lock; called by Run when all is over

@@ -43,6 +43,7 @@ func (Stop) Run(ctx context.Context, op *Operation) error {
 	if err := s.WaitSettled(ctx); err != nil {
 		return err
 	}
+	noteBefore(ctx, op)
 	run.WasActive = !st.Off()
 	run.Stopped, run.StoppedAt = true, time.Now().UTC()
 	if err := op.Save(); err != nil {

@@ -18,7 +18,7 @@ func (Watch) Title() string { return "watch" }
 
 // Describe says it for a plan.
 func (Watch) Describe(op *Operation) string {
-	return fmt.Sprintf("for %s: one process, no restart, good answers, plugins as before", watchFor(op))
+	return fmt.Sprintf("for %s: one process, no restart, good answers, plugins as before, no new errors, the public address", watchFor(op))
 }
 
 func watchFor(op *Operation) time.Duration {
@@ -92,8 +92,7 @@ func (Watch) Run(ctx context.Context, op *Operation) error {
 		}
 		op.Progress(int64(time.Since(began).Seconds()), int64(total.Seconds()), "seconds")
 	}
-	lookAround(ctx, op)
-	return nil
+	return lookAround(ctx, op, warned)
 }
 
 // byHand says whether someone restarted the service in order: another process, and the one before
@@ -108,37 +107,4 @@ func answers(ctx context.Context, op *Operation) bool {
 	defer cancel()
 	_, err := op.Facts.Database.AppliedMigrations(ctx)
 	return err == nil
-}
-
-// lookAround reports what is no reason to go back, and yet should be known.
-func lookAround(ctx context.Context, op *Operation) {
-	f := op.Facts
-	if f.Installed() {
-		var plugins []mattermost.Plugin
-		after, err := f.Config.Reread()
-		if err == nil {
-			plugins, err = after.ListPlugins(f.Link + "/plugins")
-		}
-		if err != nil {
-			op.Warn("look at the plugins: %v", err)
-			plugins = f.Plugins
-		}
-		for _, id := range mattermost.MissingPlugins(f.Plugins, plugins) {
-			op.Warn("plugin %s is gone or switched off since the upgrade", id)
-		}
-		for _, msg := range service(op.Record.Run).NewErrors(ctx, op.Record.Run.OpenedAt) {
-			op.Warn("new in the server's log: %s (journalctl -u %s)", msg, f.Unit.Name)
-		}
-	}
-	url := op.Config.URL
-	if url == "" {
-		url = f.SiteURL
-	}
-	if url != "" {
-		if answer, err := mattermost.Public(ctx, url); err != nil {
-			op.Warn("%s does not answer from this host: %v", url, err)
-		} else if answer.Build != op.Record.Run.To {
-			op.Warn("%s answers as %s: does it lead to another server?", url, answer.Build)
-		}
-	}
 }

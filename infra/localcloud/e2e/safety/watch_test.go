@@ -1,0 +1,66 @@
+//go:build machine
+
+package safety
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"townsquare/infra/localcloud/stage"
+)
+
+// installFountain gives the server a plugin that runs on 7.7 and refuses 9.10, and waits until it runs.
+func installFountain(t *testing.T, s *stage.Server) {
+	t.Helper()
+	program := filepath.Join(t.TempDir(), "fountain")
+	build := exec.CommandContext(t.Context(), "go", "build", "-C", filepath.Join(square.Root(), "infra/localcloud/tools/mattermost-9.10.0"), "-o", program, "./fountain")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("build the plugin: %v\n%s", err, out)
+	}
+	file, err := os.Open(program)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	s.Input(t, file, `
+dir=/var/lib/mattermost/plugins/org.townsquare.fountain
+mkdir -p $dir/server
+cat >$dir/server/fountain
+chmod 755 $dir/server/fountain
+echo '{"id": "org.townsquare.fountain", "name": "Fountain", "version": "1.0.0", "server": {"executables": {"linux-amd64": "server/fountain"}}}' >$dir/plugin.json
+chown -R mattermost: $dir
+systemctl stop mattermost
+python3 - <<'END'
+import json
+path = "/var/lib/mattermost/config/config.json"
+config = json.load(open(path))
+config["PluginSettings"]["PluginStates"]["org.townsquare.fountain"] = {"Enable": True}
+text = json.dumps(config, indent=4)
+open(path, "w").write(text)
+END
+systemctl start mattermost
+for _ in $(seq 100); do pgrep -f org.townsquare.fountain >/dev/null && exit 0; sleep 0.2; done
+journalctl -u mattermost -n 30 | cat; exit 1`)
+}
+
+// A plugin that does not survive the upgrade is noticed after the opening, when people have written
+// already: the old version comes back with the plugin, and with all that they wrote.
+func TestPluginThatIsLost(t *testing.T) {
+	s := square.Fresh(t)
+	installFountain(t, s)
+	s.Watched(t, func() {
+		got := s.Apply(t, stage.After, "2s", 4)
+		if got.Outcome != "rolled-back" || !strings.Contains(got.Error, "org.townsquare.fountain") {
+			t.Errorf("report is %+v", got)
+		}
+	})
+	s.Serves(t, stage.Before)
+	s.Exec(t, "for _ in $(seq 50); do pgrep -f org.townsquare.fountain && exit 0; sleep 0.2; done; exit 1")
+	if !slices.Contains(s.Bad(t), stage.After) {
+		t.Errorf("not on the skip list: %v", s.Bad(t))
+	}
+}
