@@ -29,7 +29,19 @@ const readingLog = 30 * time.Second
 func (s Service) NewComplaints(ctx context.Context, t time.Time) ([]Complaint, error) {
 	ctx, cancel := context.WithTimeout(ctx, readingLog)
 	defer cancel()
-	before, err := s.journal(ctx, t.AddDate(0, -1, 0), t)
+	return s.unlike(ctx, s, t)
+}
+
+// ComplaintsUnlike are the kinds of errors that this service logged since t and the usual one never
+// in the month before: what the one that serves complains of, too, is no news.
+func (s Service) ComplaintsUnlike(ctx context.Context, usual Service, t time.Time) ([]Complaint, error) {
+	ctx, cancel := context.WithTimeout(ctx, readingLog)
+	defer cancel()
+	return s.unlike(ctx, usual, t)
+}
+
+func (s Service) unlike(ctx context.Context, usual Service, t time.Time) ([]Complaint, error) {
+	before, err := usual.journal(ctx, t.AddDate(0, -1, 0), t)
 	if err != nil {
 		return nil, err
 	}

@@ -162,23 +162,44 @@ var createTable = regexp.MustCompile(`(?i)\bcreate table (?:if not exists )?"?(\
 // NewTables are the tables, in lower case, that the migrations of a saved plan made: taking them
 // back drops them, with what is in them.
 func NewTables(plan string) ([]string, error) {
-	data, err := os.ReadFile(plan)
+	migrations, err := planned(plan)
 	if err != nil {
-		return nil, fmt.Errorf("read the migration plan: %w", err)
-	}
-	var saved struct{ Migrations []struct{ Bytes []byte } }
-	if err := json.Unmarshal(data, &saved); err != nil {
-		return nil, fmt.Errorf("read the migration plan: %w", err)
+		return nil, err
 	}
 	var tables []string
-	for _, m := range saved.Migrations {
-		for _, found := range createTable.FindAllSubmatch(m.Bytes, -1) {
+	for _, sql := range migrations {
+		for _, found := range createTable.FindAllSubmatch(sql, -1) {
 			if name := strings.ToLower(string(found[1])); !slices.Contains(tables, name) {
 				tables = append(tables, name)
 			}
 		}
 	}
 	return tables, nil
+}
+
+// PlannedMigrations is how many migrations a saved plan has.
+func PlannedMigrations(plan string) (int, error) {
+	migrations, err := planned(plan)
+	return len(migrations), err
+}
+
+// planned is the SQL of each migration of a saved plan.
+func planned(plan string) ([][]byte, error) {
+	data, err := os.ReadFile(plan)
+	if err != nil {
+		return nil, fmt.Errorf("read the migration plan: %w", err)
+	}
+	var saved struct {
+		Migrations []struct{ Bytes []byte }
+	}
+	if err := json.Unmarshal(data, &saved); err != nil {
+		return nil, fmt.Errorf("read the migration plan: %w", err)
+	}
+	var all [][]byte
+	for _, m := range saved.Migrations {
+		all = append(all, m.Bytes)
+	}
+	return all, nil
 }
 
 func fileStore(dir string) []string {

@@ -163,6 +163,9 @@ func (s *Sandbox) give() error {
 	})
 }
 
+// PluginDir is where the sandbox's plugins are.
+func (s *Sandbox) PluginDir() string { return filepath.Join(s.Dir, "plugins") }
+
 // ConfigPath is the sandbox's own configuration; the server rewrites it when it starts.
 func (s *Sandbox) ConfigPath() string { return filepath.Join(s.Dir, "config", "config.json") }
 

@@ -85,6 +85,7 @@ type Operation struct {
 	Notices []string
 
 	Ways   []Way                    // by ways, of a rollback
+	Trial  *Rehearsal               // by rehearsal
 	Facts  *mattermost.Installation // by facts; nil when nothing is installed yet
 	Choice release.Choice           // by choose
 	OS     *OSFacts                 // by OSLook

@@ -11,6 +11,7 @@ type Sequence struct {
 func Operations() map[string]Sequence {
 	return map[string]Sequence{
 		"apply":    {All: Apply(), Looks: len(Plan())},
+		"rehearse": {All: Rehearse(), Looks: len(lookAhead())},
 		"rollback": {All: Rollback(), Looks: len(lookBack())},
 		"os":       {All: OS(), Looks: len(OSPlan())},
 	}

@@ -125,6 +125,9 @@ func (p *Preview) choice(op *Operation) {
 		p.To = c.Next.Version.String()
 	}
 	for _, f := range slices.Backward(op.Record.History) {
+		if f.To == "" || f.Operation == "rehearse" { // between two upgrades
+			continue
+		}
 		if p.To == "" || f.To != p.To || f.Outcome != OutcomeRolledBack {
 			break
 		}

@@ -23,6 +23,7 @@ type Report struct {
 	UpToDate bool              `json:"up_to_date,omitempty"` // Done ended the run before anything was changed
 	Why      string            `json:"why,omitempty"`        // why this target, or why none
 	Waiting  string            `json:"waiting,omitempty"`    // a larger step that nobody takes unattended
+	Trial    *Rehearsal        `json:"rehearsal,omitempty"`  // of a rehearsal: what was found
 	Warnings []string          `json:"warnings,omitempty"`
 	Problems []problem.Problem `json:"problems,omitempty"` // of a refusal
 	Hint     string            `json:"hint,omitempty"`     // what to type about the error
@@ -95,7 +96,7 @@ func report(ctx context.Context, op *Operation, work func(context.Context, *log,
 	if w := op.Choice.Waiting; w != nil {
 		r.Waiting = w.Version.String()
 	}
-	r.Downtime, r.Phases, r.Warnings = l.downtime(), l.times, l.warnings
+	r.Downtime, r.Phases, r.Warnings, r.Trial = l.downtime(), l.times, l.warnings, op.Trial
 	r.Outcome, r.Exit = outcome(err), Code(err)
 	var later *Later
 	if errors.As(err, &later) {

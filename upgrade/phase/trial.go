@@ -3,14 +3,12 @@ package phase
 import (
 	"context"
 	"errors"
-	"fmt"
-	"os"
-	"path/filepath"
+	"io"
+	"maps"
 	"time"
 
 	"townsquare/upgrade/host"
 	"townsquare/upgrade/mattermost"
-	"townsquare/upgrade/state"
 )
 
 // trial is a version that is tried on a scratch database, where nobody sees it.
@@ -18,6 +16,7 @@ type trial struct {
 	admin   *mattermost.Admin
 	db      *mattermost.Database // the scratch
 	sandbox *mattermost.Sandbox
+	began   time.Time // when the server was started
 }
 
 // newTrial makes the scratch database's name known to the record, and removes what earlier trials
@@ -53,6 +52,24 @@ func (t *trial) fill(ctx context.Context, op *Operation, dump string) error {
 	return t.db.RestoreDump(ctx, tools, dump)
 }
 
+// fillLive makes the scratch database what the live one is at one moment. Nothing of it is kept on
+// the disk in between, and the live one is only read.
+func (t *trial) fillLive(ctx context.Context, op *Operation) error {
+	tools, err := mattermost.FindTools(ctx, mattermost.Idly(host.Run), op.Facts.Schema.Server)
+	if err != nil {
+		return err
+	}
+	if err := t.admin.Create(ctx, t.db.Name); err != nil {
+		return err
+	}
+	rows := mattermost.Rows{}
+	return t.db.Load(ctx, tools, rows, func(w io.Writer) error {
+		sent, _, err := op.Facts.Database.Stream(ctx, tools, w, func(n int64) { op.Progress(n, 0, "bytes") })
+		maps.Copy(rows, sent)
+		return err
+	})
+}
+
 // program is a version's program that works on the scratch database.
 func (t *trial) program(op *Operation, dir string) mattermost.Program {
 	p := op.Facts.Program(dir)
@@ -72,18 +89,18 @@ func (t *trial) start(ctx context.Context, op *Operation, want string, limit, st
 	s, h := t.sandbox.Service(), t.sandbox.Health(sitePath(op))
 	work := t.db.Watch()
 	defer work.Close(context.WithoutCancel(ctx))
-	began := time.Now()
+	t.began = time.Now()
 	if err := t.sandbox.Start(ctx); err != nil {
 		return 0, err
 	}
 	st, err := s.WaitReady(ctx, mattermost.Patience{Limit: limit, Idle: idleTimeout, Busy: work.Busy})
 	if err != nil {
-		return time.Since(began), err
+		return time.Since(t.began), err
 	}
 	if err := awaitAnswer(ctx, s, h, st.PID, want, verifyTimeout); err != nil {
-		return time.Since(began), err
+		return time.Since(t.began), err
 	}
-	took := time.Since(began)
+	took := time.Since(t.began)
 	for end := time.Now().Add(stable); time.Now().Before(end); {
 		select {
 		case <-time.After(500 * time.Millisecond):
@@ -117,14 +134,4 @@ func endTrial(ctx context.Context, op *Operation) error {
 	}
 	run.Scratch, run.SandboxAt = "", ""
 	return op.Save()
-}
-
-// dumpFor is where a trial's own dump goes, apart from those that are kept.
-func dumpFor(id string) string { return filepath.Join(state.Dir, "trial", id+".dump") }
-
-func removeTrialDumps() error {
-	if err := os.RemoveAll(filepath.Dir(dumpFor(""))); err != nil {
-		return fmt.Errorf("remove the dump: %w", err)
-	}
-	return nil
 }

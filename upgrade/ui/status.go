@@ -141,10 +141,14 @@ func (p *Printer) History(runs []state.Finished) error {
 }
 
 func change(r state.Finished) string {
-	if r.Operation == "os" {
+	switch {
+	case r.Operation == "os":
 		return "system: " + systemChange(r)
-	}
-	if r.From == "" {
+	case r.Operation == "rehearse":
+		return r.To + " rehearsed"
+	case r.Operation == "rollback":
+		return r.From + " back to " + r.To
+	case r.From == "":
 		return r.To + " installed"
 	}
 	return r.From + " to " + r.To
