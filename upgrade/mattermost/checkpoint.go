@@ -22,6 +22,9 @@ type Admin struct {
 // ErrNoAdmin says that no role at hand may copy the database.
 var ErrNoAdmin = errors.New("no role here may create databases")
 
+// ErrNoRoom says that the database's server has no room for a copy.
+var ErrNoRoom = errors.New("the database's server has no room for a copy")
+
 // FindAdmin finds a role that may copy app: the one in adminURL, when there is one; the
 // application's own, if it may; on this host PostgreSQL's superuser. adminUser is the system user
 // that adminURL connects as over a Unix socket.
@@ -137,6 +140,10 @@ func (a *Admin) clone(ctx context.Context, from, name string) error {
 		_, err := conn.Exec(ctx, create)
 		if err == nil {
 			break
+		}
+		var pg *pgconn.PgError
+		if errors.As(err, &pg) && pg.Code == "53100" { // disk_full; what was copied is gone again
+			return fmt.Errorf("%w: %w", ErrNoRoom, err)
 		}
 		if !inUse(err) || time.Now().After(deadline) {
 			return fmt.Errorf("copy the database: %w", err)

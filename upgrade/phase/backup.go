@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"path/filepath"
 
-	"townsquare/upgrade/host"
 	"townsquare/upgrade/mattermost"
 	"townsquare/upgrade/state"
 )
@@ -43,16 +42,12 @@ func (Backup) Run(ctx context.Context, op *Operation) error {
 		op.Note("nothing to back up: the database is empty")
 		return nil
 	}
-	tools, err := mattermost.FindTools(ctx, host.Run, f.Schema.Server)
-	if err != nil {
-		return err
-	}
 	path := filepath.Join(dumpDir(), run.ID+".dump")
 	run.Dump = path
 	if err := op.Save(); err != nil {
 		return err
 	}
-	rows, err := f.Database.Dump(ctx, tools, path, func(n int64) { op.Progress(n, 0, "bytes") })
+	rows, err := dump(ctx, op, path)
 	if err != nil {
 		return err
 	}

@@ -3,11 +3,11 @@ package phase
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"time"
 
-	"townsquare/upgrade/host"
 	"townsquare/upgrade/mattermost"
 	"townsquare/upgrade/state"
 )
@@ -21,13 +21,22 @@ func (Checkpoint) Title() string { return "keep a checkpoint" }
 
 // Describe says it for a plan.
 func (Checkpoint) Describe(op *Operation) string {
-	return "copy the configuration, and the database if the new version changes it"
+	text := "copy the configuration, and the database if the new version changes it"
+	if op.dumps != "" {
+		cost, how := stopCost(op.Record, op.Facts.Schema.Heap)
+		text += fmt.Sprintf("; as %s, by a dump, for which the service is away about %s longer (%s)", op.dumps, cost, how)
+	}
+	return text
 }
 
-// Limit says how long it may take.
-func (Checkpoint) Limit(op *Operation) time.Duration { return patience(op) }
+// Limit says how long it may take; a dump may take three times as long as it is thought to.
+func (Checkpoint) Limit(op *Operation) time.Duration {
+	cost, _ := stopCost(op.Record, op.Facts.Schema.Heap)
+	return max(patience(op), 3*cost)
+}
 
-// Run is quick: the copy of a database is a copy of its files, about a second a gigabyte.
+// Run is quick: the copy of a database is a copy of its files, about a second a gigabyte. Whether
+// there is room is asked again: much may have been written since the checks.
 func (Checkpoint) Run(ctx context.Context, op *Operation) error {
 	run, f := op.Record.Run, op.Facts
 	if f.Config.Exists && !f.Config.InDatabase {
@@ -43,41 +52,25 @@ func (Checkpoint) Run(ctx context.Context, op *Operation) error {
 	if !run.Migrates {
 		return op.Save()
 	}
-	admin, err := findAdmin(ctx, f.Database)
-	if errors.Is(err, mattermost.ErrNoAdmin) {
-		return dumpInstead(ctx, op)
-	}
+	admin, why, err := noCopy(ctx, op)
 	if err != nil {
 		return err
+	}
+	if why != "" {
+		return dumpInstead(ctx, op, why)
 	}
 	run.Checkpoint = mattermost.CheckpointName(f.Database.Name, run.Started)
 	if err := op.Save(); err != nil {
 		return err
 	}
-	if err := admin.Checkpoint(ctx, run.Checkpoint); err != nil {
-		return err
+	err = admin.Checkpoint(ctx, run.Checkpoint)
+	if errors.Is(err, mattermost.ErrNoRoom) {
+		return dumpInstead(ctx, op, "the database's server has no room for a copy")
 	}
-	run.CheckpointComplete = true
-	return op.Save()
-}
-
-// dumpInstead is for a database of which nobody here may make a copy: a second dump, which has what
-// was written since the first.
-func dumpInstead(ctx context.Context, op *Operation) error {
-	run, f := op.Record.Run, op.Facts
-	if f.Schema.Empty() {
-		return op.Save()
-	}
-	op.Warn("no role here may copy the database: it is dumped instead, and the service is away the longer")
-	tools, err := mattermost.FindTools(ctx, host.Run, f.Schema.Server)
 	if err != nil {
 		return err
 	}
-	path := filepath.Join(dumpDir(), run.ID+"-stopped.dump")
-	if _, err := f.Database.Dump(ctx, tools, path, func(n int64) { op.Progress(n, 0, "bytes") }); err != nil {
-		return err
-	}
-	run.StoppedDump = path
+	run.CheckpointComplete = true
 	return op.Save()
 }
 

@@ -92,6 +92,7 @@ type Operation struct {
 	System system.System            // tests have their own
 
 	unlisted []string // of Named, by choose: what the vendor's pages do not list
+	dumps    string   // by preflight: why the database is kept by a dump at the stop; empty: by a copy
 	before   before   // by stop, for watch to compare with
 
 	cancel  context.CancelCauseFunc // of the run's context; set by Run

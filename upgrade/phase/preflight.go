@@ -2,11 +2,11 @@ package phase
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -113,7 +113,8 @@ func checkPrograms(ctx context.Context, op *Operation) (problem.List, error) {
 	return found, nil
 }
 
-// checkRoom adds up what each file system must hold.
+// checkRoom adds up what each file system must hold. Where a copy of the database cannot be made, or
+// has no room, there must be some for a second dump.
 func checkRoom(ctx context.Context, op *Operation) (problem.List, error) {
 	f := op.Facts
 	r := &room{}
@@ -123,12 +124,29 @@ func checkRoom(ctx context.Context, op *Operation) (problem.List, error) {
 		r.need(state.Dir, unpackedBytes/4, 0, "its archive")
 	}
 	r.need(state.Dir, uint64(f.Schema.Heap)+spareBytes, 0, "a dump of the database")
-	if f.Database.Local() && !f.Schema.Empty() {
-		if admin, err := findAdmin(ctx, f.Database); err == nil {
-			if data := admin.DataDirectory(ctx); data != "" {
-				r.need(data, uint64(f.Schema.Bytes)+uint64(f.Schema.Bytes)/10+spareBytes, 0, "a copy of the database")
-			}
+	if f.Schema.Empty() {
+		return r.problems(space)
+	}
+	admin, why, err := noCopy(ctx, op)
+	if err != nil {
+		return nil, err
+	}
+	if why == "" && f.Database.Local() {
+		whole := &room{needs: slices.Clone(r.needs)}
+		if data := admin.DataDirectory(ctx); data != "" {
+			whole.need(data, copyBytes(f.Schema), 0, "a copy of the database")
 		}
+		short, err := whole.problems(space)
+		if err != nil || len(short) == 0 {
+			return short, err
+		}
+		why = "there is no room for a copy of the database beside the rest"
+	}
+	if why != "" {
+		op.dumps = why
+		r.need(state.Dir, uint64(f.Schema.Heap), 0, "another dump, at the stop")
+		cost, how := stopCost(op.Record, f.Schema.Heap)
+		op.Warn("%s: if it must be kept at the stop, it is dumped, and the service is away about %s longer (%s)", why, cost, how)
 	}
 	return r.problems(space)
 }
@@ -249,12 +267,6 @@ func checkDatabase(ctx context.Context, op *Operation) (problem.List, error) {
 				Allowed: "the application's role as owner of its database",
 				Hint:    fmt.Sprintf(`psql -c 'alter database %s owner to %s'    # as the database's administrator`, db.Name, db.Role)})
 		}
-	}
-	if _, err := findAdmin(ctx, db); err != nil {
-		if !errors.Is(err, mattermost.ErrNoAdmin) {
-			return nil, err
-		}
-		op.Warn("no role here may copy the database: if it must be kept at the stop, a dump is made, which takes longer")
 	}
 	return found, nil
 }

@@ -119,7 +119,7 @@ func fit(ctx context.Context, op *Operation, unit *mattermost.Unit, db *mattermo
 		op.Note("the database's migrations are taken back, with everything written since")
 		return nil
 	}
-	if len(written) == 0 && (run.CheckpointComplete || run.StoppedDump != "") {
+	if len(written) == 0 && (run.CheckpointComplete || stoppedDump(run) != "") {
 		return putBack(ctx, op, db)
 	}
 	return &kept{why: why, since: since, written: list(written), run: *run}
@@ -136,7 +136,7 @@ func putBack(ctx context.Context, op *Operation, db *mattermost.Database) error 
 		return admin.PutBack(ctx, run.Checkpoint, mattermost.FailedName(db.Name, run.Started))
 	}
 	now, err := db.AppliedMigrations(ctx)
-	if err != nil || now == run.SchemaBefore || run.StoppedDump == "" {
+	if err != nil || now == run.SchemaBefore || stoppedDump(run) == "" {
 		return err
 	}
 	return restoreStopped(ctx, run, db)

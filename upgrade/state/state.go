@@ -23,6 +23,7 @@ type State struct {
 	Return   *Return        `json:"return,omitempty"`   // the way back to Previous, while it is open
 	Bad      map[string]Bad `json:"bad,omitempty"`      // versions that failed here, by number
 	Backup   *Backup        `json:"backup,omitempty"`   // of the newest backup made from here
+	Dumped   Measured       `json:"dumped,omitzero"`    // the last dump, by which the next one's time is foretold
 	Run      *Run           `json:"run,omitempty"`      // the run in progress; nil when none is
 	History  []Finished     `json:"history,omitempty"`  // newest last, at most 100
 	Reboot   *Reboot        `json:"reboot,omitempty"`   // the last one; not done twice for the same reason
@@ -43,6 +44,13 @@ type Return struct {
 	Checkpoint string    `json:"checkpoint,omitempty"`  // the copy of the database from before
 	Dump       string    `json:"dump,omitempty"`        // in its place, where no role may copy the database
 	Config     string    `json:"config_copy,omitempty"` // the configuration from before
+}
+
+// Measured is how long a dump of the database took, with its verification.
+type Measured struct {
+	Bytes int64         `json:"bytes,omitempty"` // of the tables, without their indexes
+	Took  time.Duration `json:"took_ns,omitempty"`
+	At    time.Time     `json:"at,omitzero"`
 }
 
 // Bad says why a version is on the skip list.

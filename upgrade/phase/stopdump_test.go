@@ -1,0 +1,46 @@
+package phase
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"townsquare/upgrade/mattermost"
+	"townsquare/upgrade/state"
+)
+
+// The plan says what a dump at the stop costs, by the last one's measure where there is one.
+func TestStopCost(t *testing.T) {
+	op := &Operation{Record: &state.State{}, Facts: &mattermost.Installation{Schema: mattermost.Schema{Heap: 1000 << 20}}}
+	if got := (Checkpoint{}).Describe(op); strings.Contains(got, "dump") {
+		t.Errorf("a dump, though a copy can be made: %s", got)
+	}
+	op.dumps = "no role here may copy the database"
+	if got := (Checkpoint{}).Describe(op); !strings.Contains(got, "about 10s longer (1000 MB at 100 MB a second, a guess") {
+		t.Error(got)
+	}
+	op.Record.Dumped = state.Measured{Bytes: 100 << 20, Took: 5 * time.Second, At: time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)}
+	if got := (Checkpoint{}).Describe(op); !strings.Contains(got, "about 50s longer (1000 MB at 20 MB a second, measured on 2026-11-01)") {
+		t.Error(got)
+	}
+	op.Facts.Schema.Heap = 100 << 30
+	if limit := (Checkpoint{}).Limit(op); limit < 4*time.Hour {
+		t.Errorf("a dump that takes an hour and a half is ended after %s", limit)
+	}
+}
+
+// Only a whole dump may be put back; the record names it before it is begun.
+func TestStoppedDumpMustBeWhole(t *testing.T) {
+	run := &state.Run{StoppedDump: filepath.Join(t.TempDir(), "x.dump")}
+	if got := stoppedDump(run); got != "" {
+		t.Errorf("%q is not there", got)
+	}
+	if err := os.WriteFile(run.StoppedDump, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if stoppedDump(run) == "" || stoppedDump(&state.Run{}) != "" {
+		t.Error("not found")
+	}
+}
