@@ -202,6 +202,11 @@ func (d *Database) ClearOrphans(ctx context.Context) error {
 		where datname = current_database() and usename = current_user and pid <> pg_backend_pid()`); err != nil {
 		return fmt.Errorf("end orphaned queries: %w", err)
 	}
+	return freeMigrations(ctx, conn)
+}
+
+// freeMigrations removes the lock of a migrator that is dead.
+func freeMigrations(ctx context.Context, conn *pgx.Conn) error {
 	var found *string
 	if err := conn.QueryRow(ctx, "select to_regclass('db_lock')::text").Scan(&found); err != nil || found == nil {
 		return err

@@ -8,7 +8,8 @@ func Apply() []Phase {
 		Fetch{},
 		Grant{},
 		Backup{},
-		Stop{}, // the service is away from here
+		Migrate{}, // only what the old version can live with
+		Stop{},    // the service is away from here
 		Checkpoint{},
 		Swap{},
 		Start{},

@@ -147,6 +147,9 @@ func (c Config) Check(name string) problem.List {
 	if c.Patience != 0 && (c.Patience < 30*time.Second || c.Patience > 24*time.Hour) {
 		add("patience", c.Patience.String(), "30s to 24h, such as 10m")
 	}
+	if m := c.Migrations; m != "" && m != MigrateAuto && m != MigrateOffline {
+		add("migrations", m, MigrateAuto+", "+MigrateOffline)
+	}
 	for _, v := range sorted(c.Skip) {
 		if !versionShape.MatchString(v) {
 			add("skip", v, "full versions such as 9.10.1, each with a reason")

@@ -70,7 +70,7 @@ func (g GoCommand) Output(ctx context.Context, dir string, args ...string) (stri
 const networkTries = 3
 
 // Build compiles every tool that module's go.mod names into bin. packages, if given, are built in their place.
-func (g GoCommand) Build(ctx context.Context, module, bin, linkerFlags string, step *Step, packages ...string) error {
+func (g GoCommand) Build(ctx context.Context, module, bin string, flags []string, step *Step, packages ...string) error {
 	if len(packages) == 0 {
 		packages = []string{"tool"}
 	}
@@ -80,7 +80,7 @@ func (g GoCommand) Build(ctx context.Context, module, bin, linkerFlags string, s
 		return err
 	}
 	step.Status("compiling")
-	args := []string{"build", "-v", "-ldflags", linkerFlags, "-o", bin + string(filepath.Separator)}
+	args := append([]string{"build", "-v", "-o", bin + string(filepath.Separator)}, flags...)
 	_, err = g.patiently(ctx, module, step, strings.Count(list, "\n"), append(args, packages...)...)
 	return err
 }

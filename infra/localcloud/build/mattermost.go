@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"strings"
 	"time"
@@ -22,10 +23,13 @@ type Mattermost struct {
 	Commit string // as far as the module's version tells it
 	Date   string // of that commit, as `date -u` prints it
 	Mmctl  bool   // the module has the command-line client too
+
+	Migrations map[string]string // more of them, by the names of their files: "000200_x.up.sql"
 }
 
 // Mattermosts lists the versions, oldest first. 7.7.1 and 9.10.1 are the code of 7.7.0 and 9.10.0 with another
-// number: a patch release without migrations, which costs one more run of the linker.
+// number: a patch release without migrations, which costs one more run of the linker. 9.11.0 is 9.10.0's with more
+// migrations, which do no harm to a server that knows nothing of them.
 func Mattermosts() []Mattermost {
 	const v6, v8 = "github.com/mattermost/mattermost-server/v6", "github.com/mattermost/mattermost/server/v8"
 	seven := Mattermost{
@@ -39,7 +43,7 @@ func Mattermosts() []Mattermost {
 	return []Mattermost{
 		{Number: "6.3.0", Module: "mattermost-6.3.0", Server: v6, Model: v6 + "/model", Commit: "v6.3.0", Date: "Fri Jan 14 12:00:00 UTC 2022"},
 		{Number: "6.7.2", Module: "mattermost-6.7.2", Server: v6, Model: v6 + "/model", Commit: "v6.7.2", Date: "Thu Jul 21 12:00:00 UTC 2022"},
-		seven, seven.As("7.7.1"), nine, nine.As("9.10.1"),
+		seven, seven.As("7.7.1"), nine, nine.As("9.10.1"), nine.As("9.11.0").With(harmless),
 	}
 }
 
@@ -58,6 +62,23 @@ func (m Mattermost) As(number string) Mattermost {
 	m.Number = number
 	return m
 }
+
+// harmless are migrations such as the vendor's own 000118 and 000120: a table, and indexes made beside the writers.
+var harmless = map[string]string{
+	"000122_create_fountains.up.sql":      "CREATE TABLE IF NOT EXISTS fountains (id VARCHAR(26) PRIMARY KEY, createat bigint);\n",
+	"000122_create_fountains.down.sql":    "DROP TABLE IF EXISTS fountains;\n",
+	"000123_posts_userid_editat.up.sql":   "-- morph:nontransactional\nCREATE INDEX CONCURRENTLY IF NOT EXISTS idx_posts_userid_editat ON posts(userid, editat);\n",
+	"000123_posts_userid_editat.down.sql": "-- morph:nontransactional\nDROP INDEX CONCURRENTLY IF EXISTS idx_posts_userid_editat;\n",
+}
+
+// With is m with more migrations.
+func (m Mattermost) With(migrations map[string]string) Mattermost {
+	m.Migrations = migrations
+	return m
+}
+
+// migrationsFolder is where the server's module keeps those of PostgreSQL, since 8.0.
+const migrationsFolder = "channels/db/migrations/postgres"
 
 // Tool builds m stamped as the vendor's Team Edition is, or, with enterpriseReady, as a server that reports the
 // Enterprise Edition (the closed parts are in neither). Unlike the vendor's, it is built without the `production`
@@ -80,6 +101,13 @@ func (m Mattermost) Tool(enterpriseReady bool) Tool {
 	}
 	if "mattermost-"+m.Number != m.Module {
 		t.Why, t.Usual = "the code of "+strings.TrimPrefix(m.Module, "mattermost-")+" under another number", 30*time.Second
+	}
+	if len(m.Migrations) > 0 {
+		t.Why, t.Usual = t.Why+", with more migrations", 2*time.Minute
+		t.Overlay, t.Overlaid = map[string]string{}, m.Server
+		for name, sql := range m.Migrations {
+			t.Overlay[path.Join(migrationsFolder, name)] = sql
+		}
 	}
 	if m.Mmctl {
 		t.Programs = append(t.Programs, "mmctl")

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -29,6 +30,9 @@ type Tool struct {
 	Programs []string
 	// Stamps are package variables set by the linker, as the program's own release process does.
 	Stamps map[string]string
+	// Overlay adds files to a module that the program is built from, or replaces them: paths in it, and texts.
+	Overlay  map[string]string
+	Overlaid string // that module
 	// Finish, if set, adds to dir what a release needs besides its programs, which are in dir/bin. module is the
 	// folder of the tool's module.
 	Finish func(ctx context.Context, g GoCommand, module, dir string) error
@@ -87,6 +91,9 @@ func (t Tool) Entry(ctx context.Context) (Entry, error) {
 		return Entry{}, err
 	}
 	parts := []string{recipe, g.Version, runtime.GOARCH, t.linkerFlags()}
+	for _, name := range slices.Sorted(maps.Keys(t.Overlay)) {
+		parts = append(parts, name, t.Overlay[name])
+	}
 	for _, name := range []string{"go.mod", "go.sum"} {
 		text, err := os.ReadFile(filepath.Join(module, name))
 		if err != nil {
@@ -107,7 +114,16 @@ func (t Tool) build(ctx context.Context, g GoCommand, module, dir string, step *
 	if err := os.Mkdir(bin, 0o755); err != nil {
 		return "", err
 	}
-	if err := g.Build(ctx, module, bin, t.linkerFlags(), step); err != nil {
+	flags := []string{"-ldflags", t.linkerFlags()}
+	if len(t.Overlay) > 0 {
+		modfile, remove, err := t.patch(ctx, g, module)
+		if err != nil {
+			return "", err
+		}
+		defer remove()
+		flags = append(flags, "-modfile", modfile)
+	}
+	if err := g.Build(ctx, module, bin, flags, step); err != nil {
 		return "", err
 	}
 	var size int64
@@ -125,6 +141,50 @@ func (t Tool) build(ctx context.Context, g GoCommand, module, dir string, step *
 		}
 	}
 	return Size(size), nil
+}
+
+// patch copies the module that Overlay is for, with Overlay's files in it, and writes a go.mod that uses the copy:
+// the go command replaces no single file of its module cache. remove removes both.
+func (t Tool) patch(ctx context.Context, g GoCommand, module string) (modfile string, remove func(), err error) {
+	source, err := g.Output(ctx, module, "list", "-m", "-f", "{{.Dir}}", t.Overlaid)
+	if err != nil {
+		return "", nil, err
+	}
+	dir, err := os.MkdirTemp("", "townsquare-patch-")
+	if err != nil {
+		return "", nil, err
+	}
+	remove = func() { _ = os.RemoveAll(dir) }
+	if err := t.copyPatched(source, module, dir); err != nil {
+		remove()
+		return "", nil, fmt.Errorf("patch %s: %w", t.Overlaid, err)
+	}
+	return filepath.Join(dir, "go.mod"), remove, nil
+}
+
+func (t Tool) copyPatched(source, module, dir string) error {
+	copied := filepath.Join(dir, "module")
+	if err := os.CopyFS(copied, os.DirFS(source)); err != nil {
+		return err
+	}
+	for name, text := range t.Overlay {
+		if err := os.WriteFile(filepath.Join(copied, name), []byte(text), 0o644); err != nil {
+			return err
+		}
+	}
+	for _, name := range []string{"go.mod", "go.sum"} {
+		text, err := os.ReadFile(filepath.Join(module, name))
+		if err != nil {
+			return err
+		}
+		if name == "go.mod" {
+			text = fmt.Appendf(text, "\nreplace %s => %s\n", t.Overlaid, copied)
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), text, 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // linkerFlags gives the stamps in a fixed order. Symbol tables and debug data are left out: nothing here reads them,

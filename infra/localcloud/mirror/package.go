@@ -196,7 +196,7 @@ func makeFaulty(ctx context.Context, r Release, dir string, step *build.Step) (s
 	}
 	flags := strings.Join([]string{"-s -w", "-X main.number=" + r.Number, "-X main.behaviour=" + r.Fault}, " ")
 	bin := filepath.Join(dir, "bin")
-	if err := g.Build(ctx, dir, bin, flags, step, "."); err != nil {
+	if err := g.Build(ctx, dir, bin, []string{"-ldflags", flags}, step, "."); err != nil {
 		return "", err
 	}
 	return filepath.Join(bin, "mattermost"), nil

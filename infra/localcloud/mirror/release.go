@@ -52,6 +52,7 @@ func minors() []Minor {
 		{Name: "9.5", Extended: true, Ended: day(2024, 11, 15)},
 		{Name: "9.9", Ended: day(2024, 9, 15)},
 		{Name: "9.10", Ended: day(2024, 10, 15)},
+		{Name: "9.11", Extended: true, Ended: day(2025, 5, 15)},
 	}
 }
 
@@ -97,7 +98,7 @@ func Faulties() []Faulty {
 func Releases() []Release {
 	dates := map[string]time.Time{
 		"6.3.0": day(2022, 1, 16), "6.7.2": day(2022, 7, 21), "7.7.0": day(2023, 1, 16), "7.7.1": day(2023, 2, 3),
-		"9.10.0": day(2024, 7, 16), "9.10.1": day(2024, 8, 1),
+		"9.10.0": day(2024, 7, 16), "9.10.1": day(2024, 8, 1), "9.11.0": day(2024, 8, 16),
 	}
 	var list []Release
 	for _, m := range build.Mattermosts() {

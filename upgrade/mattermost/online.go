@@ -1,0 +1,110 @@
+package mattermost
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"townsquare/upgrade/host"
+)
+
+// ErrQueued says that a migration gave up waiting for a lock, so that users would not wait behind it.
+var ErrQueued = errors.New("the database was too busy for a migration")
+
+// migrator is the name by which PostgreSQL knows a program that migrates beside one that serves.
+const migrator = "townsquare-migrate"
+
+// Migrate runs the program's migrations while another version serves. No statement of it waits
+// longer than wait for a lock, as whoever comes after it would wait as well: then the error is
+// ErrQueued, and it may be tried again. The configuration is only read.
+func (p Program) Migrate(ctx context.Context, wait time.Duration) error {
+	env := []string{"PGAPPNAME=" + migrator, fmt.Sprintf("PGOPTIONS=-c lock_timeout=%d", wait.Milliseconds())}
+	_, err := p.run(ctx, env, "db", "migrate")
+	var exit *host.ExitError
+	if errors.As(err, &exit) && strings.Contains(exit.Stderr, "lock timeout") {
+		return fmt.Errorf("%w: %w", ErrQueued, err)
+	}
+	if err != nil {
+		return fmt.Errorf("migrate the database: %w", err)
+	}
+	return nil
+}
+
+// EndMigrator ends what a migrator that was killed left behind: its statement, which goes on without
+// it, its lock, for which the next one would wait, and indexes that were not finished, which the
+// next one would take for done. before are the indexes that InvalidIndexes named before it began.
+func (d *Database) EndMigrator(ctx context.Context, before []string) error {
+	conn, err := d.Connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(ctx)
+	if _, err := conn.Exec(ctx, `select pg_terminate_backend(pid, 10000) from pg_stat_activity
+		where datname = current_database() and usename = current_user and application_name = $1`, migrator); err != nil {
+		return fmt.Errorf("end the migration: %w", err)
+	}
+	if err := freeMigrations(ctx, conn); err != nil {
+		return err
+	}
+	now, err := invalidIndexes(ctx, conn)
+	if err != nil {
+		return err
+	}
+	for _, index := range now {
+		if slices.Contains(before, index) {
+			continue
+		}
+		if _, err := conn.Exec(ctx, "drop index if exists "+index); err != nil {
+			return fmt.Errorf("remove the unfinished index %s: %w", index, err)
+		}
+	}
+	return nil
+}
+
+// InvalidIndexes names the indexes that were begun and not finished, quoted as SQL wants them.
+func (d *Database) InvalidIndexes(ctx context.Context) ([]string, error) {
+	conn, err := d.Connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close(ctx)
+	return invalidIndexes(ctx, conn)
+}
+
+func invalidIndexes(ctx context.Context, conn *pgx.Conn) ([]string, error) {
+	rows, err := conn.Query(ctx, "select indexrelid::regclass::text from pg_index where not indisvalid order by 1")
+	if err != nil {
+		return nil, fmt.Errorf("look for unfinished indexes: %w", err)
+	}
+	names, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return nil, fmt.Errorf("look for unfinished indexes: %w", err)
+	}
+	return names, nil
+}
+
+// TableBytes is how large each table is, without its indexes.
+func (d *Database) TableBytes(ctx context.Context) (map[string]int64, error) {
+	conn, err := d.Connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close(ctx)
+	rows, err := conn.Query(ctx, `select relname, pg_table_size(oid) from pg_class
+		where relkind = 'r' and relnamespace = quote_ident(current_schema())::regnamespace`)
+	if err != nil {
+		return nil, fmt.Errorf("measure the tables: %w", err)
+	}
+	bytes := map[string]int64{}
+	var name string
+	var size int64
+	if _, err := pgx.ForEachRow(rows, []any{&name, &size}, func() error { bytes[name] = size; return nil }); err != nil {
+		return nil, fmt.Errorf("measure the tables: %w", err)
+	}
+	return bytes, nil
+}
