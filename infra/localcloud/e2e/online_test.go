@@ -18,13 +18,13 @@ func TestMigrateWhileServing(t *testing.T) {
 	s := square.Upgraded(t)
 	square.Localcloud(t.Context(), "mirror", "publish", stage.After, harmless, "--esr", "9.11").Must(t)
 	// Somebody is in the middle of a change of posts, and takes 3 s more once the migration is there.
-	s.Exec(t, `systemd-run --quiet --uid=postgres psql mattermost -c 'begin' -c 'lock table posts in row exclusive mode' -c "
+	s.Exec(t, `setsid -f runuser -u postgres -- psql -X -d mattermost -c 'begin' -c 'lock table posts in row exclusive mode' -c "
 		do \$\$ begin
 			while not exists (select 1 from pg_stat_activity where application_name = 'townsquare-migrate') loop
 				perform pg_sleep(0.05), pg_stat_clear_snapshot();
 			end loop;
 			perform pg_sleep(3);
-		end \$\$" -c 'commit'`)
+		end \$\$" -c 'commit' >/dev/null 2>&1 </dev/null`)
 	var r stage.Report
 	seen := s.Watched(t, func() { r = s.Apply(t, harmless, "2s") })
 	for _, p := range r.Phases {
