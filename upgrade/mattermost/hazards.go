@@ -59,9 +59,9 @@ func Hazards(plan string, bytes map[string]int64) ([]Hazard, error) {
 const sqlName = `(?:[a-z_][a-z0-9_]*\.)?"?([a-z_][a-z0-9_]*)"?`
 
 var (
-	createTable = regexp.MustCompile(`^create table (?:if not exists )?` + sqlName + ` ?\(.*\)$`)
-	createType  = regexp.MustCompile(`^create type ` + sqlName + ` as enum ?\(`)
-	createIndex = regexp.MustCompile(`^create (unique )?index (concurrently )?(?:if not exists )?(?:` + sqlName + ` )?on (?:only )?` + sqlName + `[ (]`)
+	newTable = regexp.MustCompile(`^create table (?:if not exists )?` + sqlName + ` ?\(.*\)$`)
+	newType  = regexp.MustCompile(`^create type ` + sqlName + ` as enum ?\(`)
+	newIndex = regexp.MustCompile(`^create (unique )?index (concurrently )?(?:if not exists )?(?:` + sqlName + ` )?on (?:only )?` + sqlName + `[ (]`)
 	alterTable  = regexp.MustCompile(`^alter table (?:if exists )?(?:only )?` + sqlName + ` (.*)$`)
 	addColumn   = regexp.MustCompile(`^add (?:column )?(?:if not exists )?` + sqlName + ` `)
 )
@@ -69,17 +69,17 @@ var (
 // hazard says why statement may not run while the old version serves; "" when it may. Tables that
 // the plan makes itself are noted in made: nobody uses them yet.
 func hazard(statement string, made map[string]bool, bytes map[string]int64) string {
-	if m := createTable.FindStringSubmatch(statement); m != nil {
+	if m := newTable.FindStringSubmatch(statement); m != nil {
 		if strings.Contains(statement, " references ") {
 			return "a foreign key locks the table it refers to"
 		}
 		made[m[1]] = true
 		return ""
 	}
-	if createType.MatchString(statement) {
+	if newType.MatchString(statement) {
 		return ""
 	}
-	if m := createIndex.FindStringSubmatch(statement); m != nil {
+	if m := newIndex.FindStringSubmatch(statement); m != nil {
 		unique, concurrently, table := m[1] != "", m[2] != "", m[4]
 		switch {
 		case made[table]:
