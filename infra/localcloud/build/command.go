@@ -42,9 +42,9 @@ type commandOptions struct {
 	all, list bool
 }
 
-// Command is `localcloud build`. It always knows Pulumi and Pebble; more are the targets of other packages.
+// Command is `localcloud build`. It always knows Pulumi, Pebble and Versitygw; more are the targets of other packages.
 func Command(more ...Target) *cobra.Command {
-	targets := append([]Target{ToolTarget(Pulumi()), ToolTarget(Pebble())}, more...)
+	targets := append([]Target{ToolTarget(Pulumi()), ToolTarget(Pebble()), ToolTarget(Versitygw())}, more...)
 	var names []string
 	for _, t := range targets {
 		names = append(names, t.Name)

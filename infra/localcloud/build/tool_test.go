@@ -13,7 +13,7 @@ import (
 // Every tool has a module that names, as tool dependencies, the programs that must come out of it, and that is
 // complete: nothing may have to be looked up at the time of the build.
 func TestEveryToolHasItsModule(t *testing.T) {
-	tools := []Tool{Pulumi(), Pebble()}
+	tools := []Tool{Pulumi(), Pebble(), Versitygw()}
 	for _, m := range Mattermosts() {
 		tools = append(tools, m.Tool(false), m.Tool(true))
 	}

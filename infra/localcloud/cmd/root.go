@@ -43,7 +43,7 @@ func Main(args []string) int {
 func newRoot() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "localcloud",
-		Short: "a cloud on this computer: machines, network, DNS, certificates, releases",
+		Short: "a cloud on this computer: machines, network, DNS, certificates, releases, object storage",
 		Long: `A cloud on this computer, for demonstrations, tests and rehearsals.
 
 Machines are Debian with their own systemd, in a network namespace of their own
@@ -57,7 +57,7 @@ that has no way out. ` + "`localcloud down`" + ` removes every trace.`,
 	}
 	root.AddCommand(
 		upCommand(), downCommand(), statusCommand(), execCommand(), machineCommand(),
-		packagesCommand(), daemonCommand(), superviseCommand(),
+		spacesCommand(), packagesCommand(), daemonCommand(), superviseCommand(),
 	)
 	root.AddCommand(fromOthers()...)
 	return root

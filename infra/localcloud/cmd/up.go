@@ -32,7 +32,8 @@ func upCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "up",
 		Short: "Start the cloud's network and services",
-		Long: `Start the cloud's network and services: DNS, ACME, release mirror, Debian proxy.
+		Long: `Start the cloud's network and services: DNS, ACME, release mirror, object storage,
+Debian proxy.
 
 Machines that ran before this computer restarted are not started. Up is no error
 when the cloud is up.`,
@@ -62,7 +63,12 @@ func runUp(ctx context.Context, cloud *network.Cloud, forward bool) error {
 	if _, err := base.Build(ctx, progressOutput()); err != nil {
 		return err
 	}
-	pebble, err := build.Pebble().Get(ctx, build.NewCache(build.NewProgress(progressOutput())))
+	cache := build.NewCache(build.NewProgress(progressOutput()))
+	pebble, err := build.Pebble().Get(ctx, cache)
+	if err != nil {
+		return err
+	}
+	versitygw, err := build.Versitygw().Get(ctx, cache)
 	if err != nil {
 		return err
 	}
@@ -92,7 +98,8 @@ func runUp(ctx context.Context, cloud *network.Cloud, forward bool) error {
 		return err
 	}
 	defer ready.Close()
-	daemon := exec.Command("/proc/self/exe", "daemon", "--cloud", cloud.Name, "--pebble", pebble, fmt.Sprintf("--forward=%v", forward))
+	daemon := exec.Command("/proc/self/exe", "daemon", "--cloud", cloud.Name,
+		"--pebble", pebble, "--versitygw", versitygw, fmt.Sprintf("--forward=%v", forward))
 	daemon.Dir = "/"
 	daemon.Args[0] = "localcloud"
 	daemon.Stdout, daemon.Stderr = log, log
@@ -121,14 +128,13 @@ func cmpOr(a, b string) string {
 // daemonCommand is what up starts. It is not for people.
 func daemonCommand() *cobra.Command {
 	var cloud cloudFlag
-	var pebble string
-	var forward bool
+	var options services.Options
 	cmd := &cobra.Command{
 		Use: "daemon", Hidden: true, Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			parent := os.NewFile(3, "announce")
 			defer parent.Close()
-			err := runDaemon(cmd.Context(), cloud, pebble, forward, func() {
+			err := runDaemon(cmd.Context(), cloud, options, func() {
 				fmt.Fprintln(parent, "ready")
 				parent.Close()
 			})
@@ -139,19 +145,19 @@ func daemonCommand() *cobra.Command {
 		},
 	}
 	cloud.add(cmd)
-	cmd.Flags().StringVar(&pebble, "pebble", "", "")
-	cmd.Flags().BoolVar(&forward, "forward", false, "")
+	cmd.Flags().StringVar(&options.Pebble, "pebble", "", "")
+	cmd.Flags().StringVar(&options.Versitygw, "versitygw", "", "")
+	cmd.Flags().BoolVar(&options.Forward, "forward", false, "")
 	return cmd
 }
 
-func runDaemon(ctx context.Context, flag cloudFlag, pebble string, forward bool, ready func()) error {
+func runDaemon(ctx context.Context, flag cloudFlag, options services.Options, ready func()) error {
 	cloud, err := flag.open()
 	if err != nil {
 		return err
 	}
 	syscall.CloseOnExec(3)
-	options, err := serviceOptions(cloud, pebble, forward)
-	if err != nil {
+	if options.Mirror, err = releaseMirror(cloud); err != nil {
 		return err
 	}
 	return services.Run(ctx, cloud, options, ready)

@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"context"
+	"net/http"
 	"path/filepath"
 
 	"github.com/spf13/cobra"
@@ -12,7 +13,6 @@ import (
 	"townsquare/infra/localcloud/mirror"
 	"townsquare/infra/localcloud/network"
 	"townsquare/infra/localcloud/runner"
-	"townsquare/infra/localcloud/services"
 )
 
 // fromOthers are the commands that other packages bring along.
@@ -45,11 +45,7 @@ func baseTarget() build.Target {
 	}
 }
 
-// serviceOptions gathers what the daemon is made of.
-func serviceOptions(cloud *network.Cloud, pebble string, forward bool) (services.Options, error) {
-	releases, err := mirror.New(filepath.Join(cloud.Dir, "mirror"))
-	if err != nil {
-		return services.Options{}, err
-	}
-	return services.Options{Pebble: pebble, Mirror: releases, Forward: forward}, nil
+// releaseMirror is where the cloud's machines find Mattermost.
+func releaseMirror(cloud *network.Cloud) (http.Handler, error) {
+	return mirror.New(filepath.Join(cloud.Dir, "mirror"))
 }

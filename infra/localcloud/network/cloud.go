@@ -27,6 +27,8 @@ var (
 	// Outsider is a second address of the gateway; a client bound to it stands
 	// for a computer that no firewall rule names.
 	Outsider = netip.MustParseAddr("10.91.2.1")
+	// Spaces is where the object storage listens.
+	Spaces = netip.MustParseAddr("10.91.3.1")
 	// MetadataAddress is where cloud providers serve a machine's user data.
 	MetadataAddress = netip.MustParseAddr("169.254.169.254")
 

@@ -59,6 +59,29 @@ type Backend interface {
 
 	// ApplyNetwork makes firewalls, reserved addresses and names exactly what is given.
 	ApplyNetwork(ctx context.Context, network Network) error
+
+	ObjectStorage
+}
+
+// ObjectStorage is the part of Backend that keeps buckets. Its errors name a bucket that is taken,
+// missing or not empty as S3 does.
+type ObjectStorage interface {
+	CreateBucket(ctx context.Context, bucket string, versioned bool) error
+	SetVersioning(ctx context.Context, bucket string, on bool) error
+	// BucketStatus says whether there is such a bucket, and whether it keeps versions.
+	BucketStatus(ctx context.Context, bucket string) (exists, versioned bool, err error)
+	// RemoveBucket refuses a bucket with anything in it, old versions included, unless force is set.
+	RemoveBucket(ctx context.Context, bucket string, force bool) error
+	// ApplyKeys makes access keys, and what they open of the buckets, exactly what is given.
+	ApplyKeys(ctx context.Context, buckets []string, keys []AccessKey) error
+	HasKey(ctx context.Context, id string) (bool, error)
+}
+
+// AccessKey is a key to buckets: to all of them, or to some with a permission each.
+type AccessKey struct {
+	ID, Secret string
+	Full       bool
+	Grants     map[string]string // by bucket: read, readwrite or fullaccess
 }
 
 // MachineSpec is a machine to make. Volumes are attached before the first boot.

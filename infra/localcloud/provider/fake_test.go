@@ -23,6 +23,8 @@ type fakeBackend struct {
 	mu       sync.Mutex
 	machines map[string]*fakeMachine
 	volumes  map[string]int // GiB
+	buckets  map[string]*fakeBucket
+	keys     []AccessKey
 	network  Network
 	scripts  []string // everything that was run, with its input
 	fail     map[string]error
@@ -152,7 +154,7 @@ type account struct {
 
 func newAccount(t *testing.T) *account {
 	t.Helper()
-	backend := &fakeBackend{machines: map[string]*fakeMachine{}, volumes: map[string]int{}, fail: map[string]error{}}
+	backend := &fakeBackend{machines: map[string]*fakeMachine{}, volumes: map[string]int{}, buckets: map[string]*fakeBucket{}, fail: map[string]error{}}
 	dir := t.TempDir()
 	cloud := &Cloud{Open: func(name string) (string, Backend, error) {
 		if name != "unit" {
@@ -256,19 +258,27 @@ func (a *account) update(of thing, changes map[string]property.Value) thing {
 	return updated
 }
 
+func (a *account) tryDelete(of thing) error {
+	return a.server.Delete(p.DeleteRequest{ID: of.id, Urn: urn(of.kind, "x"), Properties: of.state})
+}
+
 func (a *account) delete(of thing) {
 	a.t.Helper()
 	for range 2 { // a second time finds it gone
-		if err := a.server.Delete(p.DeleteRequest{ID: of.id, Urn: urn(of.kind, "x"), Properties: of.state}); err != nil {
+		if err := a.tryDelete(of); err != nil {
 			a.t.Fatal(err)
 		}
 	}
 }
 
+func (a *account) tryRead(of thing) (p.ReadResponse, error) {
+	return a.server.Read(p.ReadRequest{ID: of.id, Urn: urn(of.kind, "x"), Properties: of.state, Inputs: of.inputs})
+}
+
 // read is what a refresh finds; the id is empty when the resource is gone.
 func (a *account) read(of thing) p.ReadResponse {
 	a.t.Helper()
-	resp, err := a.server.Read(p.ReadRequest{ID: of.id, Urn: urn(of.kind, "x"), Properties: of.state, Inputs: of.inputs})
+	resp, err := a.tryRead(of)
 	if err != nil {
 		a.t.Fatal(err)
 	}

@@ -1,6 +1,6 @@
 // Package provider is a Pulumi provider named digitalocean whose cloud is this computer. A program
 // written for DigitalOcean runs on it unchanged: droplets, database clusters, volumes, firewalls,
-// reserved addresses and DNS records are real, the rest is recorded. Names and types of all
+// reserved addresses, DNS records and buckets are real, the rest is recorded. Names and types of all
 // properties are those of pulumi-digitalocean 4.76.0.
 package provider
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/base64"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -58,7 +59,8 @@ type Versioning struct {
 	Enabled *bool `pulumi:"enabled,optional"`
 }
 
-// SpacesBucketState is a bucket of objects. It is recorded only: nothing listens at its endpoint.
+// SpacesBucketState is a bucket of objects. What it says of access from web pages, and when objects
+// expire, is recorded only.
 type SpacesBucketState struct {
 	SpacesBucketArgs
 	BucketDomainName string `pulumi:"bucketDomainName"`
@@ -66,7 +68,7 @@ type SpacesBucketState struct {
 	Endpoint         string `pulumi:"endpoint"`
 }
 
-// spacesDomain is where the cloud's buckets would be.
+// spacesDomain is where the cloud's buckets are.
 const spacesDomain = "spaces.townsquare.test"
 
 var validBucket = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{1,61}[a-z0-9]$`)
@@ -83,7 +85,7 @@ func newSpacesBuckets(cloud *Cloud) infer.InferredResource {
 		}
 		return failures
 	}
-	r.create = func(_ context.Context, in SpacesBucketArgs) (string, SpacesBucketState, error) {
+	r.create = func(ctx context.Context, in SpacesBucketArgs) (string, SpacesBucketState, error) {
 		if in.Region == nil {
 			in.Region = ptr("nyc3")
 		}
@@ -95,14 +97,43 @@ func newSpacesBuckets(cloud *Cloud) infer.InferredResource {
 		if !validBucket.MatchString(*in.Name) {
 			return "", state, refused("bucket: %q: 3 to 63 lower-case letters, digits and dashes", *in.Name)
 		}
-		return *in.Name, state, cloud.change(func(c *Contents) error {
-			if _, taken := c.Resources[r.name][*in.Name]; taken {
-				return refused("BucketAlreadyExists: %s", *in.Name)
+		if err := cloud.backend.CreateBucket(ctx, *in.Name, state.versioned()); err != nil {
+			return "", state, err
+		}
+		// A key that names the bucket already, as after the loss of one of that name, opens it again.
+		return *in.Name, state, cloud.changeKeys(ctx, func(c *Contents) error { return c.put(r.name, *in.Name, state) })
+	}
+	r.update = func(ctx context.Context, id string, old SpacesBucketState, state *SpacesBucketState) error {
+		if state.versioned() != old.versioned() {
+			if err := cloud.backend.SetVersioning(ctx, id, state.versioned()); err != nil {
+				return err
 			}
-			return c.put(r.name, *in.Name, state)
-		})
+		}
+		return cloud.change(func(c *Contents) error { return c.put(r.name, id, state) })
+	}
+	r.refresh = func(ctx context.Context, id string, state *SpacesBucketState) error {
+		exists, versioned, err := cloud.backend.BucketStatus(ctx, id)
+		switch {
+		case err != nil:
+			return err
+		case !exists:
+			return errNotFound
+		case versioned != state.versioned():
+			state.Versioning = &Versioning{Enabled: &versioned}
+		}
+		return nil
+	}
+	r.remove = func(ctx context.Context, id string, state SpacesBucketState) error {
+		if err := cloud.backend.RemoveBucket(ctx, id, value(state.ForceDestroy)); err != nil {
+			return err
+		}
+		return cloud.change(func(c *Contents) error { c.drop(r.name, id); return nil })
 	}
 	return infer.Resource(r)
+}
+
+func (s SpacesBucketState) versioned() bool {
+	return s.Versioning != nil && value(s.Versioning.Enabled)
 }
 
 // SpacesKeyArgs are the inputs of digitalocean.SpacesKey.
@@ -135,27 +166,68 @@ func newSpacesKeys(cloud *Cloud) infer.InferredResource {
 		}
 		return failures
 	}
-	save := func(state SpacesKeyState) error {
-		return cloud.change(func(c *Contents) error {
-			for _, grant := range state.Grants {
-				_, known := c.Resources["SpacesBucket"][grant.Bucket]
-				if !known && (grant.Bucket != "" || grant.Permission != "fullaccess") {
-					return refused("grants: bucket %q: %w", grant.Bucket, errNotFound)
-				}
-			}
-			return c.put(r.name, state.AccessKey, state)
-		})
-	}
-	r.create = func(_ context.Context, in SpacesKeyArgs) (string, SpacesKeyState, error) {
+	r.create = func(ctx context.Context, in SpacesKeyArgs) (string, SpacesKeyState, error) {
 		state := SpacesKeyState{
 			SpacesKeyArgs: in, CreatedAt: now(), AccessKey: "DO" + strings.ToUpper(randomHex(9)), SecretKey: randomText(32),
 		}
-		return state.AccessKey, state, save(state)
+		return state.AccessKey, state, cloud.changeKeys(ctx, state.put)
 	}
-	r.update = func(_ context.Context, _ string, _ SpacesKeyState, state *SpacesKeyState) error {
-		return save(*state)
+	r.update = func(ctx context.Context, _ string, old SpacesKeyState, state *SpacesKeyState) error {
+		if old.full() != state.full() {
+			return refused("grants: a key to all buckets cannot become one to some, nor the other way round")
+		}
+		return cloud.changeKeys(ctx, state.put)
+	}
+	r.refresh = func(ctx context.Context, id string, _ *SpacesKeyState) error {
+		exists, err := cloud.backend.HasKey(ctx, id)
+		if err == nil && !exists {
+			return errNotFound
+		}
+		return err
+	}
+	r.remove = func(ctx context.Context, id string, _ SpacesKeyState) error {
+		return cloud.changeKeys(ctx, func(c *Contents) error { c.drop(r.name, id); return nil })
 	}
 	return infer.Resource(r)
+}
+
+// full says that a key opens all buckets, those to come included.
+func (s SpacesKeyState) full() bool {
+	return slices.ContainsFunc(s.Grants, func(g Grant) bool { return g.Bucket == "" })
+}
+
+func (s SpacesKeyState) put(c *Contents) error {
+	for _, grant := range s.Grants {
+		_, known := c.Resources["SpacesBucket"][grant.Bucket]
+		if !known && (grant.Bucket != "" || grant.Permission != "fullaccess") {
+			return refused("grants: bucket %q: %w", grant.Bucket, errNotFound)
+		}
+	}
+	return c.put("SpacesKey", s.AccessKey, s)
+}
+
+// changeKeys is change for keys to buckets. An error of the object storage leaves the inventory as
+// it was.
+func (c *Cloud) changeKeys(ctx context.Context, change func(*Contents) error) error {
+	return c.change(func(contents *Contents) error {
+		if err := change(contents); err != nil {
+			return err
+		}
+		states, err := all[SpacesKeyState](contents, "SpacesKey")
+		if err != nil {
+			return err
+		}
+		var keys []AccessKey
+		for _, state := range states {
+			key := AccessKey{ID: state.AccessKey, Secret: state.SecretKey, Full: state.full(), Grants: map[string]string{}}
+			for _, grant := range state.Grants {
+				key.Grants[grant.Bucket] = grant.Permission
+			}
+			keys = append(keys, key)
+		}
+		buckets := slices.Sorted(maps.Keys(contents.Resources["SpacesBucket"]))
+		return c.backend.ApplyKeys(ctx, buckets, keys)
+	})
 }
 
 // randomText is a secret of that many random bytes, in letters and digits.

@@ -6,14 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 	"os"
 	"path/filepath"
-	"slices"
 
 	"github.com/google/renameio/v2"
 
 	"townsquare/infra/localcloud/network"
+	"townsquare/infra/localcloud/spaces"
 )
 
 // place is where the engine keeps everything of one local cloud: its state, configuration, and the
@@ -40,12 +39,16 @@ func OperatorKey(cloud *network.Cloud) string {
 // hostKey is the server's own key, which is known before the server exists.
 func (p place) hostKey() string { return filepath.Join(p.secrets(), "host_ed25519") }
 
+// backupPassword is what the backups are encrypted with.
+func (p place) backupPassword() string { return filepath.Join(p.secrets(), "backup-password") }
+
 // backups are the secrets that a stack with off-site backups needs, by the key of its configuration.
 func (p place) backups() map[string]string {
+	id, secret := spaces.KeyFiles(p.cloud)
 	return map[string]string{
-		"townsquare:backupPassword":    filepath.Join(p.secrets(), "backup-password"),
-		"digitalocean:spacesAccessId":  filepath.Join(p.secrets(), "spaces-id"),
-		"digitalocean:spacesSecretKey": filepath.Join(p.secrets(), "spaces-key"),
+		"townsquare:backupPassword":    p.backupPassword(),
+		"digitalocean:spacesAccessId":  id,
+		"digitalocean:spacesSecretKey": secret,
 	}
 }
 
@@ -71,7 +74,10 @@ func (p place) prepare() error {
 			return fmt.Errorf("prepare the engine's directory: %w", err)
 		}
 	}
-	for _, path := range append(slices.Collect(maps.Values(p.backups())), p.passphrase()) {
+	if _, err := spaces.FullKey(p.cloud); err != nil {
+		return err
+	}
+	for _, path := range []string{p.backupPassword(), p.passphrase()} {
 		if err := once(path, newPassword); err != nil {
 			return err
 		}

@@ -13,9 +13,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
-	"strings"
-	"syscall"
 	"time"
 
 	"townsquare/infra/localcloud/network"
@@ -29,7 +26,7 @@ const (
 // startACME runs pebble, a small ACME server, in the cloud's network, and
 // writes the root that it issues from to ca/acme.pem. Pebble keeps nothing: a
 // new daemon has a new root, and whoever had a certificate asks for another.
-func startACME(ctx context.Context, cloud *network.Cloud, ca *authority, pebble string) (*exec.Cmd, error) {
+func startACME(ctx context.Context, cloud *network.Cloud, ca *authority, pebble string) (stop func(), err error) {
 	dir := filepath.Join(cloud.Dir, "acme")
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
@@ -39,7 +36,7 @@ func startACME(ctx context.Context, cloud *network.Cloud, ca *authority, pebble 
 		return nil, err
 	}
 	gateway := network.Gateway.String()
-	config, err := json.MarshalIndent(map[string]any{"pebble": map[string]any{
+	settings, err := json.MarshalIndent(map[string]any{"pebble": map[string]any{
 		"listenAddress":           net.JoinHostPort(gateway, acmePort),
 		"managementListenAddress": net.JoinHostPort(gateway, acmeManagement),
 		"certificate":             filepath.Join(dir, "server.pem"),
@@ -55,70 +52,31 @@ func startACME(ctx context.Context, cloud *network.Cloud, ca *authority, pebble 
 	if err != nil {
 		return nil, err
 	}
-	for name, data := range map[string][]byte{"server.pem": certPEM, "server.key": keyPEM, "pebble.json": config} {
+	for name, data := range map[string][]byte{"server.pem": certPEM, "server.key": keyPEM, "pebble.json": settings} {
 		if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {
 			return nil, err
 		}
 	}
-	if err := endOrphan(filepath.Join(dir, "pebble.json")); err != nil {
-		return nil, err
-	}
-	log, err := os.Create(filepath.Join(dir, "pebble.log"))
-	if err != nil {
-		return nil, err
-	}
-	defer log.Close()
-	cmd := exec.Command(pebble, "-config", filepath.Join(dir, "pebble.json"), "-dnsserver", net.JoinHostPort(gateway, "53"))
+	config := filepath.Join(dir, "pebble.json")
+	cmd := exec.Command(pebble, "-config", config, "-dnsserver", net.JoinHostPort(gateway, "53"))
 	cmd.Dir = dir
 	// Deliberate delays and refusals are for testing ACME clients; this cloud
 	// tests what is built on one.
-	cmd.Env = append(os.Environ(), network.Variable+"="+cloud.Name, "PEBBLE_VA_NOSLEEP=1", "PEBBLE_WFE_NONCEREJECT=0", "PEBBLE_AUTHZREUSE=0")
-	cmd.Stdout, cmd.Stderr = log, log
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	if err := cloud.Do(cmd.Start); err != nil {
-		return nil, fmt.Errorf("start pebble: %w", err)
+	cmd.Env = append(os.Environ(), "PEBBLE_VA_NOSLEEP=1", "PEBBLE_WFE_NONCEREJECT=0", "PEBBLE_AUTHZREUSE=0")
+	log := filepath.Join(dir, "pebble.log")
+	stop, err = startChild(cloud, cmd, config, log)
+	if err != nil {
+		return nil, err
 	}
 	root, err := acmeRoot(ctx, cloud, ca)
 	if err == nil {
 		err = os.WriteFile(filepath.Join(cloud.Dir, "ca", "acme.pem"), root, 0o644)
 	}
 	if err != nil {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-		return nil, fmt.Errorf("start pebble: %w (see %s)", err, log.Name())
+		stop()
+		return nil, fmt.Errorf("start pebble: %w (see %s)", err, log)
 	}
-	return cmd, nil
-}
-
-// endOrphan ends the ACME server of a daemon that was killed: it still holds
-// the port.
-func endOrphan(config string) error {
-	files, err := filepath.Glob("/proc/[0-9]*/cmdline")
-	if err != nil {
-		return err
-	}
-	for _, file := range files {
-		data, err := os.ReadFile(file)
-		if err != nil || !strings.Contains(string(data), "\x00-config\x00"+config+"\x00") {
-			continue
-		}
-		pid, err := strconv.Atoi(filepath.Base(filepath.Dir(file)))
-		if err != nil {
-			return err
-		}
-		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
-			return fmt.Errorf("end the ACME server of an earlier daemon: %w", err)
-		}
-		for n := 0; n < 100 && syscall.Kill(pid, 0) == nil && !isZombie(pid); n++ {
-			time.Sleep(10 * time.Millisecond)
-		}
-	}
-	return nil
-}
-
-func isZombie(pid int) bool {
-	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	return err == nil && strings.Contains(string(data), ") Z ")
+	return stop, nil
 }
 
 // acmeRoot asks pebble for the root certificate of what it issues.

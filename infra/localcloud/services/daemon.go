@@ -1,5 +1,5 @@
 // Package services is what a local cloud offers besides machines: names,
-// certificates, releases, Debian packages, metadata. One daemon a cloud serves
+// certificates, releases, object storage, Debian packages, metadata. One daemon a cloud serves
 // it all; machines live on without the daemon.
 package services
 
@@ -22,16 +22,18 @@ import (
 
 // Options are what a daemon is made of that other packages know how to make.
 type Options struct {
-	Pebble  string       // path of the ACME server's program
-	Mirror  http.Handler // the release mirror
-	Forward bool         // serve the cloud on ForwardAddress of this computer
+	Pebble    string       // path of the ACME server's program
+	Versitygw string       // path of the S3 server's
+	Mirror    http.Handler // the release mirror
+	Forward   bool         // serve the cloud on ForwardAddress of this computer
 }
 
 // Daemon is everything that serves a cloud while it is up.
 type Daemon struct {
-	cloud *network.Cloud
-	stops []func()
-	quit  chan struct{}
+	cloud   *network.Cloud
+	storage *storage
+	stops   []func()
+	quit    chan struct{}
 }
 
 // Run serves a cloud until ctx ends or somebody tells the daemon to stop.
@@ -78,14 +80,16 @@ func (d *Daemon) start(ctx context.Context, options Options) error {
 		return err
 	}
 	d.stops = append(d.stops, stop)
-	pebble, err := startACME(ctx, d.cloud, ca, options.Pebble)
+	stop, err = startACME(ctx, d.cloud, ca, options.Pebble)
 	if err != nil {
 		return err
 	}
-	d.stops = append(d.stops, func() {
-		_ = pebble.Process.Kill()
-		_ = pebble.Wait()
-	})
+	d.stops = append(d.stops, stop)
+	d.storage = &storage{cloud: d.cloud, ca: ca, program: options.Versitygw}
+	if err := d.storage.start(ctx); err != nil {
+		return err
+	}
+	d.stops = append(d.stops, d.storage.stop)
 	if err := writeBundle(d.cloud); err != nil {
 		return err
 	}
@@ -201,6 +205,12 @@ func (d *Daemon) serveControl() error {
 			http.Error(w, err.Error(), http.StatusInternalServerError)
 		}
 	})
+	mux.HandleFunc("POST /spaces/start", func(w http.ResponseWriter, r *http.Request) {
+		if err := d.storage.start(r.Context()); err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+		}
+	})
+	mux.HandleFunc("POST /spaces/stop", func(http.ResponseWriter, *http.Request) { d.storage.stop() })
 	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) {
 		_ = json.NewEncoder(w).Encode(map[string]int{"pid": os.Getpid()})
 	})

@@ -8,6 +8,7 @@ import (
 	"github.com/miekg/dns"
 
 	"townsquare/infra/localcloud/network"
+	"townsquare/infra/localcloud/spaces"
 )
 
 // Names of the cloud's own services; each is the gateway.
@@ -51,10 +52,10 @@ func answer(reply *dns.Msg, q dns.Question, state network.State) {
 	for range 8 { // a chain of aliases has an end
 		found, alias := false, ""
 		for _, r := range records(state) {
-			if dns.CanonicalName(r.Name) != name {
+			if !covers(r.Name, name) {
 				continue
 			}
-			found = true
+			found, r.Name = true, name // a wildcard answers under the name that was asked for
 			rr, err := resource(r)
 			if err != nil {
 				continue // refused when it was made; not a reason to be silent
@@ -84,6 +85,13 @@ func answer(reply *dns.Msg, q dns.Question, state network.State) {
 	}
 }
 
+// covers says whether a record's name, which may begin with "*.", is a name's.
+func covers(record, name string) bool {
+	record = dns.CanonicalName(record)
+	below, wild := strings.CutPrefix(record, "*")
+	return record == name || wild && strings.HasSuffix(name, below)
+}
+
 // above says that a name exists without records, because others lie below it.
 func above(name string, state network.State) bool {
 	if name == network.Zone+"." {
@@ -102,6 +110,7 @@ func records(state network.State) []network.Record {
 	for _, name := range []string{acmeName, releasesName, docsName, apiName, packagesName} {
 		all = append(all, network.Record{Name: name, Type: "A", Value: network.Gateway.String()})
 	}
+	all = append(all, network.Record{Name: "*." + spaces.Domain, Type: "A", Value: network.Spaces.String()})
 	for _, r := range state.Records {
 		all = append(all, r)
 	}

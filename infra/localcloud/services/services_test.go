@@ -42,6 +42,8 @@ func TestNames(t *testing.T) {
 		{"acme.townsquare.test.", dns.TypeA, network.Gateway.String(), dns.RcodeSuccess},
 		{"chat.townsquare.test.", dns.TypeMX, "", dns.RcodeSuccess},
 		{"below.townsquare.test.", dns.TypeA, "", dns.RcodeSuccess},
+		{"fra1.spaces.townsquare.test.", dns.TypeA, network.Spaces.String(), dns.RcodeSuccess},
+		{"spaces.townsquare.test.", dns.TypeA, "", dns.RcodeSuccess},
 		{"nobody.townsquare.test.", dns.TypeA, "", dns.RcodeNameError},
 		{"example.org.", dns.TypeA, "", dns.RcodeNameError},
 		{"bad.townsquare.test.", dns.TypeA, "", dns.RcodeSuccess},

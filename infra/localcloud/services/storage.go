@@ -1,0 +1,78 @@
+package services
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"townsquare/infra/localcloud/network"
+	"townsquare/infra/localcloud/spaces"
+)
+
+// storage is the S3 server. It can be away while the rest of the cloud is there, as the real one can.
+type storage struct {
+	cloud   *network.Cloud
+	ca      *authority
+	program string
+
+	mu  sync.Mutex
+	end func() // nil while it is away
+}
+
+// start returns when the server listens. Starting twice is no error.
+func (s *storage) start(ctx context.Context) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.end != nil {
+		return nil
+	}
+	certificate, key, err := s.ca.issue("*." + spaces.Domain)
+	if err != nil {
+		return err
+	}
+	cmd, mark, err := spaces.Server(s.cloud, s.program, certificate, key)
+	if err != nil {
+		return fmt.Errorf("start the object storage: %w", err)
+	}
+	log := filepath.Join(s.cloud.Dir, "spaces", "server.log")
+	end, err := startChild(s.cloud, cmd, mark, log)
+	if err != nil {
+		return err
+	}
+	if err := s.listens(ctx); err != nil {
+		end()
+		return fmt.Errorf("start the object storage: %w (see %s)", err, log)
+	}
+	s.end = end
+	return nil
+}
+
+// listens waits for the server, at most 10 s.
+func (s *storage) listens(ctx context.Context) (err error) {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	for {
+		var conn net.Conn
+		if conn, err = s.cloud.DialContext(ctx, "tcp", net.JoinHostPort(network.Spaces.String(), "443")); err == nil {
+			return conn.Close()
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+// stop takes the server away; what it keeps stays. Stopping twice is no error.
+func (s *storage) stop() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.end != nil {
+		s.end()
+		s.end = nil
+	}
+}
