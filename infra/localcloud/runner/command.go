@@ -53,6 +53,8 @@ Exit codes: 0 done, 1 error.`,
 	var unprotect, show bool
 	up := f.command(program, "up", "Make the cloud what the program says", "localcloud pulumi up --cloud demo --stack dev",
 		func(ctx context.Context, s *Stack) (any, error) { return counted(s.Up(ctx)) })
+	refresh := f.command(program, "refresh", "See what is still there of what up has made", "localcloud pulumi refresh --cloud demo",
+		func(ctx context.Context, s *Stack) (any, error) { return counted(s.Refresh(ctx)) })
 	preview := f.command(program, "preview", "Say what up would do", "localcloud pulumi preview --cloud demo",
 		func(ctx context.Context, s *Stack) (any, error) { return counted(s.Preview(ctx)) })
 	destroy := f.command(program, "destroy", "Remove all that the stack has", "localcloud pulumi destroy --cloud demo --unprotect",
@@ -61,7 +63,7 @@ Exit codes: 0 done, 1 error.`,
 	outputs := f.command(program, "outputs", "Show the stack's outputs", "localcloud pulumi outputs --cloud demo --json --show-secrets",
 		func(ctx context.Context, s *Stack) (any, error) { return s.Outputs(ctx, show) })
 	outputs.Flags().BoolVar(&show, "show-secrets", false, "show secret outputs, too")
-	root.AddCommand(up, preview, destroy, outputs)
+	root.AddCommand(up, refresh, preview, destroy, outputs)
 	return root
 }
 

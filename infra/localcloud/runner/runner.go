@@ -14,6 +14,7 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/auto"
 	"github.com/pulumi/pulumi/sdk/v3/go/auto/optdestroy"
 	"github.com/pulumi/pulumi/sdk/v3/go/auto/optpreview"
+	"github.com/pulumi/pulumi/sdk/v3/go/auto/optrefresh"
 	"github.com/pulumi/pulumi/sdk/v3/go/auto/optup"
 	"github.com/pulumi/pulumi/sdk/v3/go/common/workspace"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
@@ -102,6 +103,16 @@ func (s *Stack) Up(ctx context.Context) (Changes, error) {
 		optup.Color(s.options.Color), optup.SuppressOutputs())
 	if err != nil {
 		return nil, failed("up", err)
+	}
+	return changesOf(result.Summary.ResourceChanges), nil
+}
+
+// Refresh brings the record in line with what is there: what is gone is made anew by the next Up.
+func (s *Stack) Refresh(ctx context.Context) (Changes, error) {
+	result, err := s.stack.Refresh(ctx, optrefresh.ProgressStreams(s.options.Output), optrefresh.ErrorProgressStreams(s.options.Output),
+		optrefresh.Color(s.options.Color))
+	if err != nil {
+		return nil, failed("refresh", err)
 	}
 	return changesOf(result.Summary.ResourceChanges), nil
 }
