@@ -35,7 +35,8 @@ func NewBackups(ctx *pulumi.Context, name string, args *BackupsArgs, opts ...pul
 		Name:   pulumi.String(c.BackupBucket),
 		Region: pulumi.String(c.BackupRegion),
 		Acl:    pulumi.String("private"),
-		// Whoever takes over the server can delete backups, but not for good before they expire.
+		// Whoever takes over the server can delete backups, but not for good before they expire. What
+		// upgrade itself prunes takes the same way, so the bucket has that many days more than are kept.
 		Versioning: do.SpacesBucketVersioningArgs{Enabled: pulumi.Bool(true)},
 		LifecycleRules: do.SpacesBucketLifecycleRuleArray{do.SpacesBucketLifecycleRuleArgs{
 			Id:                                 pulumi.String("expire"),
@@ -63,7 +64,7 @@ func NewBackups(ctx *pulumi.Context, name string, args *BackupsArgs, opts ...pul
 		return nil, err
 	}
 	b.Bucket = bucket.Name
-	b.Endpoint = pulumi.Sprintf("https://%s.digitaloceanspaces.com", c.BackupRegion)
+	b.Endpoint = pulumi.Sprintf("https://%s", bucket.Endpoint)
 	b.AccessKey = key.AccessKey
 	b.SecretKey = secret(key.SecretKey)
 	b.URNs = pulumi.StringArray{bucket.BucketUrn}

@@ -79,12 +79,11 @@ func testConfig(t *testing.T, changes map[string]string) *Config {
 
 func TestExamplesAreComplete(t *testing.T) {
 	prod := readStackFile(t, "../Pulumi.prod.yaml")
-	for name, secret := range map[string]string{
+	secrets := map[string]string{
 		"townsquare:hostKey": testHostKey(t), "townsquare:backupPassword": "correct horse battery staple",
 		"digitalocean:spacesAccessId": "a", "digitalocean:spacesSecretKey": "b",
-	} {
-		prod[name] = secret
 	}
+	maps.Copy(prod, secrets)
 	if _, err := parse(testSource(prod), "prod"); err != nil {
 		t.Error(err)
 	}
@@ -99,7 +98,7 @@ func TestExamplesAreComplete(t *testing.T) {
 	}
 
 	dev := readStackFile(t, "../Pulumi.dev.yaml")
-	dev["townsquare:hostKey"] = testHostKey(t)
+	maps.Copy(dev, secrets)
 	dev["townsquare:sshKeys"] = `["` + testSSHKey + `"]`
 	if _, err := parse(testSource(dev), "dev"); err != nil {
 		t.Error(err)

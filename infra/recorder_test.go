@@ -44,7 +44,7 @@ var answers = map[string]map[string]any{
 		"user": "doadmin", "password": "admin/pass word", "clusterUrn": "do:dbaas:1",
 	},
 	"digitalocean:index/databaseUser:DatabaseUser": {"password": "p@ss:word"},
-	"digitalocean:index/spacesBucket:SpacesBucket": {"bucketUrn": "do:space:b"},
+	"digitalocean:index/spacesBucket:SpacesBucket": {"bucketUrn": "do:space:b", "endpoint": "nyc3.digitaloceanspaces.com"},
 	"digitalocean:index/spacesKey:SpacesKey":       {"accessKey": "spaces-access", "secretKey": "spaces-secret"},
 }
 
