@@ -39,9 +39,10 @@ type Manifest struct {
 	FileCount   int64    `json:"files"`          // of all places, as restic counted
 	FileBytes   int64    `json:"file_bytes"`
 	Places      []Place  `json:"places"`
-	Lost        []string `json:"lost,omitempty"` // attachments that had no file on the server already
-	Store       string   `json:"file_store"`     // "local", or the driver that keeps the attachments elsewhere
-	UID         int      `json:"uid"`            // of the service's user and group
+	Lost        []string `json:"lost,omitempty"`            // attachments that had no file on the server already
+	Store       string   `json:"file_store"`                // "local", or the driver that keeps the attachments elsewhere
+	StorePath   string   `json:"file_store_path,omitempty"` // where the attachments were, in one of Places
+	UID         int      `json:"uid"`                       // of the service's user and group
 	GID         int      `json:"gid"`
 
 	Added int64 `json:"added_bytes"` // by the first two parts, before encryption's overhead

@@ -57,7 +57,7 @@ func (a *app) host() *cobra.Command {
 	cmd := &cobra.Command{Use: "host", Short: "the server's side of the other commands", Hidden: true}
 	h := a.server()
 	cmd.AddCommand(h.examineCommand(), h.startCommand(), h.runCommand(), h.recoverCommand(), h.eventsCommand(),
-		h.statusCommand(), h.unlockCommand(), h.cancelCommand())
+		h.statusCommand(), h.backupsCommand(), h.unlockCommand(), h.cancelCommand())
 	return cmd
 }
 

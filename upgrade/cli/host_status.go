@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -48,11 +49,31 @@ func (h *server) status(ctx context.Context) (ui.Status, error) {
 		s.Lock = &holder
 	}
 	if config, err := state.LoadConfig(h.path(state.ConfigFile)); err == nil {
+		s.Repository, s.Backup = config.Backup.Repository, record.Backup
+		s.Warnings = append(s.Warnings, backupWarnings(config.Backup, record.Backup, time.Now())...)
 		s.Track, s.Window, s.URL = config.Track, config.Window, config.URL
 	}
 	h.knowSecrets()
 	h.installed(ctx, &s)
 	return s, nil
+}
+
+// backupWarnings are about backups that are missing, too old, or that nobody ever proved.
+func backupWarnings(c state.Backups, b *state.Backup, now time.Time) []string {
+	switch {
+	case c.Repository == "":
+		return nil
+	case b == nil:
+		return []string{"no backup was made from this server yet: upgrade backup create …"}
+	}
+	var found []string
+	if c.Stale(b.Time, now) {
+		found = append(found, fmt.Sprintf("the newest backup is %d hours old: upgrade backup create …", int(now.Sub(b.Time).Hours())))
+	}
+	if b.VerifiedAt.IsZero() {
+		found = append(found, "no backup was ever proven to be restorable: upgrade backup verify …")
+	}
+	return found
 }
 
 // installed finds what is installed and how it is.

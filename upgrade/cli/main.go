@@ -176,7 +176,8 @@ func (a *app) root() *cobra.Command {
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetFlagErrorFunc(flagError)
-	root.AddCommand(a.check(), a.plan(), a.rehearse(), a.apply(), a.os(), a.notice(), a.rollback(), a.status(), a.history(), a.unlock(), a.cancel(), a.recovery(), a.host())
+	root.AddCommand(a.check(), a.plan(), a.rehearse(), a.apply(), a.os(), a.backup(), a.restore("restore [BACKUP]"), a.notice(), a.rollback(),
+		a.status(), a.history(), a.unlock(), a.cancel(), a.recovery(), a.host())
 	return root
 }
 

@@ -26,10 +26,10 @@ type Delivery struct {
 	AdminURL    string        `json:"admin_url,omitempty"`    // of the upgrader's role
 	CA          string        `json:"ca,omitempty"`           // PEM, of a managed database
 
-	BackupPassword    string `json:"backup_password,omitempty"`
-	BackupCredentials string `json:"backup_credentials,omitempty"` // AWS's shared credentials file
-	BackupKey         string `json:"backup_key,omitempty"`         // private SSH key
-	Notify *notify.Config `json:"notify,omitempty"` // whom the host tells what it did
+	BackupPassword    string         `json:"backup_password,omitempty"`
+	BackupCredentials string         `json:"backup_credentials,omitempty"` // AWS's shared credentials file
+	BackupKey         string         `json:"backup_key,omitempty"`         // private SSH key
+	Notify            *notify.Config `json:"notify,omitempty"`             // whom the host tells what it did
 }
 
 // Secrets lists what must never be seen.

@@ -188,6 +188,9 @@ func (c *Config) listen() (port int, h Health, err error) {
 	return port, h, nil
 }
 
+// Listen is where the server listens, and where its API is reached from this host.
+func (c *Config) Listen() (port int, h Health, err error) { return c.listen() }
+
 // CopyConfig keeps the configuration at path as copyPath, readable by root only.
 func CopyConfig(path, copyPath string) error {
 	data, err := os.ReadFile(path)

@@ -180,6 +180,9 @@ func chownTo(path, name string) error {
 	return os.Lchown(path, uid, gid)
 }
 
+// IDs are a user's numbers.
+func IDs(name string) (uid, gid int, err error) { return ids(name) }
+
 func ids(name string) (uid, gid int, err error) {
 	u, err := user.Lookup(name)
 	if err != nil {

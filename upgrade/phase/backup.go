@@ -2,9 +2,11 @@ package phase
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 
+	"townsquare/upgrade/backup"
 	"townsquare/upgrade/mattermost"
 	"townsquare/upgrade/state"
 )
@@ -22,7 +24,11 @@ func (Backup) Describe(op *Operation) string {
 	if op.Facts.Schema.Empty() {
 		return "nothing to back up: the database is empty"
 	}
-	return fmt.Sprintf("dump %s (%d MB) to %s and verify every row", op.Facts.Database.Name, op.Facts.Schema.Bytes>>20, dumpDir())
+	text := fmt.Sprintf("dump %s (%d MB) to %s and verify every row", op.Facts.Database.Name, op.Facts.Schema.Bytes>>20, dumpDir())
+	if to := op.Config.Backup.Repository; to != "" {
+		text += "; then database, files and configuration to " + to
+	}
+	return text
 }
 
 func dumpDir() string { return filepath.Join(state.Dir, "dumps") }
@@ -52,5 +58,19 @@ func (Backup) Run(ctx context.Context, op *Operation) error {
 		return err
 	}
 	op.Note("%s: %d rows, every one verified", path, rows)
-	return nil
+	return offHost(ctx, op)
+}
+
+// offHost makes a backup in the repository, too, where there is one: the dump beside the database is
+// what a person can restore at once and without a network, and the backup is what is left when the
+// host is lost. Users are served meanwhile. Without it there is no upgrade.
+func offHost(ctx context.Context, op *Operation) error {
+	repo, err := openBackups(ctx, op)
+	if errors.Is(err, backup.ErrNone) || !op.Facts.Installed() {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return snapshot(ctx, op, repo)
 }

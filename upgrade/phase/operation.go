@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"townsquare/upgrade/backup"
 	"townsquare/upgrade/host"
 	"townsquare/upgrade/mattermost"
 	"townsquare/upgrade/release"
@@ -34,6 +35,9 @@ type Options struct {
 	Retry bool          `json:"retry,omitempty"`    // versions on the skip list may be chosen again
 	Watch time.Duration `json:"watch_ns,omitempty"` // how long to look at the new version; 0: as configured
 	Way   string        `json:"way,omitempty"`      // of a rollback: how the database goes back
+
+	Snapshot string `json:"snapshot,omitempty"` // of restore: a backup's id; empty or "latest": the newest
+	Replace  bool   `json:"replace,omitempty"`  // of restore: in place of what is there
 
 	Unattended bool              `json:"unattended,omitempty"` // nobody is there: keep to the host's calendar, and to steps that need nobody
 	Skip       map[string]string `json:"skip,omitempty"`       // versions that failed on other servers, or that nobody wants, and why
@@ -90,11 +94,13 @@ type Operation struct {
 	Choice release.Choice           // by choose
 	OS     *OSFacts                 // by OSLook
 	System system.System            // tests have their own
+	Backup *BackupReport            // by the phases that make, prove or bring back a backup
 
 	unlisted []string // of Named, by choose: what the vendor's pages do not list
 	dumps    string   // by preflight: why the database is kept by a dump at the stop; empty: by a copy
 	before   before   // by stop, for watch to compare with
 
+	restore *backup.Snapshot        // by findBackup
 	cancel  context.CancelCauseFunc // of the run's context; set by Run
 	release func() error            // of the lock; called by Run when all is over
 	current string                  // title of the phase that runs

@@ -12,6 +12,10 @@ func Operations() map[string]Sequence {
 	return map[string]Sequence{
 		"apply":    {All: Apply(), Looks: len(Plan())},
 		"rehearse": {All: Rehearse(), Looks: len(lookAhead())},
+		"backup":   {All: BackUp(), Looks: 2},
+		"prune":    {All: PruneBackups(), Looks: 2},
+		"restore":  {All: Restore(), Looks: 3},
+		"verify":   {All: VerifyBackup(), Looks: 2},
 		"rollback": {All: Rollback(), Looks: len(lookBack())},
 		"os":       {All: OS(), Looks: len(OSPlan())},
 	}

@@ -30,6 +30,7 @@ type Report struct {
 	Skipped  bool              `json:"skipped,omitempty"`  // To is on the host's skip list now
 	Reboot   system.Reboot     `json:"reboot,omitzero"`    // one that is needed still
 	Held     []string          `json:"held,omitempty"`     // packages that a person holds back
+	Backup   *BackupReport     `json:"backup,omitempty"`   // made, proven or brought back
 	Exit     int               `json:"exit"`               // the exit code of the command
 }
 
@@ -96,7 +97,7 @@ func report(ctx context.Context, op *Operation, work func(context.Context, *log,
 	if w := op.Choice.Waiting; w != nil {
 		r.Waiting = w.Version.String()
 	}
-	r.Downtime, r.Phases, r.Warnings, r.Trial = l.downtime(), l.times, l.warnings, op.Trial
+	r.Downtime, r.Phases, r.Warnings, r.Trial, r.Backup = l.downtime(), l.times, l.warnings, op.Trial, op.Backup
 	r.Outcome, r.Exit = outcome(err), Code(err)
 	var later *Later
 	if errors.As(err, &later) {

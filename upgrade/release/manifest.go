@@ -98,6 +98,10 @@ type Marker struct {
 	Arch     string    `json:"arch"`
 	Manifest string    `json:"manifest"` // SHA-256 of the manifest's text
 	Time     time.Time `json:"time"`
+
+	URL          string `json:"url,omitempty"` // where it came from, so that another host can have the same
+	SignatureURL string `json:"signature_url,omitempty"`
+	SHA256       string `json:"sha256,omitempty"` // of the archive, as the vendor publishes it
 }
 
 // MarkComplete declares dest whole. The caller does so last, after the new binary told its version.
@@ -111,7 +115,8 @@ func MarkComplete(dest string, r Release) error {
 	if err != nil {
 		return err
 	}
-	text, err := json.Marshal(Marker{Version: r.Version, Edition: r.Edition, Arch: r.Arch, Manifest: sum, Time: time.Now().UTC()})
+	text, err := json.Marshal(Marker{Version: r.Version, Edition: r.Edition, Arch: r.Arch, Manifest: sum, Time: time.Now().UTC(),
+		URL: r.URL, SignatureURL: r.SignatureURL, SHA256: r.SHA256})
 	if err != nil {
 		return err
 	}

@@ -33,6 +33,9 @@ type Status struct {
 	Running    string               `json:"running,omitempty"`    // the run in progress
 	Unfinished string               `json:"unfinished,omitempty"` // a run in the record
 	Lock       *host.Holder         `json:"lock,omitempty"`
+	Repository string               `json:"backup_repository,omitempty"` // where the backups go
+	Backup     *state.Backup        `json:"backup,omitempty"`
+	Warnings   []string             `json:"warnings,omitempty"` // what someone should look after
 	Problems   problem.List         `json:"problems,omitempty"`
 	History    []state.Finished     `json:"history,omitempty"`
 }
@@ -40,6 +43,7 @@ type Status struct {
 // Status writes how a server is.
 func (p *Printer) Status(s Status) error {
 	err := p.Result(s, func(w io.Writer) { p.statusText(w, s) })
+	p.Warnings(s.Warnings)
 	switch {
 	case s.Booting:
 		p.Hint("wait longer: " + p.Command("status --wait 30m"))
@@ -85,6 +89,7 @@ func (p *Printer) statusText(w io.Writer, s Status) {
 	row("track", s.Track)
 	row("window", s.Window)
 	row("before", s.Previous)
+	row("backup", backupRow(s.Repository, s.Backup))
 	for _, v := range sortedKeys(s.Bad) {
 		row("skipped", fmt.Sprintf("%s, since %s: %s", v, s.Bad[v].Since.Format(time.DateOnly), firstLine(s.Bad[v].Reason)))
 	}
@@ -148,6 +153,14 @@ func change(r state.Finished) string {
 		return r.To + " rehearsed"
 	case r.Operation == "rollback":
 		return r.From + " back to " + r.To
+	case r.Operation == "backup":
+		return "backup"
+	case r.Operation == "verify":
+		return "backup proven"
+	case r.Operation == "prune":
+		return "backups pruned"
+	case r.Operation == "restore":
+		return r.To + " restored"
 	case r.From == "":
 		return r.To + " installed"
 	}

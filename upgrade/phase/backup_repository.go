@@ -1,0 +1,161 @@
+package phase
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"time"
+
+	"townsquare/upgrade/backup"
+	"townsquare/upgrade/host"
+	"townsquare/upgrade/mattermost"
+	"townsquare/upgrade/problem"
+	"townsquare/upgrade/state"
+)
+
+// BackupReport is what became of a backup.
+type BackupReport struct {
+	ID          string    `json:"id,omitempty"`
+	Time        time.Time `json:"time,omitzero"` // what came later is not in it
+	Mattermost  string    `json:"mattermost,omitempty"`
+	Posts       int64     `json:"posts"`
+	Users       int64     `json:"users"`
+	Attachments int64     `json:"attachments"`
+	Files       int64     `json:"files"`
+	Bytes       int64     `json:"bytes"`             // of files and database
+	Added       int64     `json:"added"`             // to the repository
+	Lost        int       `json:"lost,omitempty"`    // attachments that the server itself had lost before
+	Removed     int       `json:"removed,omitempty"` // older backups
+	Kept        int       `json:"kept,omitempty"`    // backups that stay
+	Restorable  bool      `json:"restorable"`        // proven: it was restored whole
+}
+
+func reportOf(s backup.Snapshot) *BackupReport {
+	m := s.Manifest
+	return &BackupReport{ID: s.ID, Time: s.Time, Mattermost: m.Mattermost, Posts: m.Posts, Users: m.Users, Attachments: m.Attachments,
+		Files: m.FileCount, Bytes: m.FileBytes + m.Bytes, Added: m.Added, Lost: len(m.Lost)}
+}
+
+// BackupOptions are where this host's backups are.
+func BackupOptions(c state.Config) backup.Options {
+	return backup.Options{Repository: c.Backup.Repository, HostKey: c.Backup.HostKey, Password: state.BackupPassword,
+		Credentials: state.BackupCredentials, Key: state.BackupKey, Dir: state.BackupDir}
+}
+
+// openBackups opens the repository; the error is backup.ErrNone when none is configured.
+func openBackups(ctx context.Context, op *Operation) (*backup.Repository, error) {
+	return backup.Open(ctx, BackupOptions(op.Config))
+}
+
+// latestBackup is the newest backup of this host's site.
+func latestBackup(ctx context.Context, op *Operation) (*backup.Repository, backup.Snapshot, error) {
+	repo, err := openBackups(ctx, op)
+	if err != nil {
+		return nil, backup.Snapshot{}, err
+	}
+	s, err := repo.Find(ctx, "latest", BackupSite(op.Config, op.Facts))
+	return repo, s, err
+}
+
+// BackupSite is the name under which a host's backups are found again, also by another machine: the
+// host in the site's URL. f may be nil.
+func BackupSite(c state.Config, f *mattermost.Installation) string {
+	for _, text := range []string{c.URL, addressOf(f)} {
+		if u, err := url.Parse(text); err == nil && u.Hostname() != "" {
+			return u.Hostname()
+		}
+	}
+	name, err := os.Hostname()
+	if err != nil {
+		return "localhost"
+	}
+	return name
+}
+
+func addressOf(f *mattermost.Installation) string {
+	if f == nil {
+		return ""
+	}
+	return f.SiteURL
+}
+
+// checkBackups is the preflight of everything that needs the repository.
+func checkBackups(ctx context.Context, op *Operation) (problem.List, error) {
+	if op.Config.Backup.Repository == "" {
+		return nil, nil
+	}
+	_, err := openBackups(ctx, op)
+	return backupProblems(err)
+}
+
+// backupProblems makes findings of what is wrong with the repository; an interruption stays an error.
+func backupProblems(err error) (problem.List, error) {
+	var (
+		list problem.List
+		open *backup.OpenError
+	)
+	switch {
+	case err == nil:
+		return nil, nil
+	case errors.Is(err, ErrInterrupted):
+		return nil, err
+	case errors.As(err, &list):
+		return list, nil
+	case errors.Is(err, backup.ErrNone):
+		return problem.List{{Where: "backup.repository", Found: "not set", Allowed: "where the backups go: a path, sftp:user@host:/path, or s3:https://host/bucket/path",
+			Hint: "pulumi config set townsquare:backups true, or in upgrade.yaml: backup: {repository: …}"}}, nil
+	case errors.As(err, &open):
+		return problem.List{{Where: "backup repository", Found: err.Error(), Allowed: "a repository that opens", Hint: open.Hint()}}, nil
+	}
+	return nil, err
+}
+
+// restoreDatabase makes the database name beside the application's, which that of the backup fills.
+// It is proven whole: as many rows in every table as the manifest says.
+func restoreDatabase(ctx context.Context, op *Operation, repo *backup.Repository, s backup.Snapshot, admin *mattermost.Admin, name string) error {
+	if err := admin.Create(ctx, name); err != nil {
+		return err
+	}
+	return fillDatabase(ctx, op, repo, s, op.Facts.Database.On(name))
+}
+
+// fillDatabase fills an empty database from the backup.
+func fillDatabase(ctx context.Context, op *Operation, repo *backup.Repository, s backup.Snapshot, into *mattermost.Database) error {
+	tools, err := mattermost.FindTools(ctx, host.Run, op.Facts.Schema.Server)
+	if err != nil {
+		return err
+	}
+	return into.Load(ctx, tools, s.Manifest.Rows, func(w io.Writer) error {
+		return repo.Database(ctx, s, &counted{w: w, op: op, total: s.Manifest.Bytes})
+	})
+}
+
+// counted reports what passes through it.
+type counted struct {
+	w           io.Writer
+	op          *Operation
+	done, total int64
+}
+
+func (c *counted) Write(p []byte) (int, error) {
+	n, err := c.w.Write(p)
+	c.done += int64(n)
+	c.op.Progress(c.done, c.total, "bytes")
+	return n, err
+}
+
+// loadTools finds what fills a database.
+func loadTools(ctx context.Context, f *mattermost.Installation) problem.List {
+	tools, err := mattermost.FindTools(ctx, host.Run, f.Schema.Server)
+	if err == nil {
+		err = tools.CanLoad()
+	}
+	if err == nil {
+		return nil
+	}
+	return problem.List{{Where: "psql", Found: err.Error(), Allowed: fmt.Sprintf("PostgreSQL's programs, version %d or newer", f.Schema.Server),
+		Hint: fmt.Sprintf("sudo apt install postgresql-client-%d", f.Schema.Server)}}
+}

@@ -1,0 +1,248 @@
+package phase
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"townsquare/upgrade/backup"
+	"townsquare/upgrade/mattermost"
+	"townsquare/upgrade/problem"
+	"townsquare/upgrade/state"
+)
+
+// VerifyBackup proves that the newest backup can be restored, by restoring it: the database into one
+// of its own, the files into a directory of their own. The service goes on meanwhile.
+func VerifyBackup() []Phase {
+	return []Phase{Facts{}, verifyReady{}, beginBackup{}, proveBackup{}}
+}
+
+// checkedPercent is how much of the whole repository's data is read at each proof, another part each
+// time; of the newest backup everything is.
+const checkedPercent = 5
+
+func scratchDir() string { return filepath.Join(state.Dir, "scratch") }
+
+type verifyReady struct{}
+
+func (verifyReady) Title() string { return "check that it can be done" }
+
+func (verifyReady) Run(ctx context.Context, op *Operation) error {
+	found, err := openProblems(ctx, op)
+	if err != nil || len(found) > 0 {
+		return errors.Join(err, found.Err())
+	}
+	_, s, err := latestBackup(ctx, op)
+	if backup.IsEmpty(err) {
+		return problem.List{{Where: "backup repository", Found: "no backup in it", Allowed: "at least one", Hint: "upgrade backup create …"}}
+	}
+	if err != nil {
+		return err
+	}
+	f, r := op.Facts, &room{}
+	found = append(found, loadTools(ctx, f)...)
+	r.need(scratchDir(), uint64(s.Manifest.FileBytes)+spareBytes, uint64(s.Manifest.FileCount), "the files of the backup")
+	admin, err := findAdmin(ctx, f.Database)
+	switch {
+	case errors.Is(err, mattermost.ErrNoAdmin):
+		found = append(found, problem.Problem{Where: "database " + f.Database.Name, Found: "no role here may make another database", Allowed: "one that may, for a scratch database",
+			Hint: "sudo install -m 600 /dev/stdin " + state.AdminFile + "    # its URL: postgres://role:password@host/postgres"})
+	case err != nil:
+		return err
+	case f.Database.Local():
+		if data := admin.DataDirectory(ctx); data != "" {
+			r.need(data, uint64(max(f.Schema.Bytes, s.Manifest.Bytes))+spareBytes, 0, "the database of the backup")
+		}
+	}
+	list, err := r.problems(space)
+	if err != nil {
+		return err
+	}
+	return append(found, list...).Err()
+}
+
+// proveBackup restores it and compares.
+type proveBackup struct{}
+
+func (proveBackup) Title() string { return "restore it for a proof" }
+
+// NotRestorable says what a backup lacks.
+type NotRestorable struct {
+	ID    string
+	Wrong []string
+}
+
+func (e *NotRestorable) Error() string {
+	text := fmt.Sprintf("backup %s cannot be restored: %s", e.ID, e.Wrong[0])
+	if n := len(e.Wrong) - 1; n > 0 {
+		text += fmt.Sprintf(" (and %d more)", n)
+	}
+	return text
+}
+
+// Hint says what to type.
+func (*NotRestorable) Hint() string {
+	return "make a new one now, and prove that: upgrade backup create … && upgrade backup verify …"
+}
+
+func (proveBackup) Run(ctx context.Context, op *Operation) (err error) {
+	repo, s, err := latestBackup(ctx, op)
+	if err != nil {
+		return err
+	}
+	if err := unlock(ctx, op, repo); err != nil {
+		return err
+	}
+	admin, err := findAdmin(ctx, op.Facts.Database)
+	if err != nil {
+		return err
+	}
+	run := op.Record.Run
+	run.Backup, run.Scratch = s.ID, mattermost.ScratchName(op.Facts.Database.Name, run.Started)
+	if err := op.Save(); err != nil {
+		return err
+	}
+	defer func() {
+		clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+		defer cancel()
+		err = errors.Join(err, endProof(clean, op))
+	}()
+	if err := errors.Join(admin.Sweep(ctx), os.RemoveAll(scratchDir())); err != nil { // of one that was killed
+		return err
+	}
+	wrong := &NotRestorable{ID: s.ID}
+	for _, step := range []struct {
+		what string
+		do   func() error
+	}{
+		{"its database", func() error { return restoreDatabase(ctx, op, repo, s, admin, run.Scratch) }},
+		{"its files", func() error { return proveFiles(ctx, op, repo, s) }},
+		{"the repository", func() error { return repo.Check(ctx, checkedPercent) }},
+	} {
+		err := step.do()
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if err != nil {
+			wrong.Wrong = append(wrong.Wrong, err.Error())
+			op.Warn("%s: %v", step.what, err)
+		}
+	}
+	op.Backup = reportOf(s)
+	if len(wrong.Wrong) > 0 {
+		return wrong
+	}
+	op.Backup.Restorable = true
+	m := s.Manifest
+	op.Note("restorable: %d posts, %d users, %d files, every one of %d attachments", m.Posts, m.Users, m.FileCount, m.Attachments-int64(len(m.Lost)))
+	if len(m.Lost) > 0 {
+		op.Warn("%d attachments were gone from the server before the backup, such as %s", len(m.Lost), m.Lost[0])
+	}
+	known := op.Record.Backup
+	if known == nil { // made by another machine, as before this one was rebuilt
+		known = &state.Backup{ID: s.ID, Time: s.Time, Bytes: op.Backup.Bytes}
+		op.Record.Backup = known
+	}
+	known.VerifiedID, known.VerifiedAt = s.ID, time.Now().UTC()
+	return op.Save()
+}
+
+// Undo removes what a killed proof left.
+func (proveBackup) Undo(ctx context.Context, op *Operation) error { return endProof(ctx, op) }
+
+func endProof(ctx context.Context, op *Operation) error {
+	run := op.Record.Run
+	if run.Scratch == "" {
+		return nil
+	}
+	failed := os.RemoveAll(scratchDir())
+	_, db, err := mattermost.Reopen(ctx, nil, run.Unit, run.Link, run.ConfigPath, run.ConfigCopy)
+	if err != nil {
+		return errors.Join(failed, err)
+	}
+	admin, err := findAdmin(ctx, db)
+	if err != nil {
+		return errors.Join(failed, err)
+	}
+	if err := errors.Join(failed, admin.Sweep(ctx)); err != nil {
+		return err
+	}
+	run.Scratch = ""
+	return op.Save()
+}
+
+// proveFiles restores the files and looks for every attachment that the restored database names.
+func proveFiles(ctx context.Context, op *Operation, repo *backup.Repository, s backup.Snapshot) error {
+	m, dir := s.Manifest, filepath.Join(scratchDir(), op.Record.Run.ID)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	paths := make([]string, len(m.Places))
+	for i, p := range m.Places {
+		paths[i] = p.Path
+	}
+	if err := repo.Files(ctx, s, dir, paths); err != nil {
+		return err
+	}
+	count, bytes, err := weigh(dir)
+	if err != nil {
+		return err
+	}
+	if count != m.FileCount || bytes != m.FileBytes {
+		return fmt.Errorf("%d files with %d bytes were restored, and there were %d with %d", count, bytes, m.FileCount, m.FileBytes)
+	}
+	if m.Store != "local" {
+		return nil
+	}
+	return proveAttachments(ctx, op.Facts.Database.On(op.Record.Run.Scratch), filepath.Join(dir, m.StorePath), m.Lost)
+}
+
+// proveAttachments looks for the file of every row of fileinfo below store; lost are known not to be
+// there.
+func proveAttachments(ctx context.Context, db *mattermost.Database, store string, lost []string) error {
+	var first string
+	n := 0
+	err := db.Attachments(ctx, func(a mattermost.Attachment) error {
+		wrong := wrongWith(store, a)
+		if wrong == "" || slices.Contains(lost, a.Path) {
+			return nil
+		}
+		if n++; n == 1 {
+			first = a.Path + " " + wrong
+		}
+		return nil
+	})
+	switch {
+	case err != nil:
+		return err
+	case n == 1:
+		return fmt.Errorf("the attachment %s", first)
+	case n > 1:
+		return fmt.Errorf("%d attachments are missing or damaged; %s", n, first)
+	}
+	return nil
+}
+
+// weigh counts the files below dir as restic does: all that is no directory.
+func weigh(dir string) (count, bytes int64, err error) {
+	err = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		count++
+		if info.Mode().IsRegular() {
+			bytes += info.Size()
+		}
+		return nil
+	})
+	return count, bytes, err
+}

@@ -1,0 +1,247 @@
+package phase
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"townsquare/upgrade/backup"
+	"townsquare/upgrade/mattermost"
+	"townsquare/upgrade/problem"
+	"townsquare/upgrade/release"
+	"townsquare/upgrade/state"
+)
+
+// Restore brings a service back from a backup: on a host that has none, or in the place of the one
+// that it has, which is put back if that fails. Everything that takes time is done beside what
+// serves: the service is away only for the exchange.
+func Restore() []Phase {
+	return []Phase{
+		Facts{},
+		findBackup{},
+		restoreReady{},
+		beginRestore{},
+		reinstall{},
+		Grant{},
+		bringBack{},
+		Stop{}, // the service is away from here
+		exchange{},
+		Swap{},
+		Start{},
+		Verify{},
+		Open{},
+		commitRestore{},
+	}
+}
+
+// findBackup chooses the backup, and with it the version.
+type findBackup struct{}
+
+func (findBackup) Title() string { return "find the backup" }
+
+func (findBackup) Run(ctx context.Context, op *Operation) error {
+	found, err := openProblems(ctx, op)
+	if err != nil || len(found) > 0 {
+		return errors.Join(err, found.Err())
+	}
+	repo, err := openBackups(ctx, op)
+	if err != nil {
+		return err
+	}
+	s, err := repo.Find(ctx, op.Snapshot, BackupSite(op.Config, op.Facts))
+	if err != nil {
+		return problem.List{{Where: "backup", Found: err.Error(), Allowed: "one that is there", Hint: "upgrade backup list …"}}
+	}
+	if site := BackupSite(op.Config, op.Facts); s.Manifest.Site != site {
+		op.Warn("the backup is of %s, and this is %s", s.Manifest.Site, site)
+	}
+	version, err := release.Parse(s.Manifest.Mattermost)
+	if err != nil {
+		return fmt.Errorf("the manifest of backup %s: %w", s.ID, err)
+	}
+	r := s.Manifest.Release
+	next := &release.Release{Version: version, Edition: release.Edition(s.Manifest.Edition), Arch: op.Arch,
+		URL: r.URL, SignatureURL: r.SignatureURL, SHA256: r.SHA256}
+	if next.URL == "" || r.Arch != op.Arch {
+		if err := lookUp(ctx, op, next); err != nil {
+			return err
+		}
+	}
+	op.Choice = release.Choice{Target: next, Next: next, Why: fmt.Sprintf("Backup %s of %s: Mattermost %s with %d posts, %d users and %d attachments.",
+		s.ID, s.Time.Format("2006-01-02 15:04 MST"), version, s.Manifest.Posts, s.Manifest.Users, s.Manifest.Attachments)}
+	op.Backup, op.restore = reportOf(s), &s
+	return nil
+}
+
+// lookUp asks the vendor for what the backup does not say, or for another architecture.
+func lookUp(ctx context.Context, op *Operation, next *release.Release) error {
+	dir := mattermost.VersionDir(op.Facts.Link, next.Dir())
+	if release.IsComplete(dir) {
+		return nil
+	}
+	catalog, err := op.Releases.Catalog(ctx)
+	if err != nil {
+		return fmt.Errorf("read what releases there are: %w", err)
+	}
+	found, ok := catalog.Find(next.Version, next.Edition, next.Arch)
+	if !ok {
+		return problem.List{{Where: "release " + next.Version.String(), Found: "the vendor lists it no more", Allowed: "the version of the backup, with a checksum and a signature",
+			Hint: "name another backup: upgrade backup list …"}}
+	}
+	*next = *found
+	return nil
+}
+
+// restoreReady looks for everything that stands in the way, all at once.
+type restoreReady struct{}
+
+func (restoreReady) Title() string { return "check that it can be done" }
+
+func (restoreReady) Run(ctx context.Context, op *Operation) error {
+	f, m := op.Facts, op.restore.Manifest
+	found := loadTools(ctx, f)
+	add := func(where, what, allowed, hint string) {
+		found = append(found, problem.Problem{Where: where, Found: what, Allowed: allowed, Hint: hint})
+	}
+	if f.Plain {
+		add(f.Link, "a directory that was made by hand", "nothing, or an installation that upgrade made",
+			"sudo systemctl stop "+f.Unit.Name+" && sudo mv "+f.Link+" "+f.Link+".before")
+	}
+	if f.Schema.Server < m.PostgreSQL {
+		add("PostgreSQL", fmt.Sprint(f.Schema.Server), fmt.Sprintf("%d or newer: the backup is of that", m.PostgreSQL), "")
+	}
+	var full []string
+	if f.Installed() {
+		full = append(full, "Mattermost "+f.Version.String())
+	}
+	if !f.Schema.Empty() {
+		full = append(full, "a database in use")
+	}
+	r := &room{}
+	for _, e := range exchanges(op, "") {
+		if mountPoint(e.Path) {
+			add(e.Path, "the root of a file system", "a directory that can be renamed", "mount it one level up")
+		}
+		if !vacant(e.Path) && !f.Installed() {
+			full = append(full, e.Path)
+		}
+		r.need(e.Path, 0, 0, "the files of the backup")
+	}
+	if len(full) > 0 && !op.Replace {
+		add("this host", fmt.Sprintf("not empty: %v", full), "an empty one, or --replace: what is there is put aside, and put back if the restore fails",
+			"upgrade restore "+op.restore.ID+" --replace …")
+	}
+	if dir := mattermost.VersionDir(f.Link, op.Choice.Next.Dir()); !release.IsComplete(dir) {
+		r.need(dir, unpackedBytes, unpackedInodes, "the release")
+		r.need(state.Dir, unpackedBytes/4, 0, "its archive")
+	}
+	r.need(mattermost.StateRoot, uint64(m.FileBytes)+spareBytes, uint64(m.FileCount), "the files of the backup")
+	admin, err := findAdmin(ctx, f.Database)
+	switch {
+	case errors.Is(err, mattermost.ErrNoAdmin) && !f.Schema.Empty():
+		add("database "+f.Database.Name, "in use, and no role here may make another", "one that may, so that what is there can be put back",
+			"sudo install -m 600 /dev/stdin "+state.AdminFile+"    # its URL: postgres://role:password@host/postgres")
+	case err != nil && !errors.Is(err, mattermost.ErrNoAdmin):
+		return err
+	case err == nil && f.Database.Local():
+		if data := admin.DataDirectory(ctx); data != "" {
+			r.need(data, uint64(m.Bytes)*2+spareBytes, 0, "the database of the backup")
+		}
+	}
+	list, err := r.problems(space)
+	if err != nil {
+		return err
+	}
+	return append(found, list...).Err()
+}
+
+// vacant says that nothing is lost where something takes the place of path.
+func vacant(path string) bool {
+	info, err := os.Lstat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return true
+	}
+	return err == nil && info.IsDir() && mattermost.Vacant(path)
+}
+
+// stagingPrefix begins the name of the directory, beside the place they go to, that restored files
+// wait in: on the same file system, so that they are renamed.
+const stagingPrefix = ".townsquare-restore-"
+
+// exchanges says what of the backup goes where on this host.
+func exchanges(op *Operation, run string) []state.Exchange {
+	f := op.Facts
+	var list []state.Exchange
+	for _, p := range op.restore.Manifest.Places {
+		path := p.Path // of what is outside the install directory
+		switch {
+		case p.Name == "config.json":
+			path = f.Config.Path
+		case p.Name != "files":
+			path = placeOf(f, p)
+		}
+		if real, err := filepath.EvalSymlinks(path); err == nil {
+			path = real
+		}
+		staging := filepath.Join(filepath.Dir(path), stagingPrefix+run)
+		list = append(list, state.Exchange{Path: path, Staged: filepath.Join(staging, p.Path),
+			Kept: filepath.Join(staging, "before", filepath.Base(path)), Fresh: vacant(path)})
+	}
+	return list
+}
+
+// placeOf is where the installation has, or will have, a place of the backup.
+func placeOf(f *mattermost.Installation, p backup.Place) string {
+	i := slices.IndexFunc(f.Places, func(q mattermost.Place) bool { return q.Name == p.Name })
+	if i < 0 {
+		return filepath.Join(mattermost.Root(f.Link), "custom", p.Name)
+	}
+	if target := f.Places[i].Target; filepath.IsAbs(target) {
+		return target
+	}
+	return filepath.Join(f.Dir, f.Places[i].Target)
+}
+
+// beginRestore takes the host.
+type beginRestore struct{}
+
+func (beginRestore) Title() string { return "lock the host" }
+
+func (beginRestore) Run(ctx context.Context, op *Operation) error {
+	f, next := op.Facts, op.Choice.Next
+	run := state.Run{To: next.Version.String(), Edition: string(next.Edition), Unit: f.Unit.Name, Link: f.Link, OldTarget: f.OldTarget,
+		NewTarget: mattermost.VersionDir(f.Link, next.Dir()), Address: f.Health.URL, ServerName: f.Health.ServerName, Port: f.Port,
+		Backup: op.restore.ID}
+	if f.Installed() {
+		run.From = f.Version.String()
+	}
+	if !f.Config.InDatabase {
+		run.ConfigPath = f.Config.Path
+	}
+	return op.Acquire(ctx, run)
+}
+
+// reinstall brings the version of the backup, verified as at its first installation.
+type reinstall struct{}
+
+func (reinstall) Title() string { return "download and unpack" }
+
+func (reinstall) Run(ctx context.Context, op *Operation) error {
+	run, next, f := op.Record.Run, *op.Choice.Next, op.Facts
+	if release.IsComplete(run.NewTarget) {
+		op.Note("%s is unpacked already", run.NewTarget)
+	} else if err := unpack(ctx, op, next, f.Program(run.NewTarget)); err != nil {
+		return err
+	}
+	places := slices.Clone(f.Places)
+	for _, p := range op.restore.Manifest.Places {
+		if p.Custom && !slices.ContainsFunc(places, func(q mattermost.Place) bool { return q.Name == p.Name }) {
+			places = append(places, mattermost.Place{Name: p.Name, Target: placeOf(f, p), Custom: true})
+		}
+	}
+	return mattermost.Furnish(run.NewTarget, f.Unit.User, places)
+}
