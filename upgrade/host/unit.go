@@ -60,6 +60,8 @@ func (s Service) start(ctx context.Context, id string, argv []string, after stri
 		"--property=ExecStopPost=" + after,
 	}
 	args = append(append(args, order...), "--")
+	// systemd may still hold a run that was killed, as failed, and would call the name taken.
+	_, _ = s.Run(ctx, Command{Name: "systemctl", Args: []string{"reset-failed", Unit}}) // in vain where there is none
 	_, err := s.Run(ctx, Command{Name: "systemd-run", Args: append(args, argv...)})
 	var exit *ExitError
 	if errors.As(err, &exit) && strings.Contains(exit.Stderr, "already") {
