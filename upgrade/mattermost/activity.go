@@ -32,8 +32,8 @@ func (a *Activity) Close(ctx context.Context) error {
 	return a.conn.Close(ctx)
 }
 
-// Busy says whether the application's role, other than as us, did something in the last two seconds. A database that cannot be
-// asked says no.
+// Busy says whether the application's role, other than as us, did something in the last two seconds. One that waits for
+// somebody else's lock does nothing, whatever its other connections do. A database that cannot be asked says no.
 func (a *Activity) Busy(ctx context.Context) bool {
 	if a.conn == nil || a.conn.IsClosed() {
 		conn, err := a.db.Connect(ctx)
@@ -43,8 +43,10 @@ func (a *Activity) Busy(ctx context.Context) bool {
 		a.conn = conn
 	}
 	var busy bool
-	err := a.conn.QueryRow(ctx, `select exists(select 1 from pg_stat_activity where datname = current_database()
-		and usename = current_user and application_name <> 'townsquare' and (state in ('active', 'idle in transaction') or state_change > now() - interval '2 seconds'))`).Scan(&busy)
+	err := a.conn.QueryRow(ctx, `with theirs as (select * from pg_stat_activity where datname = current_database()
+			and usename = current_user and application_name <> 'townsquare')
+		select exists(select 1 from theirs where state in ('active', 'idle in transaction') or state_change > now() - interval '2 seconds')
+			and not exists(select 1 from theirs where wait_event_type = 'Lock' and state_change < now() - interval '2 seconds')`).Scan(&busy)
 	return err == nil && busy
 }
 

@@ -1,6 +1,7 @@
 package mattermost
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5"
 )
 
 func TestDatabase(t *testing.T) {
@@ -51,6 +53,41 @@ func TestDatabase(t *testing.T) {
 		}
 		if skew, err := app.ClockSkew(t.Context()); err != nil || skew.Abs() > time.Minute {
 			t.Errorf("skew %s, %v", skew, err)
+		}
+	})
+
+	t.Run("busy", func(t *testing.T) {
+		ctx, app := t.Context(), fresh(t)
+		look := app.Watch()
+		defer look.Close(ctx)
+		server, somebody := connect(t, app), connect(t, s.as(t, "postgres", app.Name))
+		if _, err := server.Exec(ctx, "select 1"); err != nil {
+			t.Fatal(err)
+		}
+		if !look.Busy(ctx) {
+			t.Error("a server that has just asked something is not at work")
+		}
+		lock, err := somebody.Begin(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := lock.Exec(ctx, "lock table posts in access share mode"); err != nil {
+			t.Fatal(err)
+		}
+		altered := make(chan error, 1)
+		go func() {
+			_, err := server.Exec(ctx, "alter table posts add column fountain int")
+			altered <- err
+		}()
+		time.Sleep(2500 * time.Millisecond)
+		if look.Busy(ctx) {
+			t.Error("a server that waits for a lock is at work")
+		}
+		if err := errors.Join(lock.Rollback(ctx), <-altered); err != nil {
+			t.Fatal(err)
+		}
+		if !look.Busy(ctx) {
+			t.Error("a server that has its lock is not at work")
 		}
 	})
 
@@ -287,4 +324,18 @@ func TestCopyCounter(t *testing.T) {
 			t.Errorf("by %d bytes: complete %v, %s", step, c.complete, diff)
 		}
 	}
+}
+
+// connect opens a connection that is not ours, such as the server's.
+func connect(t *testing.T, db *Database) *pgx.Conn {
+	t.Helper()
+	conn, err := db.Connect(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := conn.Exec(t.Context(), "set application_name = ''"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close(context.Background()) })
+	return conn
 }
