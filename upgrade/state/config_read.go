@@ -45,7 +45,7 @@ func ParseConfig(name string, data []byte) (Config, error) {
 		return c, nil
 	}
 	var nodes map[string]ast.Node
-	if err := yaml.Unmarshal(data, &nodes); err != nil {
+	if err := calmly(func() error { return yaml.Unmarshal(data, &nodes) }); err != nil {
 		return c, problem.List{{Where: name, Found: firstLine(err), Allowed: "YAML: one `key: value` a line",
 			Hint: "see the keys and their meaning: upgrade apply --help"}}
 	}
@@ -97,14 +97,24 @@ func set(node ast.Node, field reflect.Value, where string, found *problem.List) 
 		return nil
 	case reflect.Struct:
 		var inner map[string]ast.Node
-		if err := yaml.NodeToValue(node, &inner); err != nil {
+		if err := calmly(func() error { return yaml.NodeToValue(node, &inner) }); err != nil {
 			return err
 		}
 		read(where, inner, field, found)
 		return nil
 	default:
-		return yaml.NodeToValue(node, field.Addr().Interface())
+		return calmly(func() error { return yaml.NodeToValue(node, field.Addr().Interface()) })
 	}
+}
+
+// calmly makes an error of a panic: the library has some for what is almost YAML.
+func calmly(read func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("no YAML: %v", p)
+		}
+	}()
+	return read()
 }
 
 func unknown(where, key string, known []string) problem.Problem {
