@@ -1,7 +1,7 @@
 # Thin: each target calls go or a script that can be typed as well. `make` alone lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-down test test-unit test-machine lint clean-cache
+.PHONY: help demo demo-down test test-unit test-machine faults lint clean-cache
 
 help: ## list what can be typed here
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -19,6 +19,9 @@ test-unit: ## unit and component tests: no root, no network, seconds once compil
 
 test-machine: ## end to end on real machines (root)
 	@scripts/test-machine.sh
+
+faults: ## the whole fault matrix: each phase, each fault, each kind of bad release (root)
+	@scripts/faults.sh
 
 lint: ## gofmt, vet, staticcheck, the arrows between packages, shellcheck, file lengths
 	@scripts/lint.sh

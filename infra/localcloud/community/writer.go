@@ -3,7 +3,6 @@ package community
 import (
 	"context"
 	"crypto/rand"
-	"errors"
 	"fmt"
 	"net/http"
 	"sync"
@@ -101,16 +100,20 @@ func (w *Writer) End() Ledger {
 	return w.SoFar()
 }
 
-// Check is nil when all that was acknowledged is there as it was written; else it says what is not.
-func (l Ledger) Check(ctx context.Context, c *Client) error {
-	var all []error
+// Lost says what was acknowledged and is not there as it was written; empty is what it should be.
+func (l Ledger) Lost(ctx context.Context, c *Client) []error {
+	var lost []error
 	for _, want := range l.Posts {
 		var got Post
 		err := c.call(ctx, http.MethodGet, "/posts/"+want.ID, nil, &got)
-		all = append(all, differ("post "+want.ID, want.Message, got.Message, err))
+		if err := differ("post "+want.ID, want.Message, got.Message, err); err != nil {
+			lost = append(lost, err)
+		}
 	}
 	for _, f := range l.Files {
-		all = append(all, sameContent(ctx, c, f.Name, "/files/"+f.ID, f.SHA256))
+		if err := sameContent(ctx, c, f.Name, "/files/"+f.ID, f.SHA256); err != nil {
+			lost = append(lost, err)
+		}
 	}
-	return errors.Join(all...)
+	return lost
 }

@@ -47,9 +47,9 @@ chmod 600 /opt/mattermost/tls/site.key`)
 		t.Errorf("plan changed the host: %s", cmp.Diff(was, is))
 	}
 	// First a version that does not work: the plain directory must come back as it was.
-	localcloud(t, "mirror", "publish", "--bad", broken[0].kind).Must(t)
-	s.Watched(t, func() { s.Apply(t, broken[0].version, "10s", 4) })
-	localcloud(t, "mirror", "withdraw", broken[0].version).Must(t)
+	localcloud(t, "mirror", "publish", "--bad", "exit").Must(t)
+	s.Watched(t, func() { s.Apply(t, "9.10.2", "10s", 4) })
+	localcloud(t, "mirror", "withdraw", "9.10.2").Must(t)
 	s.whole(t, before)
 	s.Watched(t, func() {
 		if got := s.Apply(t, after, "10s"); got.From != before || got.Outcome != "done" {

@@ -91,6 +91,7 @@ func Faulties() []Faulty {
 		{Name: "deaf", Number: "9.10.8", About: "says it is ready and listens nowhere"},
 		{Name: "crash-later", Number: "9.10.9", About: "works for 20 s, then dies, each time", Stamp: true},
 		{Name: "slow-start", Number: "9.10.10", About: "works, but needs 20 s to become ready", Stamp: true},
+		{Name: "newer-postgres", Number: "9.10.11", About: "finds its PostgreSQL too old, and ends"},
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -51,6 +52,7 @@ func (r Result) Into(t testing.TB, v any) {
 type Process struct {
 	cmd    *exec.Cmd
 	result Result
+	killed atomic.Bool
 	ended  chan struct{}
 }
 
@@ -83,10 +85,14 @@ func (s *Stage) start(ctx context.Context, argv ...string) *Process {
 
 // Kill ends the program without a chance to say goodbye.
 func (p *Process) Kill() {
+	p.killed.Store(true)
 	if p.cmd.Process != nil {
 		p.cmd.Process.Kill()
 	}
 }
+
+// Killed says whether Kill was called.
+func (p *Process) Killed() bool { return p.killed.Load() }
 
 // Ended is closed when the program has ended.
 func (p *Process) Ended() <-chan struct{} { return p.ended }

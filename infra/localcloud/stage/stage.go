@@ -58,8 +58,8 @@ func New(name string) *Stage {
 	return &Stage{name: name}
 }
 
-// Beside names a second stage, to play on at the same time.
-func (s *Stage) Beside() *Stage { return &Stage{name: s.name + "2", root: s.root} }
+// Beside is another stage, to play on at the same time: with n = 2, the cloud test2 beside test.
+func (s *Stage) Beside(n int) *Stage { return &Stage{name: fmt.Sprintf("%s%d", s.name, n)} }
 
 // Name is the cloud's.
 func (s *Stage) Name() string { return s.name }
@@ -113,9 +113,12 @@ func (s *Stage) Up(ctx context.Context) (err error) {
 	return nil
 }
 
-// Down removes the cloud and all that is in it.
+// Down removes the cloud and all that is in it; one that is kept is only switched off.
 func (s *Stage) Down(ctx context.Context) error {
 	if keep() {
+		if m, err := s.findMachine(); err == nil {
+			return m.Kill(ctx)
+		}
 		return nil
 	}
 	if r := s.Localcloud(ctx, "down"); r.Code != 0 {

@@ -5,7 +5,9 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"net"
+	"net/url"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -73,12 +75,75 @@ func serve(real string) {
 		fail(syscall.Exec(real, append([]string{real}, os.Args[1:]...), os.Environ()))
 	case "wrong-version":
 		fail(syscall.Exec(real, append([]string{real}, os.Args[1:]...), os.Environ()))
+	case "newer-postgres":
+		fail(serveOn(real, "100000"))
 	case "crash":
 		dieAfter(real, 3*time.Second)
 	case "crash-later":
 		dieAfter(real, 20*time.Second)
 	}
 	fail(fmt.Errorf("built for an unknown behaviour %q", behaviour))
+}
+
+// serveOn runs the real server on its database as if that were of another version (as in PostgreSQL's
+// server_version_num): what the database answers passes through here.
+func serveOn(real, version string) error {
+	const variable = "MM_SQLSETTINGS_DATASOURCE"
+	database, err := url.Parse(os.Getenv(variable))
+	if err != nil {
+		return err
+	}
+	query := database.Query()
+	directory := query.Get("host")
+	dir, err := os.MkdirTemp("", "postgresql")
+	if err != nil {
+		return err
+	}
+	const socket = ".s.PGSQL.5432"
+	listener, err := net.Listen("unix", filepath.Join(dir, socket))
+	if err != nil {
+		return err
+	}
+	go func() {
+		for {
+			client, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			server, err := net.Dial("unix", filepath.Join(directory, socket))
+			if err != nil {
+				client.Close()
+				continue
+			}
+			go io.Copy(server, client)
+			go pretend(client, server, version)
+		}
+	}()
+	query.Set("host", dir)
+	database.RawQuery = query.Encode()
+	cmd := command(real, os.Args[1:]...)
+	cmd.Env = append(os.Environ(), variable+"="+database.String())
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	return cmd.Run()
+}
+
+// pretend copies what a database says, with version in place of its own, which has as many digits.
+func pretend(client, server net.Conn, version string) {
+	defer client.Close()
+	number := regexp.MustCompile(`1[0-9]00[0-9]{2}`)
+	buf := make([]byte, 64<<10)
+	for {
+		n, err := server.Read(buf)
+		if err != nil {
+			return
+		}
+		if bytes.Contains(buf[:n], []byte("server_version_num")) {
+			copy(buf[:n], number.ReplaceAll(buf[:n], []byte(version)))
+		}
+		if _, err := client.Write(buf[:n]); err != nil {
+			return
+		}
+	}
 }
 
 // dieAfter runs the real server and kills it, and itself, that long after the server said that it is ready.

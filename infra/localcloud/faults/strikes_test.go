@@ -1,0 +1,132 @@
+//go:build machine
+
+package faults
+
+import (
+	"fmt"
+	"os/exec"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// kill ends the upgrader, which gets no chance to say goodbye.
+func kill(_ *trial, pid int) error { return unix.Kill(pid, unix.SIGKILL) }
+
+// power pulls the machine's plug; a person switches it on again, and does nothing else.
+func power(tr *trial, _ int) error {
+	if err := tr.s.Machine.Kill(tr.Context()); err != nil {
+		return err
+	}
+	return tr.s.Machine.Start(tr.Context())
+}
+
+// reboot restarts the machine in order, as a person at the provider's panel may.
+func reboot(tr *trial, _ int) error {
+	_, err := tr.s.Machine.Exec(tr.Context(), "systemctl", "reboot", "--no-block")
+	return err
+}
+
+// hangUp ends the program that the operator typed.
+func hangUp(tr *trial, _ int) error {
+	tr.operator.Kill()
+	return nil
+}
+
+// full fills a file system of the host to the last block.
+func full(path string) func(*trial, int) error {
+	return func(tr *trial, _ int) error {
+		return tr.host(fmt.Sprintf(`
+while room=$(df --output=avail -B1 %[1]s | tail -1); [ "$room" -gt 4096 ]; do
+	fallocate --length "$room" "%[1]s/filler-$room" 2>/dev/null || dd if=/dev/zero of=%[1]s/filler-rest bs=4096 2>/dev/null || break
+done`, path))
+	}
+}
+
+// empty makes room again, as whoever looks after disks does at some time.
+func empty(path string) func(*trial) {
+	return func(tr *trial) {
+		if err := tr.host("rm -f " + path + "/filler-*"); err != nil {
+			tr.Fatal(err)
+		}
+	}
+}
+
+// fullFor is full, and room again after a while.
+func fullFor(path string, d time.Duration) func(*trial, int) error {
+	return func(tr *trial, pid int) error {
+		if err := full(path)(tr, pid); err != nil {
+			return err
+		}
+		return tr.later(d, "rm -f "+path+"/filler-*")
+	}
+}
+
+// databaseDies kills PostgreSQL; systemd starts it again.
+func databaseDies(tr *trial, _ int) error {
+	return tr.host("systemctl kill --kill-whom=main --signal=KILL postgresql@17-main")
+}
+
+// databaseAway stops PostgreSQL for a while, as its maintenance does.
+func databaseAway(tr *trial, _ int) error {
+	if err := tr.later(8*time.Second, "systemctl start postgresql@17-main"); err != nil {
+		return err
+	}
+	return tr.host("systemctl stop postgresql@17-main")
+}
+
+// host runs a script on the host.
+func (tr *trial) host(script string) error {
+	_, err := tr.s.Machine.Exec(tr.Context(), "bash", "-euc", script)
+	return err
+}
+
+// later runs a command on the host after a while, whatever becomes of this case.
+func (tr *trial) later(d time.Duration, command string) error {
+	return tr.host(fmt.Sprintf("systemd-run --quiet --collect --on-active=%s --timer-property=AccuracySec=100ms bash -c %q", d, command))
+}
+
+// sever cuts the host from a port of the outside for a while: 443 is the vendor and the world, 22
+// the operator.
+func sever(port string, d time.Duration) func(*trial, int) error {
+	return func(tr *trial, _ int) error {
+		address := tr.s.Machine.Spec.Address
+		err := tr.filter(fmt.Sprintf("add table inet severed\n"+
+			"add chain inet severed %[1]s { type filter hook input priority -300; }\n"+
+			"add chain inet severed %[1]sout { type filter hook output priority -300; }\n"+
+			"add rule inet severed %[1]s ip saddr %[2]s tcp dport %[3]s drop\n"+
+			"add rule inet severed %[1]s ip saddr %[2]s tcp sport %[3]s drop\n"+
+			"add rule inet severed %[1]sout ip daddr %[2]s tcp dport %[3]s drop\n", "port"+port, address, port))
+		if err != nil {
+			return err
+		}
+		go func() {
+			time.Sleep(d)
+			if err := tr.filter("delete table inet severed\n"); err != nil {
+				tr.Error(err)
+			}
+		}()
+		return nil
+	}
+}
+
+// filter changes the rules of the cloud's own namespace.
+func (tr *trial) filter(rules string) error {
+	cmd := exec.Command("nsenter", "--net="+tr.s.Cloud.NamespacePath(), "nft", "-f", "-")
+	cmd.Stdin = strings.NewReader(rules)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("nft: %w: %s", err, out)
+	}
+	return nil
+}
+
+// mirror says something to the release mirror, such as "fault", "archive", "shape".
+func mirror(arguments ...string) func(*trial) {
+	return func(tr *trial) {
+		tr.s.Stage.Localcloud(tr.Context(), append([]string{"mirror"}, arguments...)...).Must(tr.T)
+	}
+}
+
+// vendorWell makes all well at the vendor's.
+func vendorWell(tr *trial) { mirror("fault", "--clear")(tr) }
