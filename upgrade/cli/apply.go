@@ -106,8 +106,15 @@ func (a *app) applyTo(ctx context.Context, o *applyOptions, f *targetFlags, skip
 	}
 	defer s.close()
 	r := request{Operation: "apply", Options: phase.Options{To: o.to, Retry: o.retry, Watch: o.watch, Unattended: o.unattended, Skip: skip}, Who: who()}
+	began, announced := time.Now(), false
 	for sure := o.sure(); ; {
 		plan, err := s.examine(ctx, "plan", r)
+		if again, ended := patiently(ctx, o.unattended && plan.Running == "", began, err, plan.Exit); again {
+			if ended != nil {
+				return phase.Report{}, ended
+			}
+			continue
+		}
 		if err != nil {
 			return phase.Report{}, err
 		}
@@ -121,9 +128,23 @@ func (a *app) applyTo(ctx context.Context, o *applyOptions, f *targetFlags, skip
 			}
 			continue
 		}
+		if o.unattended && !announced && begins(plan) {
+			if announced, err = a.announce(ctx, s, plan); err != nil {
+				return phase.Report{}, err
+			}
+			if announced {
+				continue
+			}
+		}
 		report, then, err := a.step(ctx, s, plan, r, sure)
 		if err != nil {
 			return report, err
+		}
+		if again, ended := patiently(ctx, o.unattended, began, nil, report.Exit); again {
+			if ended != nil {
+				return report, ended
+			}
+			continue
 		}
 		switch {
 		case then == lookAgain:
@@ -132,6 +153,8 @@ func (a *app) applyTo(ctx context.Context, o *applyOptions, f *targetFlags, skip
 			a.printer.Say("Mattermost is now %s, a stop on the way to %s. Going on.", report.To, plan.Target)
 			sure = true
 			continue
+		case report.UpToDate:
+			return report, a.syncTimers(ctx, s)
 		}
 		return report, nil
 	}
@@ -243,6 +266,8 @@ func (a *app) step(ctx context.Context, s *session, plan phase.Preview, r reques
 	switch {
 	case errors.Is(err, errUnknown):
 		return phase.Report{}, lookAgain, nil
+	case err == nil && attached && phase.OperationOf(report.ID) != r.Operation:
+		return report, lookAgain, nil
 	case plan.To == plan.Target || attached:
 		return report, finished, err
 	}

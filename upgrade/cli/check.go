@@ -10,7 +10,10 @@ import (
 )
 
 func (a *app) check() *cobra.Command {
-	var f fleetFlags
+	var (
+		f          fleetFlags
+		unattended bool
+	)
 	cmd := &cobra.Command{
 		Use:   "check",
 		Short: "Is there something new?",
@@ -22,16 +25,17 @@ Exit codes: 0 up to date, 10 an update is available, 1 an error, 2 not understoo
 		Example: "  upgrade check --stack prod\n  upgrade check --stack prod --json",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.runCheck(cmd.Context(), &f)
+			return a.runCheck(cmd.Context(), &f, unattended)
 		},
 	}
 	f.add(cmd)
+	cmd.Flags().BoolVar(&unattended, "unattended", false, "for scheduled runs: wait for who is at work, and let the server tell people what was found")
 	a.keepFlags(cmd)
 	a.common(cmd, &f.targetFlags)
 	return cmd
 }
 
-func (a *app) runCheck(ctx context.Context, f *fleetFlags) error {
+func (a *app) runCheck(ctx context.Context, f *fleetFlags, unattended bool) error {
 	if found := f.check(); len(found) > 0 {
 		return &usageError{problems: found}
 	}
@@ -40,7 +44,11 @@ func (a *app) runCheck(ctx context.Context, f *fleetFlags) error {
 			return a.checkOn(ctx, t, phase.Options{})
 		})
 	}
-	plan, err := a.checkOn(ctx, &f.targetFlags, phase.Options{})
+	look := func() (phase.Preview, error) { return a.checkOn(ctx, &f.targetFlags, phase.Options{}) }
+	if unattended {
+		look = func() (phase.Preview, error) { return a.checkAlone(ctx, &f.targetFlags) }
+	}
+	plan, err := look()
 	if err := a.keep(&f.targetFlags, ui.Result{Plan: &plan, Exit: plan.Exit}, err); err != nil {
 		return err
 	}

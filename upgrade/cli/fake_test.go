@@ -121,7 +121,7 @@ func (h *fakeHost) systemd(_ context.Context, c host.Command) ([]byte, error) {
 			state = "active"
 		}
 		return []byte("ActiveState=" + state + "\nDescription=" + h.unit + "\n"), nil
-	case c.Name == "systemctl" && (c.Args[0] == "daemon-reload" || c.Args[0] == "enable"):
+	case c.Name == "systemctl" && (c.Args[0] == "daemon-reload" || c.Args[0] == "enable" || c.Args[0] == "restart" || c.Args[0] == "disable"):
 		return nil, nil
 	case c.Name == "systemctl" && c.Args[0] == "is-system-running":
 		if h.stopping {
@@ -132,6 +132,8 @@ func (h *fakeHost) systemd(_ context.Context, c host.Command) ([]byte, error) {
 		if h.cancel != nil {
 			h.cancel(phase.ErrInterrupted)
 		}
+		return nil, nil
+	case c.Name == "systemd-cat", c.Name == "systemd-run" && strings.HasPrefix(c.Args[0], "--unit=townsquare-tell-"):
 		return nil, nil
 	case c.Name == "systemd-run":
 		var argv []string
@@ -172,7 +174,7 @@ func (h *fakeHost) main(ctx context.Context, args []string, in io.Reader, out, e
 		return &server{app: a, root: h.root, service: host.Service{Run: h.systemd}, self: filepath.Join(h.root, "upgrade"),
 			choice: h.phases(checks[:2]...),
 			operations: map[string]phase.Sequence{
-				"apply": {All: h.phases(append(checks, "lock", "fetch", "stop", "start", "open", "commit")...)(), Looks: len(checks)},
+				"apply": {All: h.phases(append(checks, "lock", "fetch", "stop", "start", "open", "commit", "timers")...)(), Looks: len(checks)},
 			}}
 	}
 	return a.main(ctx, args)

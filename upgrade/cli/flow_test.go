@@ -55,7 +55,7 @@ func TestApply(t *testing.T) {
 	}
 	got := h.upgrade(t.Context(), "apply", "--yes", "--json")
 	wants(t, got, 0)
-	if r := reportIn(t, got); r.Outcome != phase.OutcomeDone || r.To != "9.10.0" || len(r.Phases) != 9 || r.Exit != 0 {
+	if r := reportIn(t, got); r.Outcome != phase.OutcomeDone || r.To != "9.10.0" || len(r.Phases) != 10 || r.Exit != 0 {
 		t.Errorf("report is %+v", r)
 	}
 	if h.record().Active != "9.10.0" || h.record().Run != nil {

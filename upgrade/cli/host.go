@@ -57,7 +57,8 @@ func (a *app) host() *cobra.Command {
 	cmd := &cobra.Command{Use: "host", Short: "the server's side of the other commands", Hidden: true}
 	h := a.server()
 	cmd.AddCommand(h.examineCommand(), h.startCommand(), h.runCommand(), h.recoverCommand(), h.eventsCommand(),
-		h.statusCommand(), h.backupsCommand(), h.unlockCommand(), h.cancelCommand())
+		h.statusCommand(), h.backupsCommand(), h.unlockCommand(), h.cancelCommand(),
+		h.timersCommand(), h.tellCommand())
 	return cmd
 }
 
@@ -74,12 +75,20 @@ func (h *server) phases(operation string) (phase.Sequence, error) {
 // take reads the request from stdin.
 func (h *server) take() (request, error) {
 	var r request
-	decoder := json.NewDecoder(io.LimitReader(h.app.stdin, 1<<20))
-	if err := decoder.Decode(&r); err != nil && !errors.Is(err, io.EOF) {
-		return r, fmt.Errorf("read the request: %w", err)
+	if err := h.read(&r); err != nil {
+		return r, err
 	}
 	h.app.redactor.Add(r.Delivery.Secrets()...)
 	return r, nil
+}
+
+// read reads any request.
+func (h *server) read(into any) error {
+	decoder := json.NewDecoder(io.LimitReader(h.app.stdin, 1<<20))
+	if err := decoder.Decode(into); err != nil && !errors.Is(err, io.EOF) {
+		return fmt.Errorf("read the request: %w", err)
+	}
+	return nil
 }
 
 func (h *server) answer(v any) error {
@@ -155,6 +164,9 @@ func (h *server) knowSecrets() {
 		}
 	}
 	h.app.redactor.Add(backups.Secrets()...)
+	if c, err := h.notifyConfig(); err == nil {
+		h.app.redactor.Add(c.Secrets()...)
+	}
 	if data, err := os.ReadFile(h.path(state.EnvFile)); err == nil {
 		for line := range strings.Lines(string(data)) {
 			if key, value, ok := strings.Cut(strings.TrimSpace(line), "="); ok && secretName(key) {

@@ -70,6 +70,7 @@ func (h *server) run(ctx context.Context, o runOptions) error {
 	op.Guard = func(ctx context.Context, run *state.Run) error {
 		return h.service.Guard(ctx, h.root, run.Unit)
 	}
+	op.Timers = h.syncTimers
 	work := phase.Run
 	switch {
 	case o.repair:
@@ -79,6 +80,7 @@ func (h *server) run(ctx context.Context, o runOptions) error {
 	}
 	_, err = work(ctx, sequence.All, op)
 	h.prune()
+	h.startTelling(context.WithoutCancel(ctx), o.id)
 	return err
 }
 

@@ -54,6 +54,9 @@ func (h *server) status(ctx context.Context) (ui.Status, error) {
 		s.Track, s.Window, s.URL = config.Track, config.Window, config.URL
 	}
 	h.knowSecrets()
+	if err := h.upkeep(ctx, &s); err != nil {
+		return s, err
+	}
 	h.installed(ctx, &s)
 	return s, nil
 }

@@ -177,7 +177,7 @@ func (a *app) root() *cobra.Command {
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(a.check(), a.plan(), a.rehearse(), a.apply(), a.os(), a.backup(), a.restore("restore [BACKUP]"), a.notice(), a.rollback(),
-		a.status(), a.history(), a.unlock(), a.cancel(), a.recovery(), a.host())
+		a.status(), a.history(), a.timers(), a.notify(), a.unlock(), a.cancel(), a.recovery(), a.host())
 	return root
 }
 
@@ -196,7 +196,7 @@ func unknownCommand(cmd *cobra.Command, word string) error {
 }
 
 func flagError(cmd *cobra.Command, err error) error {
-	if words := cmd.Flags().Args(); !cmd.HasParent() && len(words) > 0 { // of a command that is not one
+	if words := cmd.Flags().Args(); cmd.HasSubCommands() && len(words) > 0 { // of a command that is not one
 		return unknownCommand(cmd, words[0])
 	}
 	p := problem.Problem{Where: cmd.CommandPath(), Found: err.Error()}

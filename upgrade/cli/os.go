@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -159,8 +160,15 @@ func (a *app) runOSApply(ctx context.Context, o *osOptions) error {
 		return err
 	}
 	defer s.close()
+	began := time.Now()
 	for r := o.request(); ; {
 		plan, err := s.examine(ctx, "plan", r)
+		if again, ended := patiently(ctx, o.unattended && plan.Running == "", began, err, plan.Exit); again {
+			if ended != nil {
+				return ended
+			}
+			continue
+		}
 		if err != nil {
 			return err
 		}
@@ -174,7 +182,10 @@ func (a *app) runOSApply(ctx context.Context, o *osOptions) error {
 		if err != nil {
 			return err
 		}
-		if then == lookAgain {
+		if again, ended := patiently(ctx, o.unattended, began, nil, report.Exit); again || then == lookAgain {
+			if ended != nil {
+				return ended
+			}
 			continue
 		}
 		if err := a.printer.SystemReport(report); err != nil {

@@ -99,7 +99,7 @@ func (d *Desk) Tell(ctx context.Context, m Message) (reached bool, err error) {
 			delete(l.Said, key)
 		}
 	}
-	l.Unsent = append(l.Unsent, unsent{Message: m, Ways: d.Config.ways()})
+	l.Unsent = append(l.Unsent, unsent{Message: m, Ways: d.Config.Ways()})
 	reached = d.flush(ctx, &l, m.Time)
 	return reached, d.write(l)
 }
@@ -128,7 +128,7 @@ func (d *Desk) flush(ctx context.Context, l *Ledger, now time.Time) bool {
 	}
 	l.Unsent = left[max(0, len(left)-keepUnsent):]
 	var first error
-	for _, way := range d.Config.ways() {
+	for _, way := range d.Config.Ways() {
 		if err := down[way]; err != nil && first == nil {
 			first = fmt.Errorf("%s: %w", way, err)
 		}

@@ -21,7 +21,8 @@ const (
 	toEmail      = "email"
 )
 
-func (c Config) ways() []string {
+// Ways are the ways by which people are told.
+func (c Config) Ways() []string {
 	var all []string
 	for way, set := range map[string]bool{toMattermost: c.Mattermost != "", toWebhook: c.Webhook != "", toEmail: len(c.Email) > 0} {
 		if set {

@@ -17,6 +17,7 @@ func Apply() []Phase {
 		Open{},   // it is back
 		Watch{},
 		Commit{},
+		Timers{}, // from now on it looks after itself
 	)
 }
 

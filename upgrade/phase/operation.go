@@ -82,6 +82,9 @@ type Operation struct {
 	// Leave tells whether the host is going down. Nothing is put back then: no service can be started
 	// any more, and the recovery at the next boot does it. Nil means it is not.
 	Leave func() bool
+	// Timers makes the host's timers what the configuration says, and tells which it changed and
+	// whether they are on. Nil leaves them alone.
+	Timers func(context.Context, state.Config) (changed []string, on bool, err error)
 	// Pending remembers what waits on this host and returns what is known of it. Nil means it is not
 	// remembered.
 	Pending func(schedule.Kind, state.Pending) (state.Pending, error)

@@ -28,6 +28,14 @@ func (p *Printer) Report(r phase.Report) error {
 	return err
 }
 
+// Headline says in a line or a few how a run ended.
+func Headline(r phase.Report) string {
+	if r.Operation == "os" {
+		return (&Printer{}).systemHeadline(r)
+	}
+	return (&Printer{}).headline(r)
+}
+
 func (p *Printer) headline(r phase.Report) string {
 	reason := strings.TrimSuffix(firstLine(r.Error), " (rolled back)")
 	to := "Mattermost"

@@ -9,8 +9,10 @@ import (
 	"time"
 
 	"townsquare/upgrade/host"
+	"townsquare/upgrade/notify"
 	"townsquare/upgrade/phase"
 	"townsquare/upgrade/problem"
+	"townsquare/upgrade/schedule"
 	"townsquare/upgrade/state"
 )
 
@@ -38,6 +40,10 @@ type Status struct {
 	Warnings   []string             `json:"warnings,omitempty"` // what someone should look after
 	Problems   problem.List         `json:"problems,omitempty"`
 	History    []state.Finished     `json:"history,omitempty"`
+
+	Timers  []host.TimerStatus              `json:"timers,omitempty"`  // what it does by itself
+	Pending map[schedule.Kind]state.Pending `json:"pending,omitempty"` // what waits
+	Untold  *notify.Failure                 `json:"untold,omitempty"`  // people could not be told
 }
 
 // Status writes how a server is.
@@ -88,6 +94,20 @@ func (p *Printer) statusText(w io.Writer, s Status) {
 	}
 	row("track", s.Track)
 	row("window", s.Window)
+	for _, kind := range sortedKeys(s.Pending) {
+		row("waits", fmt.Sprintf("%s, since %s", s.Pending[kind].What, s.Pending[kind].Since.Format(time.DateOnly)))
+	}
+	for _, t := range s.Timers {
+		switch {
+		case t.Failed:
+			row("timer", t.Title+": failed, see journalctl -u "+t.Name)
+		case t.Name == "townsquare-upgrade" && t.Active:
+			row("by itself", t.Title+", next asked "+moment(t.Next))
+		}
+	}
+	if s.Untold != nil {
+		row("untold", fmt.Sprintf("since %s: %s", moment(s.Untold.Since), s.Untold.Error))
+	}
 	row("before", s.Previous)
 	row("backup", backupRow(s.Repository, s.Backup))
 	for _, v := range sortedKeys(s.Bad) {
@@ -205,8 +225,8 @@ func (p *Printer) Whole(v any) error {
 	return p.Result(v, func(w io.Writer) { fmt.Fprintln(w, "Nothing was left unfinished on the server.") })
 }
 
-func sortedKeys[V any](m map[string]V) []string {
-	keys := make([]string, 0, len(m))
+func sortedKeys[K ~string, V any](m map[K]V) []K {
+	keys := make([]K, 0, len(m))
 	for k := range m {
 		keys = append(keys, k)
 	}

@@ -1,0 +1,124 @@
+package cli
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"townsquare/upgrade/notify"
+	"townsquare/upgrade/phase"
+	"townsquare/upgrade/schedule"
+	"townsquare/upgrade/state"
+	"townsquare/upgrade/ui"
+)
+
+// facts is a table in the making; an empty value is no row.
+type facts []notify.Fact
+
+func (f *facts) add(name, value string) {
+	if value != "" {
+		*f = append(*f, notify.Fact{Name: name, Value: value})
+	}
+}
+
+// foundMessage is what a check has to say; nil when there is nothing.
+func foundMessage(plan phase.Preview, waits map[schedule.Kind]state.Pending, to notify.Config, now time.Time) *notify.Message {
+	var f facts
+	m := notify.Message{Event: "found", Key: "found"}
+	if !plan.UpToDate || plan.Closed || plan.Waiting != "" {
+		f.add("Installed", plan.From)
+	}
+	for _, kind := range slices.Sorted(maps.Keys(waits)) {
+		what := waits[kind].What
+		if !waits[kind].Security.IsZero() {
+			what += " (security)"
+		}
+		f.add("Available", what)
+		m.Title = "Updates are available"
+	}
+	f.add("Supported until", plan.EndOf)
+	switch {
+	case plan.Error != "":
+		m.Title = "Mattermost cannot be upgraded"
+		f.add("Why", plan.Error)
+		f.add("To do", plan.Hint)
+		for _, p := range plan.Problems {
+			f.add(p.Where, strings.TrimSpace(p.Found+" "+p.Hint))
+		}
+	case plan.Waiting != "":
+		f.add("Waits for a person", "Mattermost "+plan.Waiting)
+	}
+	for _, w := range plan.Warnings {
+		f.add("Note", w)
+	}
+	if since, late := behind(waits, to, now); late {
+		m.Urgent = true
+		m.Title = fmt.Sprintf("This server could not be brought up to date for %d days", int(now.Sub(since).Hours()/24))
+	}
+	if m.Title == "" {
+		return nil
+	}
+	m.Facts = f
+	return &m
+}
+
+// announcement says that people will be without service soon.
+func announcement(plan phase.Preview, in time.Duration) *notify.Message {
+	var f facts
+	f.add("Now", plan.From)
+	f.add("Then", plan.To)
+	f.add("Away for", "a few seconds; what you write meanwhile is kept")
+	return &notify.Message{Event: "announced", Facts: f, Title: fmt.Sprintf("Mattermost is upgraded in %.0f minutes", in.Minutes())}
+}
+
+// quietOperations are those whose success is no news.
+var quietOperations = []string{"backup", "verify", "prune"}
+
+// runMessage is what a run has to say; nil when nothing was changed.
+func runMessage(r phase.Report) *notify.Message {
+	done := r.Outcome == phase.OutcomeDone
+	if r.UpToDate || r.Outcome == phase.OutcomeLater || done && slices.Contains(quietOperations, r.Operation) {
+		return nil
+	}
+	title, text, _ := strings.Cut(ui.Headline(r), "\n")
+	m := notify.Message{Event: "done", Title: title, Text: text, Urgent: r.Outcome == phase.OutcomeNotRolledBack}
+	if !done {
+		m.Event = "failed"
+	}
+	var f facts
+	f.add("Version", versions(r))
+	var packages []string
+	for _, p := range r.Packages {
+		packages = append(packages, p.Name+" "+p.To)
+	}
+	f.add("Packages", strings.Join(packages, ", "))
+	restarted := r.Restarted
+	if r.Downtime > 0 {
+		f.add("Away for", ui.Took(r.Downtime))
+		if len(restarted) == 0 {
+			restarted = []string{"Mattermost"}
+		}
+	}
+	f.add("Restarted", strings.Join(restarted, ", "))
+	f.add("Rebooted", r.Rebooted)
+	f.add("Took", ui.Took(r.Ended.Sub(r.Started)))
+	if !done {
+		f.add("Why", r.Error)
+		f.add("To do", r.Hint)
+	}
+	for _, w := range r.Warnings {
+		f.add("Note", w)
+	}
+	f.add("Run", r.ID)
+	m.Facts = f
+	return &m
+}
+
+func versions(r phase.Report) string {
+	if r.From == "" || r.To == "" || r.From == r.To {
+		return r.From + r.To
+	}
+	return r.From + " → " + r.To
+}

@@ -1,0 +1,117 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"townsquare/upgrade/state"
+)
+
+func TestTimers(t *testing.T) {
+	root := t.TempDir()
+	var ran []string
+	var fail error
+	s := Service{Run: func(_ context.Context, c Command) ([]byte, error) {
+		ran = append(ran, strings.Join(append([]string{c.Name}, c.Args...), " "))
+		return nil, fail
+	}}
+	set := func(timers []Timer) []string {
+		t.Helper()
+		ran = nil
+		changed, err := s.SetTimers(t.Context(), root, timers)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return changed
+	}
+	config := state.Config{Window: "Sun 03:00-05:00 Europe/Berlin"}
+	fail = errors.New("no bus")
+	if _, err := s.SetTimers(t.Context(), root, TimersOf(config)); err == nil || HasTimers(root) {
+		t.Errorf("without systemd: %v", err)
+	}
+	fail = nil
+	if changed := set(TimersOf(config)); len(changed) < 2 || ran[0] != "systemctl daemon-reload" || !HasTimers(root) {
+		t.Errorf("changed %v by %q", changed, ran)
+	}
+	unit, err := os.ReadFile(filepath.Join(root, unitDir, "townsquare-upgrade.timer"))
+	if text := string(unit); err != nil || !strings.Contains(text, "OnCalendar=Sun *-*-* 03:00:00 Europe/Berlin\nOnCalendar=Sun *-*-* 04:00:00 Europe/Berlin\n") ||
+		!strings.Contains(text, "Persistent=true") || !strings.Contains(text, "RandomizedDelaySec=900") {
+		t.Errorf("%s, %v", unit, err)
+	}
+	if changed := set(TimersOf(config)); len(changed) != 0 || len(ran) != 0 {
+		t.Errorf("again: changed %v by %q", changed, ran)
+	}
+	config.Window = "Sat 03:00-05:00 Europe/Berlin"
+	set(TimersOf(config))
+	want := []string{"systemctl daemon-reload", "systemctl enable --quiet townsquare-upgrade.timer", "systemctl restart townsquare-upgrade.timer",
+		"systemctl enable --quiet townsquare-os.timer", "systemctl restart townsquare-os.timer"}
+	if diff := cmp.Diff(want, ran); diff != "" {
+		t.Errorf("another window: %s", diff)
+	}
+	config.Backup.Repository = "/srv/backup"
+	if diff := cmp.Diff([]string{"townsquare-backup", "townsquare-verify"}, set(TimersOf(config))); diff != "" {
+		t.Error(diff)
+	}
+	if changed := set(nil); len(changed) < 4 || HasTimers(root) {
+		t.Errorf("switched off: %v", changed)
+	}
+	if left, _ := filepath.Glob(filepath.Join(root, unitDir, "*")); len(left) > 0 {
+		t.Errorf("left: %v", left)
+	}
+	if changed := set(nil); len(changed) != 0 || len(ran) != 0 {
+		t.Errorf("off again: changed %v by %q", changed, ran)
+	}
+}
+
+// TestTimersSuitSystemd asks systemd itself, where it is.
+func TestTimersSuitSystemd(t *testing.T) {
+	analyze, err := exec.LookPath("systemd-analyze")
+	if err != nil {
+		t.Log("no systemd-analyze here; the machine tests look at the units, too")
+		return
+	}
+	for _, window := range []string{"", "Sun 03:00-05:00 Europe/Berlin", "Mon-Fri 23:30-00:15; Sat,Sun 00:00-24:00 America/New_York"} {
+		c := state.Config{Window: window, SecurityWithin: 72 * time.Hour, Backup: state.Backups{Repository: "/srv/backup"}}
+		for _, timer := range TimersOf(c) {
+			for _, at := range timer.On {
+				if out, err := exec.CommandContext(t.Context(), analyze, "calendar", at).CombinedOutput(); err != nil || !strings.Contains(string(out), "Next elapse") {
+					t.Errorf("%s: %q: %s", timer.Name, at, out)
+				}
+			}
+			dir := t.TempDir()
+			for name, text := range timer.files() {
+				if err := os.WriteFile(filepath.Join(dir, name), []byte(strings.ReplaceAll(text, Upgrader, "/bin/true")), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if out, err := exec.CommandContext(t.Context(), analyze, "verify", filepath.Join(dir, timer.Name+".timer")).CombinedOutput(); err != nil || strings.Contains(string(out), timer.Name) {
+				t.Errorf("%s: %s %v", timer.Name, out, err)
+			}
+		}
+	}
+}
+
+func TestTimerStatus(t *testing.T) {
+	root := t.TempDir()
+	if _, err := writeTimer(root, TimersOf(state.Config{})[0]); err != nil {
+		t.Fatal(err)
+	}
+	s := Service{Run: func(context.Context, Command) ([]byte, error) {
+		return []byte("Id=townsquare-check.timer\nActiveState=active\nNextElapseUSecRealtime=@1763000000\nLastTriggerUSec=@1762900000\n\n" +
+			"Id=townsquare-check.service\nDescription=Townsquare: look for updates\nActiveState=failed\nResult=exit-code\n"), nil
+	}}
+	got, err := s.Timers(t.Context(), root)
+	want := []TimerStatus{{Name: "townsquare-check", Title: "look for updates", Active: true, Failed: true,
+		Next: time.Unix(1763000000, 0).UTC(), Last: time.Unix(1762900000, 0).UTC()}}
+	if diff := cmp.Diff(want, got); diff != "" || err != nil {
+		t.Error(diff, err)
+	}
+}
