@@ -154,3 +154,26 @@ func TestRefusedSettings(t *testing.T) {
 		}
 	}
 }
+
+func TestBack(t *testing.T) {
+	for jump, want := range map[[2]string]string{
+		{"9.10.0", "7.7.0"}:   "",
+		{"10.11.4", "9.11.2"}: "",
+		{"7.7.0", "7.1.9"}:    "no db downgrade",
+		{"11.0.2", "10.11.4"}: "PBKDF2",
+		{"11.7.4", "11.4.0"}:  "",
+	} {
+		from, err1 := Parse(jump[0])
+		to, err2 := Parse(jump[1])
+		if err1 != nil || err2 != nil {
+			t.Fatal(err1, err2)
+		}
+		found := Back(from, to)
+		switch {
+		case (want == "") != (len(found) == 0):
+			t.Errorf("%s to %s: %v", from, to, found)
+		case want != "" && (!strings.Contains(found[0].Found, want) || !strings.Contains(found[0].Hint, "https://")):
+			t.Errorf("%s to %s: %+v", from, to, found[0])
+		}
+	}
+}

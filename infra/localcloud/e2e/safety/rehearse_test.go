@@ -1,0 +1,125 @@
+//go:build machine
+
+package safety
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"townsquare/infra/localcloud/stage"
+)
+
+// rehearsal is what `upgrade rehearse --json` prints.
+type rehearsal struct {
+	Outcome string `json:"outcome"`
+	Error   string `json:"error"`
+	Trial   *struct {
+		Migrations int           `json:"migrations"`
+		Downtime   time.Duration `json:"downtime_ns"`
+		Copying    time.Duration `json:"copying_ns"`
+		Starting   time.Duration `json:"starting_ns"`
+		Dropped    []string      `json:"settings_dropped"`
+		Plugins    []string      `json:"plugins_failed"`
+		Asked      int           `json:"asked"`
+		Failed     int           `json:"failed"`
+		Slowest    time.Duration `json:"slowest_ns"`
+	} `json:"rehearsal"`
+}
+
+func rehearse(t *testing.T, s *stage.Server, version string, codes ...int) rehearsal {
+	t.Helper()
+	r := s.Upgrade(t.Context(), "rehearse", "--json", "--watch", "4s", "--to", version)
+	r.Must(t, codes...)
+	var got rehearsal
+	r.Into(t, &got)
+	t.Logf("rehearse --to %s: exit code %d, %s, %v in all; %+v", version, r.Code, got.Outcome, r.Took.Round(100*time.Millisecond), got.Trial)
+	return got
+}
+
+// live is all of the server that a rehearsal must leave alone, but for what people write meanwhile:
+// process, configuration, link, files, schema, databases, who listens.
+const live = `
+systemctl show -p MainPID -p ActiveEnterTimestamp mattermost
+stat -c '%n %i %y %s' /var/lib/mattermost/config/config.json; sha256sum /var/lib/mattermost/config/config.json
+readlink /opt/mattermost; find -L /opt/mattermost /etc/townsquare -xdev \( -path '*/data*' -o -path '*/logs*' \) -prune -o -type f -printf '%p %i %T@ %s\n' | sort | sha256sum
+find /var/lib/mattermost/plugins /var/lib/mattermost/client-plugins -printf '%p %i %T@\n' | sort | sha256sum
+runuser -u postgres -- psql -XAtqc "select datname from pg_database order by 1"
+runuser -u postgres -- psql -XAtq -d mattermost -c "select version, name from db_migrations order by 1" -c "select table_name, column_name, data_type from information_schema.columns where table_schema = 'public' order by 1, 2" | sha256sum
+ss -Hlntu | awk '{print $1, $5}' | sort`
+
+// A rehearsal tells how the upgrade will be, and nobody notices it.
+func TestRehearse(t *testing.T) {
+	s := square.Fresh(t)
+	was := s.Exec(t, live)
+	var got rehearsal
+	seen := s.Watched(t, func() {
+		watching := make(chan string, 1)
+		go func() {
+			out, err := s.Machine.Exec(t.Context(), "bash", "-c", `for _ in $(seq 600); do
+	if systemctl is-active --quiet townsquare-rehearsal.service; then ss -Hlntu | awk '{print $1, $5}' | sort; exit 0; fi; sleep 0.1
+done; exit 1`)
+			watching <- fmt.Sprint(out, err)
+		}()
+		got = rehearse(t, s, stage.After)
+		if listens := strings.TrimSpace(<-watching); !strings.HasSuffix(was, strings.TrimSuffix(listens, "<nil>")) {
+			t.Errorf("while it ran, these listened on the host:\n%s\nand before:\n%s", listens, was)
+		}
+	})
+	if seen.Failed > 0 {
+		t.Errorf("%d visitors of %d saw an error: %v", seen.Failed, seen.Asked, seen.Wrong)
+	}
+	if is := s.Exec(t, live); is != was {
+		t.Errorf("the rehearsal changed something:\nbefore:\n%s\nafter:\n%s", was, is)
+	}
+	clean(t, s)
+	if got.Trial == nil || got.Outcome != "done" || got.Trial.Migrations == 0 || got.Trial.Asked == 0 || got.Trial.Failed > 0 {
+		t.Fatalf("it says %+v", got)
+	}
+	real := s.Apply(t, stage.After, "2s").Downtime
+	if said := got.Trial.Downtime; said > real*3/2+time.Second || said*3/2+time.Second < real {
+		t.Errorf("%v was foreseen, and it was %v", said, real)
+	}
+	s.Serves(t, stage.After)
+}
+
+// What would not work is said beforehand, and comes nowhere near the users.
+func TestRehearseFindsWhatBreaks(t *testing.T) {
+	s := square.Fresh(t)
+	was := s.Exec(t, live)
+	for _, c := range []struct{ kind, version string }{{"exit", "9.10.2"}, {"migrate-exit", "9.10.7"}} {
+		square.Localcloud(t.Context(), "mirror", "publish", "--bad", c.kind).Must(t)
+		if got := rehearse(t, s, c.version, 3); !strings.Contains(got.Error, "exited") {
+			t.Errorf("%s: it says %+v", c.kind, got)
+		}
+		clean(t, s)
+	}
+	if is := s.Exec(t, live); is != was {
+		t.Errorf("the rehearsals changed something:\nbefore:\n%s\nafter:\n%s", was, is)
+	}
+	if bad := s.Bad(t); len(bad) > 0 {
+		t.Errorf("skipped from now on: %v", bad)
+	}
+	installFountain(t, s)
+	if got := rehearse(t, s, stage.After, 3); got.Trial == nil || len(got.Trial.Plugins) != 1 || got.Trial.Plugins[0] != "org.townsquare.fountain" {
+		t.Errorf("it says %+v", got)
+	}
+	s.Serves(t, stage.Before)
+}
+
+// Killed in the middle, a rehearsal leaves nothing either.
+func TestRehearseKilled(t *testing.T) {
+	s := square.Fresh(t)
+	was := s.Exec(t, live)
+	p := s.StartUpgrade(t.Context(), "rehearse", "--json", "--to", stage.After)
+	s.Exec(t, `for _ in $(seq 600); do
+	if systemctl is-active --quiet townsquare-rehearsal.service; then systemctl kill --kill-whom=main --signal=KILL townsquare-upgrade.service; exit 0; fi; sleep 0.1
+done; exit 1`)
+	p.Wait()
+	s.Exec(t, `for _ in $(seq 150); do [ "$(systemctl is-active townsquare-upgrade.service)" = inactive ] && exit 0; sleep 0.2; done; exit 1`)
+	clean(t, s)
+	if is := s.Exec(t, live); is != was {
+		t.Errorf("the rehearsal changed something:\nbefore:\n%s\nafter:\n%s", was, is)
+	}
+}
