@@ -23,7 +23,7 @@ test-machine: ## end to end on real machines (root)
 faults: ## the whole fault matrix: each phase, each fault, each kind of bad release (root)
 	@scripts/faults.sh
 
-lint: ## gofmt, vet, staticcheck, the arrows between packages, shellcheck, file lengths
+lint: ## gofmt, vet, staticcheck, the arrows between packages, shellcheck, actionlint, file lengths
 	@scripts/lint.sh
 
 clean-cache: ## remove what the demo and the tests built and keep outside the tree

@@ -39,21 +39,23 @@ needs_root() {
   [ "$(id -u)" = 0 ] || die "this starts machines and needs root: type  sudo make $1"
 }
 
-# build_tools builds the linters once for each state of scripts/tools/go.mod and sets $tools to
+# build_tools MODULE builds the tools of a module once for each state of its go.mod and sets $tools to
 # where they are.
 build_tools() {
-  local key
-  key=$( (go version && cat scripts/tools/go.mod scripts/tools/go.sum) | sha256sum | cut -c1-16)
+  local key module=$1 name
+  name=$(basename "$module")
+  [ "$name" != tools ] || name=lint
+  key=$( (go version && cat "$module/go.mod" "$module/go.sum") | sha256sum | cut -c1-16)
   if [ "$(id -u)" != 0 ] && [ ! -w "$TOWNSQUARE_CACHE" ]; then
     TOWNSQUARE_CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/townsquare
   fi
-  tools=$TOWNSQUARE_CACHE/tools/lint-$key/bin
+  tools=$TOWNSQUARE_CACHE/tools/$name-$key/bin
   [ ! -d "$tools" ] || return 0
-  say "building the linters (once; about 3 minutes on 2 cores)"
+  say "building $name (once; the largest takes about 3 minutes on 2 cores)"
   mkdir -p "$TOWNSQUARE_CACHE/tools"
   local partial
-  partial=$(mktemp -d "$TOWNSQUARE_CACHE/tools/lint-XXXXXX.partial")
-  (cd scripts/tools && go build -v -o "$partial/bin/" tool 2>&1) | counting
+  partial=$(mktemp -d "$TOWNSQUARE_CACHE/tools/$name-XXXXXX.partial")
+  (cd "$module" && go build -v -o "$partial/bin/" tool 2>&1) | counting
   mv -T "$partial" "$(dirname "$tools")" 2>/dev/null || rm -rf "$partial" # another run was quicker
 }
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Checks the form of everything: Go (format, vet, staticcheck, the arrows between packages), shell
-# scripts, file lengths. Prints all findings before it fails.
+# scripts, workflows, file lengths. Prints all findings before it fails.
 # shellcheck disable=SC2317 # the checks are called by name, through check
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -45,11 +45,18 @@ golang() ( # in a module's folder
   "$tools/golangci-lint" run --allow-parallel-runners --config "$root/.golangci.yml" ./...
 )
 
+# With shellcheck for what stands in the workflows themselves.
+workflows() (
+  build_tools scripts/tools/actionlint
+  "$tools/actionlint" -shellcheck shellcheck
+)
+
 needs shellcheck
-build_tools
+build_tools scripts/tools
 check 'gofmt' formatted
 check "files of at most $longest lines" short
 check 'shellcheck' shell
+check 'actionlint' workflows
 for module in . infra/localcloud; do
   check "golangci-lint in $module" golang "$module"
 done

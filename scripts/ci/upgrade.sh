@@ -1,0 +1,43 @@
+#!/usr/bin/env bash
+# Upgrades our stacks as far as their policy lets a machine go, in their windows. See lib.sh for the
+# settings, and besides:
+#
+#   TOWNSQUARE_VERSION   this version and no other, now: someone has decided it
+#   TOWNSQUARE_DRY_RUN   true: only say what would be done
+#   TOWNSQUARE_NOTICE    file with a release notice that started this (on GitHub: the event, where
+#                        it is a repository_dispatch); nothing is done unless it concerns us
+#   TOWNSQUARE_WATCH     how long to watch a new version before it is kept, such as 60s
+#
+# Exit codes: 0 done, nothing to do, or not now; others as upgrade apply.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+. scripts/ci/lib.sh
+
+notice=${TOWNSQUARE_NOTICE:-}
+[ "${GITHUB_EVENT_NAME:-}" != repository_dispatch ] || notice=${notice:-${GITHUB_EVENT_PATH:?}}
+watch=()
+[ -z "${TOWNSQUARE_WATCH:-}" ] || watch=(--watch "$TOWNSQUARE_WATCH")
+wanted=()
+[ -z "${TOWNSQUARE_VERSION:-}" ] || wanted=(--to "$TOWNSQUARE_VERSION")
+
+if [ "${TOWNSQUARE_DRY_RUN:-}" = true ]; then
+  with_results plan "${wanted[@]}"
+elif [ ${#wanted[@]} -gt 0 ]; then
+  with_results apply --yes "${wanted[@]}" "${watch[@]}"
+elif [ -n "$notice" ]; then
+  with_results notice --apply "${watch[@]}" <"$notice"
+else
+  with_results apply --unattended "${watch[@]}"
+fi
+publish 'Mattermost upgrade'
+
+waiting=$(value waiting)
+[ -z "$waiting" ] || annotate warning "Mattermost $waiting waits for a person: run this workflow with that version"
+case $code in
+  0 | 10) ;;
+  12) annotate warning "The vendor's pages do not list the release of the notice yet; the next scheduled run sees it" ;;
+  *)
+    annotate error "upgrade ended with exit code $code; the summary says what it means"
+    exit "$code"
+    ;;
+esac

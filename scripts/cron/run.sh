@@ -1,0 +1,51 @@
+#!/usr/bin/env bash
+# Runs one of the scheduled scripts from cron, on any machine with this checkout, Pulumi, and a key
+# that the servers know. Says nothing when there was nothing to do, so that cron's e-mail means
+# something; everything is in the log.
+#
+#   scripts/cron/run.sh check|upgrade|os|drift
+#
+# The settings of scripts/ci/lib.sh are lines such as TOWNSQUARE_STACKS="canary prod" in
+# ~/.config/townsquare/environment, which nobody else may read. The log is ~/.local/state/townsquare/NAME.log.
+set -euo pipefail
+case ${1:-} in
+  check | upgrade | os | drift) name=$1 ;;
+  *)
+    sed -n '2,/^set/s/^# \{0,1\}//p' "$0" | head -n 9 >&2
+    exit 2
+    ;;
+esac
+cd "$(dirname "$0")/../.."
+settings=${XDG_CONFIG_HOME:-$HOME/.config}/townsquare/environment
+state=${XDG_STATE_HOME:-$HOME/.local/state}/townsquare
+if [ -e "$settings" ]; then
+  case $(stat -c %a "$settings") in
+    ?00) ;;
+    *)
+      echo "$settings holds secrets and can be read by others; type: chmod 600 $settings" >&2
+      exit 2
+      ;;
+  esac
+  set -a
+  # shellcheck source=/dev/null
+  . "$settings"
+  set +a
+fi
+umask 077
+mkdir -p "$state"
+exec 9>"$state/lock"
+flock --timeout 7200 9 || { # two never run
+  echo "another scheduled run has not ended for two hours" >&2
+  exit 11
+}
+began=$(date -u '+%Y-%m-%d %H:%M:%S')
+report=$(mktemp) outputs=$(mktemp)
+trap 'rm -f "$report" "$outputs"' EXIT
+code=0
+GITHUB_STEP_SUMMARY=$report GITHUB_OUTPUT=$outputs "scripts/ci/$name.sh" >"$report.log" 2>&1 9>&- || code=$?
+{ printf '== %s UTC, %s: exit code %d\n' "$began" "$name" "$code" && cat "$report.log" "$report"; } >>"$state/$name.log"
+rm -f "$report.log"
+if [ "$code" != 0 ] || grep -qE '^(pending|waiting|done)=.' "$outputs"; then
+  cat "$report"
+fi
+exit "$code"
