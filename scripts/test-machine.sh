@@ -9,7 +9,7 @@ needs_root test-machine
 scripts/install-packages.sh test
 build_programs
 bin/localcloud build
-bin/localcloud build mattermost-9.10.1 mattermost-9.11.0 mattermost-9.10.{2,3,4,5,6,7,8,9,11} # for the tests: a patch, a minor, and nine that fail
+bin/localcloud build mattermost-{7.7.1,9.10.1,9.11.0} mattermost-9.10.{2,3,4,5,6,7,8,9,11} # for the tests: patches, a minor, and nine that fail
 
 # Only packages that have such tests: the others ran in test-unit.sh. One at a time: machines are
 # large and this one is not.

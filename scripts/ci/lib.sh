@@ -46,8 +46,12 @@ annotate() {
 
 # publish TITLE: hands over what summary and outputs hold.
 publish() {
-  local to=${GITHUB_STEP_SUMMARY:-/dev/stdout}
-  [ ! -s "$summary" ] || { printf '### %s\n\n' "$1" && cat "$summary"; } >>"$to"
+  [ ! -s "$summary" ] || sed -i "1i ### $1\n" "$summary"
+  if [ -n "${GITHUB_STEP_SUMMARY:-}" ]; then
+    cat "$summary" >>"$GITHUB_STEP_SUMMARY"
+  else
+    cat "$summary"
+  fi
   [ -z "${GITHUB_OUTPUT:-}" ] || cat "$outputs" >>"$GITHUB_OUTPUT"
 }
 
@@ -62,7 +66,7 @@ value() { sed -n "s/^$1=//p" "$outputs" | tail -n 1; }
 if on_github; then
   for name in TOWNSQUARE_SSH_KEY PULUMI_CONFIG_PASSPHRASE PULUMI_ACCESS_TOKEN AWS_SECRET_ACCESS_KEY; do
     while IFS= read -r line; do
-      [ ${#line} -lt 8 ] || printf '::add-mask::%s\n' "$line"
+      [ ${#line} -lt 8 ] || [[ $line == -----* ]] || printf '::add-mask::%s\n' "$line"
     done <<<"${!name:-}"
   done
 fi

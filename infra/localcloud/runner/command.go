@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/pulumi/pulumi/sdk/v3/go/auto/optpreview"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -50,13 +51,26 @@ Exit codes: 0 done, 1 error.`,
 	root.PersistentFlags().BoolVar(&f.json, "json", false, "print the result as JSON; what the engine says goes to standard error")
 	root.PersistentFlags().StringArrayVar(&f.set, "set", nil, "configuration on top of the stack's file, as key=value")
 
-	var unprotect, show bool
+	var unprotect, show, fresh, unchanged bool
 	up := f.command(program, "up", "Make the cloud what the program says", "localcloud pulumi up --cloud demo --stack dev",
 		func(ctx context.Context, s *Stack) (any, error) { return counted(s.Up(ctx)) })
 	refresh := f.command(program, "refresh", "See what is still there of what up has made", "localcloud pulumi refresh --cloud demo",
 		func(ctx context.Context, s *Stack) (any, error) { return counted(s.Refresh(ctx)) })
 	preview := f.command(program, "preview", "Say what up would do", "localcloud pulumi preview --cloud demo",
-		func(ctx context.Context, s *Stack) (any, error) { return counted(s.Preview(ctx)) })
+		func(ctx context.Context, s *Stack) (any, error) {
+			var more []optpreview.Option
+			if fresh {
+				more = append(more, optpreview.Refresh())
+			}
+			if unchanged {
+				more = append(more, optpreview.ExpectNoChanges())
+			}
+			return counted(s.Preview(ctx, more...))
+		})
+	// The flags of Pulumi's own command that scripts/ci/drift.sh gives.
+	preview.Flags().BoolVar(&fresh, "refresh", false, "ask the cloud first how its resources are now")
+	preview.Flags().BoolVar(&unchanged, "expect-no-changes", false, "end with an error if anything would change")
+	preview.Flags().Bool("non-interactive", true, "never ask; it never does")
 	destroy := f.command(program, "destroy", "Remove all that the stack has", "localcloud pulumi destroy --cloud demo --unprotect",
 		func(ctx context.Context, s *Stack) (any, error) { return counted(s.Destroy(ctx, unprotect)) })
 	destroy.Flags().BoolVar(&unprotect, "unprotect", false, "also what the program protects: volumes, databases, addresses")

@@ -117,10 +117,10 @@ func (s *Stack) Refresh(ctx context.Context) (Changes, error) {
 	return changesOf(result.Summary.ResourceChanges), nil
 }
 
-// Preview says what Up would do, and does nothing.
-func (s *Stack) Preview(ctx context.Context) (Changes, error) {
-	result, err := s.stack.Preview(ctx, optpreview.ProgressStreams(s.options.Output), optpreview.ErrorProgressStreams(s.options.Output),
-		optpreview.Color(s.options.Color), optpreview.SuppressOutputs())
+// Preview says what Up would do, and does nothing. More are options such as optpreview.Refresh.
+func (s *Stack) Preview(ctx context.Context, more ...optpreview.Option) (Changes, error) {
+	result, err := s.stack.Preview(ctx, append(more, optpreview.ProgressStreams(s.options.Output), optpreview.ErrorProgressStreams(s.options.Output),
+		optpreview.Color(s.options.Color), optpreview.SuppressOutputs())...)
 	if err != nil {
 		return nil, failed("preview", err)
 	}
