@@ -35,6 +35,8 @@ would be lost on each way back, and asks:
   downgrade    the newer version takes its changes of the database back; what people wrote stays
   checkpoint   the copy of the database from before the upgrade takes its place; what was written
                since is lost to people, and kept aside until the next upgrade
+  backup       a backup of an older version takes the place of everything: of the newest one, or,
+               as backup=1a2b3c4d, of the one that is named
 
 A way on which something is lost is only gone when it is named. The version before is first tried
 on a copy of the database, where nobody sees it; if it does not work there, nothing is changed. If
@@ -48,7 +50,7 @@ list, so that no scheduled upgrade returns to it: upgrade apply --to VERSION --r
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&o.to, "to", "", "this version, such as 9.10.0 (default: the one before)")
-	flags.StringVar(&o.way, "way", "", "downgrade or checkpoint (default: it asks)")
+	flags.StringVar(&o.way, "way", "", "downgrade, checkpoint, backup or backup=1a2b3c4d (default: it asks)")
 	flags.BoolVar(&o.show, "show", false, "only say what would be lost on each way")
 	flags.BoolVarP(&o.yes, "yes", "y", false, "do not ask; without --way only one on which nothing is lost is gone")
 	flags.DurationVar(&o.watch, "watch", 0, "how long to watch the version before it is kept (default 60s)")
@@ -57,14 +59,14 @@ list, so that no scheduled upgrade returns to it: upgrade apply --to VERSION --r
 }
 
 // ways are what --way can be.
-var ways = []string{phase.WayDowngrade, phase.WayCheckpoint}
+var ways = []string{phase.WayDowngrade, phase.WayCheckpoint, phase.WayBackup}
 
 func (o *rollbackOptions) check(a *app) problem.List {
 	found := append((&choiceFlags{to: o.to}).check(), o.targetFlags.check()...)
 	if c := (state.Config{Watch: o.watch}).Check("--watch"); len(c) > 0 || o.watch < 0 {
 		found = append(found, problem.Problem{Where: "--watch", Found: o.watch.String(), Allowed: "1s to 1h, such as 60s"})
 	}
-	if o.way != "" && !slices.Contains(ways, o.way) {
+	if name, _, _ := strings.Cut(o.way, "="); o.way != "" && !slices.Contains(ways, name) || name != phase.WayBackup && name != o.way {
 		found = append(found, problem.Problem{Where: "--way", Found: `"` + o.way + `"`, Allowed: strings.Join(ways, ", ")})
 	}
 	if isTerminal(a.stdin) || o.show {
@@ -134,6 +136,9 @@ func (a *app) rollBack(ctx context.Context, s *session, plan phase.Preview, r re
 		if r.Way, err = a.chooseWay(ctx, plan, o); err != nil {
 			return report, false, err
 		}
+		if id, ok := strings.CutPrefix(r.Way, phase.WayBackup+"="); ok {
+			r.Operation, r.Snapshot, r.Replace = "restore", id, true
+		}
 	}
 	report, then, err := a.step(ctx, s, plan, r, true)
 	return report, then == lookAgain, err
@@ -152,14 +157,17 @@ func (a *app) chooseWay(ctx context.Context, plan phase.Preview, o *rollbackOpti
 	if len(open) == 0 {
 		return "", problem.List{{Where: "the way back", Found: "none of them can be gone", Allowed: "one of those above"}}
 	}
-	if o.way != "" && o.yes {
-		return o.way, nil
-	}
 	if o.way != "" {
-		if err := a.confirm(ctx, plan, false); err != nil {
-			return "", err
+		i := slices.IndexFunc(open, func(w phase.Way) bool { return strings.HasPrefix(w.Name, o.way) }) // the host has found it
+		if i < 0 {
+			return "", problem.List{{Where: "--way", Found: o.way, Allowed: "one of those above"}}
 		}
-		return o.way, nil
+		if !o.yes {
+			if err := a.confirm(ctx, plan, false); err != nil {
+				return "", err
+			}
+		}
+		return open[i].Name, nil
 	}
 	var names []string
 	for _, w := range open {

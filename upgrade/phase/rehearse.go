@@ -13,6 +13,7 @@ import (
 
 	"townsquare/upgrade/mattermost"
 	"townsquare/upgrade/problem"
+	"townsquare/upgrade/state"
 )
 
 // Rehearse tries an upgrade beside the version that serves: the same checks, the same release, on a
@@ -85,10 +86,11 @@ type Rehearsal struct {
 	Bytes      int64         `json:"database_bytes"`
 	After      int64         `json:"database_bytes_after"` // with the migrations
 	Migrations int           `json:"migrations"`
-	Migrating  time.Duration `json:"migrating_ns,omitempty"` // until the last of them; 0 when there are none, or nobody can tell
-	Copying    time.Duration `json:"copying_ns,omitempty"`   // the copy of the database that the upgrade makes at the stop
-	Starting   time.Duration `json:"starting_ns,omitempty"`  // until the first good answer, migrations included
-	Downtime   time.Duration `json:"downtime_ns,omitempty"`  // that the upgrade would have
+	Migrating  time.Duration `json:"migrating_ns,omitempty"`    // until the last of them; 0 when there are none, or nobody can tell
+	Online     bool          `json:"migrates_online,omitempty"` // they run before the stop, while the old version serves
+	Copying    time.Duration `json:"copying_ns,omitempty"`      // the copy of the database that the upgrade makes at the stop
+	Starting   time.Duration `json:"starting_ns,omitempty"`     // until the first good answer, migrations included
+	Downtime   time.Duration `json:"downtime_ns,omitempty"`     // that the upgrade would have
 	Dropped    []string      `json:"settings_dropped,omitempty"`
 	Plugins    []string      `json:"plugins_failed,omitempty"`
 	Errors     []string      `json:"new_errors,omitempty"`
@@ -151,8 +153,8 @@ func (TryNew) Undo(ctx context.Context, op *Operation) error { return endTrial(c
 // prepare fills the scratch database, and measures what copying it takes.
 func (t *trial) prepare(ctx context.Context, op *Operation, r *Rehearsal) error {
 	run := op.Record.Run
-	r.Source = "the database as it is now"
-	if err := t.fillLive(ctx, op); err != nil {
+	var err error
+	if r.Source, err = t.fillNewest(ctx, op); err != nil {
 		return err
 	}
 	schema, err := t.db.Inspect(ctx)
@@ -161,11 +163,14 @@ func (t *trial) prepare(ctx context.Context, op *Operation, r *Rehearsal) error 
 	}
 	r.Bytes = schema.Bytes
 	if run.Plan != "" {
+		if r.Online, err = migratesOnline(ctx, op); err != nil {
+			return err
+		}
 		if r.Migrations, err = mattermost.PlannedMigrations(run.Plan); err != nil {
 			return err
 		}
 	}
-	if !run.Migrates {
+	if !run.Migrates || r.Online {
 		return nil
 	}
 	other := mattermost.ScratchName(op.Facts.Database.Name, run.Started.Add(time.Second))
@@ -175,6 +180,19 @@ func (t *trial) prepare(ctx context.Context, op *Operation, r *Rehearsal) error 
 	}
 	r.Copying = time.Since(began)
 	return t.admin.Drop(ctx, other)
+}
+
+// migratesOnline says whether the upgrade would run its migrations before the stop, as Migrate does.
+func migratesOnline(ctx context.Context, op *Operation) (bool, error) {
+	if op.Config.Migrations == state.MigrateOffline {
+		return false, nil
+	}
+	bytes, err := op.Facts.Database.TableBytes(ctx)
+	if err != nil {
+		return false, err
+	}
+	hazards, err := mattermost.Hazards(op.Record.Run.Plan, bytes)
+	return err == nil && len(hazards) == 0, err
 }
 
 // rehearse starts the new version and times it.
@@ -198,6 +216,9 @@ func (t *trial) rehearse(ctx context.Context, op *Operation, r *Rehearsal) error
 		return err
 	}
 	r.Downtime = stopping + r.Copying + r.Starting
+	if r.Online { // then they are over before the stop
+		r.Downtime -= r.Migrating
+	}
 	schema, err := t.db.Inspect(ctx)
 	if err != nil {
 		return err

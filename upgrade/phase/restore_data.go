@@ -271,6 +271,9 @@ func (commitRestore) Run(ctx context.Context, op *Operation) error {
 	run := op.Record.Run
 	op.Record.Active, op.Record.Previous, op.Record.Return = run.To, "", nil
 	delete(op.Record.Bad, run.To)
+	if _, isBackup := backupOf(op.Way); isBackup && run.From != run.To {
+		leave(op.Record, run)
+	}
 	run.Committed = true
 	if err := op.Save(); err != nil {
 		run.Committed = false

@@ -16,9 +16,13 @@ func conclude(record *state.State, run *state.Run) {
 	if run.Way == "" {
 		return
 	}
-	// Nobody goes back to the version that a person left; the next scheduled upgrade must not return
-	// to it either.
 	record.Previous, record.Return = "", nil
+	leave(record, run)
+}
+
+// leave puts the version that a person went back from on the skip list: the next scheduled upgrade
+// must not return to it.
+func leave(record *state.State, run *state.Run) {
 	if record.Bad == nil {
 		record.Bad = map[string]state.Bad{}
 	}

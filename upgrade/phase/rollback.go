@@ -2,7 +2,7 @@ package phase
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"path/filepath"
 
 	"townsquare/upgrade/mattermost"
@@ -39,7 +39,13 @@ func (CheckBack) Title() string { return "check that it can be done" }
 
 // Run returns a problem.List. A version that is ill is no reason: it may be why somebody goes back.
 func (CheckBack) Run(ctx context.Context, op *Operation) error {
-	f := op.Facts
+	f, way := op.Facts, op.way()
+	if way == nil { // nothing is begun before one is chosen
+		return nil
+	}
+	if _, isBackup := backupOf(way.Name); isBackup {
+		return nil // the restore looks for itself
+	}
 	found, err := checkPrograms(ctx, op)
 	if err != nil {
 		return err
@@ -82,7 +88,10 @@ func (LockBack) Describe(op *Operation) string { return Lock{}.Describe(op) }
 func (LockBack) Run(ctx context.Context, op *Operation) error {
 	f, back, way := op.Facts, op.Record.Return, op.way()
 	if way == nil {
-		return fmt.Errorf("no way back was chosen")
+		return errors.New("no way back was chosen")
+	}
+	if _, isBackup := backupOf(way.Name); isBackup {
+		return errors.New("a backup is gone back to by a restore")
 	}
 	run := state.Run{
 		From: f.Version.String(), To: back.From, Edition: string(f.Edition), Unit: f.Unit.Name, Link: f.Link, OldTarget: f.OldTarget,
@@ -106,7 +115,7 @@ type SwapBack struct{ Swap }
 
 // Describe says it for a plan.
 func (SwapBack) Describe(op *Operation) string {
-	return fmt.Sprintf("%s leads to %s", op.Facts.Link, op.Record.Return.Dir)
+	return op.Facts.Link + " leads to " + op.Choice.Next.Version.String()
 }
 
 // StartBack is Start of the version before.

@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
 
+	"townsquare/upgrade/backup"
 	"townsquare/upgrade/host"
 	"townsquare/upgrade/internal/pgtest"
 	"townsquare/upgrade/mattermost"
@@ -218,6 +219,50 @@ func TestOnlyLooks(t *testing.T) {
 			if _, changes := p.(Undoer); changes {
 				t.Errorf("%s: %q can be undone, so it changes something", name, p.Title())
 			}
+		}
+	}
+}
+
+// Of the backups only those of this site and of an older version lead back, the newest of each.
+func TestPickBackups(t *testing.T) {
+	version, err := release.Parse("9.10.0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	snapshot := func(id, version, site string) backup.Snapshot {
+		return backup.Snapshot{ID: id, Manifest: backup.Manifest{Mattermost: version, Site: site}}
+	}
+	all := []backup.Snapshot{
+		snapshot("a1", "9.10.0", "chat.example.org"), snapshot("b1", "9.9.0", "other.example.org"), snapshot("c1", "9.9.0", "chat.example.org"),
+		snapshot("c2", "9.9.0", "chat.example.org"), snapshot("d1", "7.7.0", "chat.example.org"),
+	}
+	for _, c := range []struct {
+		options Options
+		want    string
+	}{
+		{Options{}, "c1 d1"},
+		{Options{To: "7.7.0"}, "d1"},
+		{Options{Way: "backup=c2"}, "c1 c2 d1"},
+		{Options{To: "6.7.2"}, ""},
+	} {
+		op := &Operation{Options: c.options, Config: state.Config{URL: "https://chat.example.org"}, Facts: &mattermost.Installation{Version: version}}
+		var got []string
+		for _, s := range pickBackups(op, all) {
+			got = append(got, s.ID)
+		}
+		if strings.Join(got, " ") != c.want {
+			t.Errorf("%+v: %v, want %s", c.options, got, c.want)
+		}
+	}
+	op := &Operation{Options: Options{Way: "backup"}, Ways: []Way{{Name: WayDowngrade}, {Name: "backup=c1"}, {Name: "backup=d1"}}}
+	for asked, want := range map[string]string{"backup": "backup=c1", "backup=d": "backup=d1", WayDowngrade: WayDowngrade} {
+		if op.Way = asked; op.way() == nil || op.way().Name != want {
+			t.Errorf("%s is %+v", asked, op.way())
+		}
+	}
+	for _, none := range []string{"backup=x", "back", ""} {
+		if op.Way = none; op.way() != nil {
+			t.Errorf("%q is %+v", none, op.way())
 		}
 	}
 }

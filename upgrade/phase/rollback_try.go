@@ -24,7 +24,7 @@ func (TryBack) Title() string { return "try the version before on a copy" }
 
 // Describe says it for a plan.
 func (TryBack) Describe(op *Operation) string {
-	return fmt.Sprintf("%s starts on a copy of the database, in a network of its own; %s serves meanwhile", op.Record.Return.From, op.Record.Return.To)
+	return fmt.Sprintf("%s starts on a copy of the database, in a network of its own; %s serves meanwhile", op.Choice.Next.Version, op.Facts.Version)
 }
 
 // Run leaves nothing behind.

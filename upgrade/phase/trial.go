@@ -3,6 +3,7 @@ package phase
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"maps"
 	"time"
@@ -50,6 +51,23 @@ func (t *trial) fill(ctx context.Context, op *Operation, dump string) error {
 		return err
 	}
 	return t.db.RestoreDump(ctx, tools, dump)
+}
+
+// fillNewest fills the scratch database from the newest backup, if it is of the version that serves:
+// that spares the live one, and proves the backup. Else it is what the live one is now. It says which.
+func (t *trial) fillNewest(ctx context.Context, op *Operation) (string, error) {
+	f := op.Facts
+	repo, s, err := latestBackup(ctx, op)
+	if err == nil && s.Manifest.Mattermost == f.Version.String() && s.Manifest.Schema == f.Schema.Migrations {
+		if err = restoreDatabase(ctx, op, repo, s, t.admin, t.db.Name); err == nil {
+			return fmt.Sprintf("backup %s of %s", s.ID, s.Time.Local().Format(time.DateTime)), nil
+		}
+		if ctx.Err() != nil {
+			return "", err
+		}
+		op.Warn("backup %s cannot be used: %v", s.ID, err)
+	}
+	return "the database as it is now", t.fillLive(ctx, op)
 }
 
 // fillLive makes the scratch database what the live one is at one moment. Nothing of it is kept on

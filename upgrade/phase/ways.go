@@ -24,6 +24,7 @@ const (
 // Way is one way back, and what would be lost on it.
 type Way struct {
 	Name     string         `json:"way"`
+	To       string         `json:"to"`                 // the version that it leads to
 	What     string         `json:"what"`               // one line
 	Keeps    bool           `json:"keeps"`              // everything that people wrote
 	Since    time.Time      `json:"since,omitzero"`     // what was written from here on is lost
@@ -51,49 +52,71 @@ type FindWays struct{}
 // Title says what a person reads.
 func (FindWays) Title() string { return "find the ways back" }
 
-// Run fills op.Ways, and op.Choice with the version before. With a way asked for that cannot be
-// gone, it says why.
+// Run fills op.Ways, and op.Choice with the version that the way leads to; as long as none is
+// chosen, with the version before. With a way asked for that cannot be gone, it says why.
 func (FindWays) Run(ctx context.Context, op *Operation) error {
-	f, back := op.Facts, op.Record.Return
-	if found := noReturn(op); len(found) > 0 {
-		return found
+	none := noReturn(op)
+	if len(none) == 0 {
+		if err := returnWays(ctx, op); err != nil {
+			return err
+		}
 	}
+	if op.Facts.Installed() {
+		backups, err := backupWays(ctx, op)
+		if err != nil {
+			return err
+		}
+		op.Ways = append(op.Ways, backups...)
+	}
+	if len(op.Ways) == 0 {
+		return none
+	}
+	way := &op.Ways[0]
+	if op.Way != "" {
+		if way = op.way(); way == nil {
+			return append(problem.List{{Where: "--way", Found: op.Way, Allowed: "one of: " + strings.Join(wayNames(op.Ways), ", ")}}, none...)
+		}
+		for _, w := range way.Warnings {
+			op.Warn("%s", w)
+		}
+	}
+	to, err := release.Parse(way.To)
+	if err != nil {
+		return err
+	}
+	target := &release.Release{Version: to, Edition: op.Facts.Edition, Arch: op.Arch}
+	op.Choice = release.Choice{Target: target, Next: target}
+	if op.Way != "" {
+		return way.Problems.Err()
+	}
+	return nil
+}
+
+// returnWays are those by what the last upgrade kept on this host.
+func returnWays(ctx context.Context, op *Operation) error {
+	back := op.Record.Return
 	to, err := release.Parse(back.From)
 	if err != nil {
 		return err
 	}
-	target := &release.Release{Version: to, Edition: f.Edition, Arch: op.Arch}
-	op.Choice = release.Choice{Target: target, Next: target,
-		Why: fmt.Sprintf("%s was installed here before %s", to, back.To)}
 	down, err := downgradeWay(ctx, op, to)
 	if err != nil {
 		return err
 	}
 	op.Ways = []Way{down}
-	if back.Migrated {
-		copied, err := checkpointWay(ctx, op)
-		if err != nil {
-			return err
-		}
-		op.Ways = append(op.Ways, copied)
-	}
-	if op.Way == "" {
+	if !back.Migrated {
 		return nil
 	}
-	way := op.way()
-	if way == nil {
-		return problem.List{{Where: "--way", Found: op.Way, Allowed: "one of: " + strings.Join(wayNames(op.Ways), ", ")}}
-	}
-	for _, w := range way.Warnings {
-		op.Warn("%s", w)
-	}
-	return way.Problems.Err()
+	copied, err := checkpointWay(ctx, op)
+	op.Ways = append(op.Ways, copied)
+	return err
 }
 
 // way is the one that was asked for.
 func (op *Operation) way() *Way {
-	for i := range op.Ways {
-		if op.Ways[i].Name == op.Way {
+	for i, w := range op.Ways {
+		_, isBackup := backupOf(w.Name)
+		if w.Name == op.Way || isBackup && (op.Way == WayBackup || strings.HasPrefix(w.Name, op.Way) && strings.HasPrefix(op.Way, WayBackup+"=")) {
 			return &op.Ways[i]
 		}
 	}
@@ -122,7 +145,7 @@ func noReturn(op *Operation) problem.List {
 	case back.To != f.Version.String():
 		return refuse(fmt.Sprintf("what is kept is from before %s, and %s is installed", back.To, f.Version), "an installation that nobody changed by hand since", "upgrade history")
 	case op.To != "" && op.To != back.From:
-		return problem.List{{Where: "--to", Found: op.To, Allowed: back.From + ", the version before: others are not kept on this host"}}
+		return problem.List{{Where: "--to", Found: op.To, Allowed: back.From + ", the version before, or one of which there is a backup"}}
 	case back.Edition != string(f.Edition):
 		return refuse(fmt.Sprintf("it is of the %s edition, and %s is installed", back.Edition, f.Edition), "the same edition: the other hides messages", "")
 	}
@@ -134,7 +157,7 @@ func noReturn(op *Operation) problem.List {
 
 func downgradeWay(ctx context.Context, op *Operation, to release.Version) (Way, error) {
 	f, back := op.Facts, op.Record.Return
-	w := Way{Name: WayDowngrade, Keeps: true}
+	w := Way{Name: WayDowngrade, To: back.From, Keeps: true}
 	if !back.Migrated {
 		w.What = fmt.Sprintf("%s and %s have the same database: only the program changes", back.From, back.To)
 		if f.Schema.Migrations != back.Schema {
@@ -165,7 +188,7 @@ func downgradeWay(ctx context.Context, op *Operation, to release.Version) (Way, 
 
 func checkpointWay(ctx context.Context, op *Operation) (Way, error) {
 	f, back := op.Facts, op.Record.Return
-	w := Way{Name: WayCheckpoint, What: "the copy of the database from before the upgrade takes its place", Since: back.Since}
+	w := Way{Name: WayCheckpoint, To: back.From, What: "the copy of the database from before the upgrade takes its place", Since: back.Since}
 	missing := func(what string) {
 		w.Problems = problem.List{{Where: "copy from before the upgrade", Found: what, Allowed: "another way back"}}
 	}

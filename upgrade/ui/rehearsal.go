@@ -63,7 +63,10 @@ func (p *Printer) trial(w io.Writer, r phase.Report) {
 	default:
 		row("database", "no migrations known beforehand")
 	}
-	if t.Downtime > 0 {
+	switch {
+	case t.Downtime > 0 && t.Online:
+		row("downtime", "about %s: the migrations run before, while %s serves", Took(t.Downtime), r.From)
+	case t.Downtime > 0:
 		row("downtime", "about %s: start %s, copy of the database %s", Took(t.Downtime), Took(t.Starting), Took(t.Copying))
 	}
 	list := func(name string, values []string, none string) {

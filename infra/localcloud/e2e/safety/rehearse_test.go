@@ -3,7 +3,6 @@
 package safety
 
 import (
-	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -60,10 +59,13 @@ func TestRehearse(t *testing.T) {
 			out, err := s.Machine.Exec(t.Context(), "bash", "-c", `for _ in $(seq 600); do
 	if systemctl is-active --quiet townsquare-rehearsal.service; then ss -Hlntu | awk '{print $1, $5}' | sort; exit 0; fi; sleep 0.1
 done; exit 1`)
-			watching <- fmt.Sprint(out, err)
+			if err != nil {
+				out = err.Error()
+			}
+			watching <- strings.TrimSpace(out)
 		}()
 		got = rehearse(t, s, stage.After)
-		if listens := strings.TrimSpace(<-watching); !strings.HasSuffix(was, strings.TrimSuffix(listens, "<nil>")) {
+		if listens := <-watching; !strings.HasSuffix(was, "\n"+listens) {
 			t.Errorf("while it ran, these listened on the host:\n%s\nand before:\n%s", listens, was)
 		}
 	})
