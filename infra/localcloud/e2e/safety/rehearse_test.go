@@ -95,6 +95,7 @@ func TestRehearseFindsWhatBreaks(t *testing.T) {
 		if got := rehearse(t, s, c.version, 3); !strings.Contains(got.Error, "exited") {
 			t.Errorf("%s: it says %+v", c.kind, got)
 		}
+		square.Localcloud(t.Context(), "mirror", "withdraw", c.version).Must(t)
 		clean(t, s)
 	}
 	if is := s.Exec(t, live); is != was {
