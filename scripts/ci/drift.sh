@@ -18,12 +18,16 @@ for stack in "${stacks[@]}"; do
   cat "$work/said"
   # Lines such as " ~  digitalocean:index:Firewall townsquare-prod-firewall update [diff: ~inboundRules]".
   differs=$(awk '
-    $1 ~ /^[-+~]+$/ && $2 ~ /:/ {
-      what["~"] = "was changed by hand, or the program was"; what["+"] = "is missing"; what["-"] = "is not in the program"
-      says = ($1 in what) ? what[$1] : "has to be replaced"
-      diff = ""
-      if (match($0, /\[diff: [^]]*\]/)) diff = substr($0, RSTART + 7, RLENGTH - 8)
-      printf "- `%s` (%s) %s%s\n", $3, $2, says, diff == "" ? "" : ":`" diff "`"
+    BEGIN {
+      says["update"] = "was changed by hand, or the program was"
+      says["create"] = "is missing"
+      says["delete"] = "is not in the program"
+      says["replace"] = "has to be made anew"
+    }
+    $1 ~ /^[-+~]+$/ && $2 ~ /:/ && $4 in says {
+      diff = match($0, /\[diff: [^]]*\]/) ? ": `" substr($0, RSTART + 7, RLENGTH - 8) "`" : ""
+      line = "- `" $3 "` (" $2 ") " says[$4] diff
+      if (!seen[line]++) print line
     }' "$work/said")
   printf '#### %s\n\n' "$stack" >>"$summary"
   if [ "$code" = 0 ]; then
