@@ -94,6 +94,7 @@ func TakeLock(path string, hold Holder, lost func(error)) (*Lock, error) {
 	hold.PID, hold.BootID = Process()
 	l := &Lock{file: file, path: path, hold: hold, stop: make(chan struct{})}
 	if err := l.beat(); err != nil {
+		_ = os.Remove(path) // as on a full disk: an empty file would be left, which names nobody
 		file.Close()
 		return nil, fmt.Errorf("lock %s: %w", path, err)
 	}
