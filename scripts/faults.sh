@@ -14,7 +14,7 @@ needs_root faults
 scripts/install-packages.sh test
 build_programs
 bin/localcloud build
-bin/localcloud build mattermost-9.10.1 mattermost-9.10.{2,3,4,5,6,7,8,9,11}
+bin/localcloud build mattermost-9.10.1 mattermost-9.11.0 mattermost-9.10.{2,3,4,5,6,7,8,9,11}
 # In its folder, where go test shows each line when it is written.
 cd infra/localcloud/faults
 FAULTS=${FAULTS:-all} exec go test -tags machine -count 1 -timeout 3h "$@"

@@ -49,24 +49,25 @@ func releases() []kase {
 	}
 }
 
-// inTheWay makes the thirteenth of the twenty migrations fail: a view of the administrator's own
-// uses a column that it drops.
-func inTheWay(tr *trial) {
-	tr.must(tr.database(`create view own_report as select description from sharedchannelremotes`))
-}
+// inTheWay makes the seventeenth of the twenty migrations fail: it indexes a table that an
+// administrator made under the same name, and that has no such column.
+func inTheWay(tr *trial) { tr.must(tr.database("set role mattermost; create table poststats (day date)")) }
 
-func outOfTheWay(tr *trial) { tr.must(tr.database(`drop view own_report`)) }
+func outOfTheWay(tr *trial) { tr.must(tr.database("drop table poststats")) }
 
-// locked has somebody else hold a lock on a table, again and again, that lets the server read and
-// write it, and a migration not change it.
+// locked has somebody hold a lock on a table as soon as the upgrade has its checkpoint. The lock lets
+// everybody read and write the table, and no migration change it.
 func locked(tr *trial) {
-	tr.must(tr.host(`systemd-run --quiet --collect --unit=report --uid=postgres bash -c '
-while true; do
-	psql -XAtq mattermost -c "begin; lock table notifyadmin in access share mode; select pg_sleep(600)" || sleep 0.02
-done'`))
+	tr.must(tr.host(`
+cat >/run/report <<'SCRIPT'
+sql() { psql -XAtq -h /var/run/postgresql -U mattermost mattermost -c "$1"; }
+until [ -n "$(sql "select 1 from pg_database where datname like 'mattermost_checkpoint_%'")" ]; do sleep 0.02; done
+sql "begin; lock table notifyadmin in access share mode; select pg_sleep(600)"
+SCRIPT
+systemd-run --quiet --collect --unit=report bash /run/report`))
 }
 
-func unlocked(tr *trial) { tr.must(tr.host("systemctl stop report")) }
+func unlocked(tr *trial) { tr.must(tr.host("systemctl stop report 2>/dev/null || true")) }
 
 // misconfigured puts a setting into the configuration that the old version does not know, and the
 // new one knows and refuses.

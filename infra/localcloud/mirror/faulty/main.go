@@ -115,7 +115,7 @@ func serveOn(real, version string) error {
 				client.Close()
 				continue
 			}
-			go io.Copy(server, client)
+			go func() { _, _ = io.Copy(server, client) }()
 			go pretend(client, server, version)
 		}
 	}()
