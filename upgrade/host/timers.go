@@ -20,7 +20,7 @@ import (
 
 // Timer is one thing that a host does by itself.
 type Timer struct {
-	Name   string        // of its units, such as "townsquare-check"
+	Name   string        // of its timer unit, such as "townsquare-check"
 	Title  string        // "look for updates"
 	Words  string        // of the command: "check --local --unattended"
 	On     []string      // OnCalendar= values
@@ -48,6 +48,15 @@ func TimersOf(c state.Config) []Timer {
 // timerNames are all that this program ever installs: what a configuration does not ask for is removed.
 var timerNames = []string{"townsquare-check", "townsquare-upgrade", "townsquare-os", "townsquare-backup", "townsquare-verify"}
 
+// serviceOf is the unit that a timer starts. That of the upgrade cannot have the timer's name: a run,
+// whoever started it, is Unit.
+func serviceOf(name string) string {
+	if name+".service" == Unit {
+		return "townsquare-apply.service"
+	}
+	return name + ".service"
+}
+
 const unitDir = "/etc/systemd/system"
 
 // The work itself is a run's own unit, with its own protection: these only start it and follow it.
@@ -73,6 +82,7 @@ const timerUnit = `# Written by upgrade; see: upgrade timers
 Description=Townsquare: %s, by the calendar
 
 [Timer]
+Unit=%s
 %sRandomizedDelaySec=%d
 Persistent=true
 
@@ -87,8 +97,8 @@ func (t Timer) files() map[string]string {
 		fmt.Fprintf(&on, "OnCalendar=%s\n", at)
 	}
 	return map[string]string{
-		t.Name + ".service": fmt.Sprintf(timedService, t.Title, Upgrader, t.Words),
-		t.Name + ".timer":   fmt.Sprintf(timerUnit, t.Title, on.String(), int(t.Jitter.Seconds())),
+		serviceOf(t.Name): fmt.Sprintf(timedService, t.Title, Upgrader, t.Words),
+		t.Name + ".timer": fmt.Sprintf(timerUnit, t.Title, serviceOf(t.Name), on.String(), int(t.Jitter.Seconds())),
 	}
 }
 
@@ -152,7 +162,7 @@ func writeTimer(root string, t Timer) (changed bool, err error) {
 }
 
 func (s Service) dropTimer(ctx context.Context, root, name string) (bool, error) {
-	timer, service := filepath.Join(root, unitDir, name+".timer"), filepath.Join(root, unitDir, name+".service")
+	timer, service := filepath.Join(root, unitDir, name+".timer"), filepath.Join(root, unitDir, serviceOf(name))
 	if _, err := os.Stat(timer); errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
@@ -175,7 +185,8 @@ func HasTimers(root string) bool {
 
 // TimerStatus is what systemd knows of one timer.
 type TimerStatus struct {
-	Name    string    `json:"name"`
+	Name    string    `json:"name"`    // of the timer
+	Service string    `json:"service"` // that it starts
 	Title   string    `json:"title"`
 	Active  bool      `json:"active"`
 	Next    time.Time `json:"next,omitzero"`
@@ -189,7 +200,7 @@ func (s Service) Timers(ctx context.Context, root string) ([]TimerStatus, error)
 	var names, units []string
 	for _, name := range timerNames {
 		if _, err := os.Stat(filepath.Join(root, unitDir, name+".timer")); err == nil {
-			names, units = append(names, name), append(units, name+".timer", name+".service")
+			names, units = append(names, name), append(units, name+".timer", serviceOf(name))
 		}
 	}
 	if len(units) == 0 {
@@ -212,8 +223,8 @@ func (s Service) Timers(ctx context.Context, root string) ([]TimerStatus, error)
 	}
 	var all []TimerStatus
 	for _, name := range names {
-		timer, service := facts[name+".timer"], facts[name+".service"]
-		all = append(all, TimerStatus{Name: name, Title: strings.TrimPrefix(service["Description"], "Townsquare: "),
+		timer, service := facts[name+".timer"], facts[serviceOf(name)]
+		all = append(all, TimerStatus{Name: name, Service: serviceOf(name), Title: strings.TrimPrefix(service["Description"], "Townsquare: "),
 			Active: timer["ActiveState"] == "active", Next: unixTime(timer["NextElapseUSecRealtime"]), Last: unixTime(timer["LastTriggerUSec"]),
 			Running: service["ActiveState"] == "activating", Failed: service["ActiveState"] == "failed"})
 	}

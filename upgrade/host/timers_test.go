@@ -43,8 +43,11 @@ func TestTimers(t *testing.T) {
 	}
 	unit, err := os.ReadFile(filepath.Join(root, unitDir, "townsquare-upgrade.timer"))
 	if text := string(unit); err != nil || !strings.Contains(text, "OnCalendar=Sun *-*-* 03:00:00 Europe/Berlin\nOnCalendar=Sun *-*-* 04:00:00 Europe/Berlin\n") ||
-		!strings.Contains(text, "Persistent=true") || !strings.Contains(text, "RandomizedDelaySec=900") {
+		!strings.Contains(text, "Persistent=true") || !strings.Contains(text, "Unit=townsquare-apply.service\n") || !strings.Contains(text, "RandomizedDelaySec=900") {
 		t.Errorf("%s, %v", unit, err)
+	}
+	if _, err := os.Stat(filepath.Join(root, unitDir, Unit)); err == nil {
+		t.Errorf("%s is the name of a run", Unit)
 	}
 	if changed := set(TimersOf(config)); len(changed) != 0 || len(ran) != 0 {
 		t.Errorf("again: changed %v by %q", changed, ran)
@@ -109,7 +112,7 @@ func TestTimerStatus(t *testing.T) {
 			"Id=townsquare-check.service\nDescription=Townsquare: look for updates\nActiveState=failed\nResult=exit-code\n"), nil
 	}}
 	got, err := s.Timers(t.Context(), root)
-	want := []TimerStatus{{Name: "townsquare-check", Title: "look for updates", Active: true, Failed: true,
+	want := []TimerStatus{{Name: "townsquare-check", Service: "townsquare-check.service", Title: "look for updates", Active: true, Failed: true,
 		Next: time.Unix(1763000000, 0).UTC(), Last: time.Unix(1762900000, 0).UTC()}}
 	if diff := cmp.Diff(want, got); diff != "" || err != nil {
 		t.Error(diff, err)

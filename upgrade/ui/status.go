@@ -100,7 +100,7 @@ func (p *Printer) statusText(w io.Writer, s Status) {
 	for _, t := range s.Timers {
 		switch {
 		case t.Failed:
-			row("timer", t.Title+": failed, see journalctl -u "+t.Name)
+			row("timer", t.Title+": failed, see journalctl -u "+t.Service)
 		case t.Name == "townsquare-upgrade" && t.Active:
 			row("by itself", t.Title+", next asked "+moment(t.Next))
 		}

@@ -53,7 +53,7 @@ func (p *Printer) timerTable(w io.Writer, timers []host.TimerStatus) {
 		case t.Running:
 			ended = "runs now"
 		case t.Failed:
-			ended = "failed: journalctl -u " + t.Name
+			ended = "failed: journalctl -u " + t.Service
 		case t.Last.IsZero():
 			ended = "-"
 		}
