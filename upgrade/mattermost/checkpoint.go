@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -305,7 +307,8 @@ func made(database, name string, by ...func(string, time.Time) string) bool {
 	return err == nil && slices.ContainsFunc(by, func(f func(string, time.Time) string) bool { return name == f(database, t) })
 }
 
-// DataDirectory is where the server keeps its files; empty when the role may not know.
+// DataDirectory is where the server keeps its files, on this host; empty when nobody here may know.
+// Few roles may read the setting; that the server's processes work in that directory root may see.
 func (a *Admin) DataDirectory(ctx context.Context) string {
 	conn, err := a.Connect(ctx)
 	if err != nil {
@@ -313,7 +316,14 @@ func (a *Admin) DataDirectory(ctx context.Context) string {
 	}
 	defer conn.Close(ctx)
 	var dir string
-	if err := conn.QueryRow(ctx, "select setting from pg_settings where name = 'data_directory'").Scan(&dir); err != nil {
+	err = conn.QueryRow(ctx, "select setting from pg_settings where name = 'data_directory'").Scan(&dir)
+	if err != nil || dir == "" {
+		dir, err = os.Readlink(fmt.Sprintf("/proc/%d/cwd", conn.PgConn().PID()))
+	}
+	if err != nil {
+		return ""
+	}
+	if _, err := os.Stat(filepath.Join(dir, "PG_VERSION")); err != nil {
 		return ""
 	}
 	return dir

@@ -114,7 +114,7 @@ func fit(ctx context.Context, op *Operation, unit *mattermost.Unit, db *mattermo
 		return putBack(ctx, op, db)
 	}
 	op.Note("users may have written since %s (%s)", since.Local().Format(time.TimeOnly), list(written))
-	why := takeBack(ctx, run, unit, db, since)
+	why := takeBack(ctx, op, unit, db, since)
 	if why == nil {
 		op.Note("the database's migrations are taken back, with everything written since")
 		return nil
@@ -180,35 +180,6 @@ func leadsToOld(run *state.Run) bool {
 	}
 	target, err := os.Readlink(run.Link)
 	return run.OldTarget != "" && err == nil && target == run.OldTarget
-}
-
-// takeBack lets the new version undo its migrations, with a copy of the database at hand in case
-// it cannot.
-func takeBack(ctx context.Context, run *state.Run, unit *mattermost.Unit, db *mattermost.Database, since time.Time) error {
-	if run.Plan == "" {
-		return fmt.Errorf("%s has no plan by which it could take its migrations back", run.To)
-	}
-	admin, err := findAdmin(ctx, db)
-	if err != nil {
-		return err
-	}
-	at := since.Add(time.Second) // the run's own checkpoint has another name
-	spare := mattermost.CheckpointName(db.Name, at)
-	if err := admin.Checkpoint(ctx, spare); err != nil {
-		return err
-	}
-	program := mattermost.Program{Dir: run.NewTarget, User: unit.User, Env: unit.Environ(), Config: run.ConfigPath, Run: host.Run}
-	err = program.Downgrade(ctx, run.Plan)
-	if err == nil {
-		var now string
-		if now, err = db.AppliedMigrations(ctx); err == nil && now != run.SchemaBefore {
-			err = fmt.Errorf("the database is at %s, not at %s", now, run.SchemaBefore)
-		}
-	}
-	if err != nil {
-		return errors.Join(err, admin.PutBack(ctx, spare, mattermost.FailedName(db.Name, at)))
-	}
-	return admin.Drop(ctx, spare)
 }
 
 // giveUp is for a way back that cannot go on: the new version is started again, as it may heal with

@@ -26,6 +26,7 @@ type way struct {
 	boot       bool   // and this is the boot's own recovery
 	checkpoint bool   // a copy was made at the stop
 	plan       string // what the new version does with `db downgrade`: "works", "fails", or there is no plan
+	broken     bool   // an attempt to take the migrations back was killed half way, with a copy made before
 	want       string // of the schema: "as it was", "not as it was"; or an error's text
 	keeps      bool   // the posts of users are there
 }
@@ -40,6 +41,7 @@ func TestFit(t *testing.T) {
 		"migrated without a copy":                 {migrated: true, want: "not as it was"},
 		"open, unchanged schema, posts":           {opened: true, posts: 3, checkpoint: true, want: "as it was", keeps: true},
 		"open, migrated, posts, plan works":       {opened: true, migrated: true, posts: 3, checkpoint: true, plan: "works", want: "as it was", keeps: true},
+		"open, migrated, posts, killed half way":  {opened: true, migrated: true, posts: 3, checkpoint: true, plan: "works", broken: true, want: "as it was", keeps: true},
 		"open, migrated, posts, plan fails":       {opened: true, migrated: true, posts: 3, checkpoint: true, plan: "fails", want: "going back would lose", keeps: true},
 		"open, migrated, posts, no plan":          {opened: true, migrated: true, posts: 3, checkpoint: true, want: "going back would lose", keeps: true},
 		"open, migrated, no posts, plan fails":    {opened: true, migrated: true, checkpoint: true, plan: "fails", want: "as it was"},
@@ -106,6 +108,18 @@ func (w way) try(t *testing.T, socket, database string) {
 	}
 	w.install(t, run, socket, database)
 
+	if w.broken {
+		admin, err := findAdmin(ctx, db)
+		if err != nil {
+			t.Fatal(err)
+		}
+		run.Spare = mattermost.CheckpointName(database, run.OpenedAt.Add(time.Second))
+		if err := admin.Checkpoint(ctx, run.Spare); err != nil {
+			t.Fatal(err)
+		}
+		run.SpareAt = time.Now()
+		exec(database, "drop table posts")
+	}
 	for range 2 { // once more, as after an interruption
 		err = fit(ctx, op, &mattermost.Unit{}, db)
 		var k *kept

@@ -104,6 +104,8 @@ type Run struct {
 	StoppedDump        string    `json:"stopped_dump,omitempty"`        // one made after the stop, where no role may copy the database
 	Checkpoint         string    `json:"checkpoint,omitempty"`          // name of the copy of the database, once begun
 	CheckpointComplete bool      `json:"checkpoint_complete,omitempty"` // only a complete copy may be put back
+	Spare              string    `json:"spare,omitempty"`               // name of the copy made before migrations are taken back, once begun
+	SpareAt            time.Time `json:"spare_at,omitzero"`             // when it was complete; only then may it be put back
 	Stopped            bool      `json:"stopped,omitempty"`             // the service was stopped, or was about to be
 	StoppedAt          time.Time `json:"stopped_at,omitzero"`
 	OpenedAt           time.Time `json:"opened_at,omitzero"` // users reach the new version since: the checkpoint may lose their posts

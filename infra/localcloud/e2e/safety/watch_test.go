@@ -64,3 +64,21 @@ func TestPluginThatIsLost(t *testing.T) {
 		t.Errorf("not on the skip list: %v", s.Bad(t))
 	}
 }
+
+// Requests that fail in a way that they never did before bring the old version back, though the
+// server calls itself healthy: here a table is missing, as a migration gone wrong would leave it.
+func TestNewKindOfError(t *testing.T) {
+	s := square.Fresh(t)
+	p := begun(t, s, []string{"--watch", "15s", "--to", stage.After}, `"phase":"watch"`)
+	s.Input(t, strings.NewReader(`header = "Authorization: Bearer `+s.People.Token+`"`), `
+cd /
+psql -Xq -h /var/run/postgresql -U mattermost -d mattermost -c 'alter table emoji rename to gone'
+config=$(cat)
+for _ in 1 2 3 4; do curl -s -o /dev/null --config - http://127.0.0.1:8065/api/v4/emoji <<<"$config"; done`)
+	r := p.Wait()
+	s.Exec(t, `psql -Xq -h /var/run/postgresql -U mattermost -d mattermost -c 'alter table gone rename to emoji'`)
+	if r.Must(t, 4); !strings.Contains(r.Stdout, "requests failed in a way that they did not before") {
+		t.Errorf("it says:\n%s", r)
+	}
+	s.Serves(t, stage.Before)
+}

@@ -1,0 +1,42 @@
+//go:build machine
+
+package safety
+
+import (
+	"strings"
+	"testing"
+
+	"townsquare/infra/localcloud/stage"
+)
+
+// Where no role may copy the database, or there is no room for a copy, the plan says that it is
+// dumped at the stop and what that costs; and the old version comes back from that dump, after a new
+// one has changed the database.
+func TestDumpAtTheStop(t *testing.T) {
+	s := square.Fresh(t)
+	square.Localcloud(t.Context(), "mirror", "publish", "--bad", "migrate-exit").Must(t)
+	const version = "9.10.7"
+	plan := func(why string) {
+		t.Helper()
+		r := s.Upgrade(t.Context(), "plan", "--to", version).Must(t)
+		if !strings.Contains(r.Stdout, why) || !strings.Contains(r.Stdout, "by a dump, for which the service is away about") {
+			t.Errorf("the plan does not say what a dump at the stop costs, because %s:\n%s", why, r)
+		}
+	}
+	s.Exec(t, `fallocate -l $(($(df --output=avail -B1 /var/lib/postgresql | tail -1) - 150000000)) /var/lib/postgresql/full`)
+	plan("there is no room for a copy of the database")
+	s.Exec(t, `rm /var/lib/postgresql/full
+sed -i '1i local all postgres,townsquare reject' /etc/postgresql/17/main/pg_hba.conf
+systemctl reload postgresql`)
+	plan("no role here may copy the database")
+	s.Watched(t, func() {
+		if got := s.Apply(t, version, "2s", 4); got.Outcome != "rolled-back" {
+			t.Errorf("report is %+v", got)
+		}
+	})
+	s.Serves(t, stage.Before)
+	log := s.Exec(t, "cat $(ls -t /var/lib/townsquare/runs/*.jsonl | head -1); ls /var/lib/townsquare/dumps")
+	if !strings.Contains(log, "it is dumped instead") || !strings.Contains(log, "-stopped.dump") {
+		t.Errorf("no dump was made at the stop:\n%s", log)
+	}
+}

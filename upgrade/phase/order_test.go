@@ -1,0 +1,230 @@
+package phase
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/user"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"townsquare/upgrade/internal/pgtest"
+	"townsquare/upgrade/mattermost"
+	"townsquare/upgrade/state"
+)
+
+// moment is what could be seen of the host when a phase did something, and the record that a power
+// cut would have left then.
+type moment struct {
+	did    string // the command, or "save"
+	link   string // where the install path led
+	copied bool   // there is a copy of the database
+	disk   state.Run
+}
+
+// smallHost has the real phases at work on it: a real database, a real link, a record on a real
+// disk. Only systemd and the firewall are scripts, which note each command with the record as it is
+// on the disk at that moment.
+type smallHost struct {
+	t        *testing.T
+	dir, log string
+	link     string
+	conn     *pgx.Conn
+	moments  []moment
+	op       *Operation
+}
+
+const fakeSystemctl = `#!/bin/sh
+cd %[1]q || exit 1
+if [ "$1" = show ]; then
+	active=$(cat unit)
+	echo "LoadState=loaded
+Id=mm.service
+Type=notify
+User=%[2]s
+Environment=\"MM_SQLSETTINGS_DATASOURCE=host=%[3]s user=postgres dbname=chat\"
+ActiveState=$active
+SubState=$active
+Result=success
+ExecMainStartTimestampMonotonic=1
+MainPID=$([ $active = active ] && echo 7)"
+	exit
+fi
+n=$(printf %%04d $(ls log | wc -l))
+{ echo "systemctl $1"; readlink mattermost; cat state.json; } >log/$n
+case "$1" in
+start)
+	echo active >unit
+	case "$(readlink mattermost)" in *9.10.0) psql -Xq -h %[3]q -U postgres -d chat -c 'insert into db_migrations values (101)' ;; esac ;;
+stop | kill) echo inactive >unit ;;
+esac
+`
+
+const fakeNft = `#!/bin/sh
+cd %[1]q || exit 1
+rules=$(cat)
+n=$(printf %%04d $(ls log | wc -l))
+case "$rules" in *reject*) what=close ;; *) what=open ;; esac
+{ echo "gate $what"; readlink mattermost; cat state.json; } >log/$n
+`
+
+func newSmallHost(t *testing.T) *smallHost {
+	socket, _ := pgtest.Start(t)
+	h := &smallHost{t: t, dir: t.TempDir()}
+	h.log, h.link = filepath.Join(h.dir, "log"), filepath.Join(h.dir, "mattermost")
+	me, err := user.Current()
+	if err != nil {
+		t.Fatal(err)
+	}
+	touch(t, h.dir, "versions/7.7.0/bin/mattermost", "versions/9.10.0/bin/mattermost", "log/.none", "bin/.none", "unit", "bin/journalctl")
+	for name, script := range map[string]string{
+		"bin/systemctl": fmt.Sprintf(fakeSystemctl, h.dir, me.Username, socket), "bin/nft": fmt.Sprintf(fakeNft, h.dir),
+		"bin/journalctl": "#!/bin/sh\nexit 1\n", "unit": "active\n",
+	} {
+		if err := os.WriteFile(filepath.Join(h.dir, name), []byte(script), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		must(t, os.Chmod(filepath.Join(h.dir, name), 0o755))
+	}
+	t.Setenv("PATH", filepath.Join(h.dir, "bin")+":"+os.Getenv("PATH"))
+	must(t, os.Symlink(filepath.Join(h.dir, "versions/7.7.0"), h.link))
+	if h.conn, err = pgx.Connect(t.Context(), "host="+socket+" user=postgres dbname=postgres"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { h.conn.Close(context.Background()) })
+	_, err = h.conn.Exec(t.Context(), "create database chat")
+	must(t, err)
+	chat, err := pgx.Connect(t.Context(), "host="+socket+" user=postgres dbname=chat")
+	must(t, err)
+	_, err = chat.Exec(t.Context(), "create table db_migrations (version bigint); insert into db_migrations values (100); create table posts (updateat bigint)")
+	must(t, errors.Join(err, chat.Close(t.Context())))
+
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		target, _ := os.Readlink(h.link)
+		w.Header().Set("X-Version-Id", "9.10.0."+filepath.Base(target)+".0a.false")
+	}))
+	t.Cleanup(server.Close)
+	db, err := mattermost.ParseDSN("host="+socket+" user=postgres dbname=chat", "")
+	must(t, err)
+	h.op = &Operation{ID: "20261122T010000Z-apply", Name: "apply", Record: &state.State{}, Emit: func(Event) {}, Save: h.save,
+		Lock: func(context.Context, string, func(error)) (func() error, error) {
+			return func() error { return nil }, nil
+		},
+		Facts: &mattermost.Installation{Database: db, Unit: &mattermost.Unit{Name: "mm.service", Type: "notify"}, Link: h.link,
+			Config: &mattermost.Config{}, Health: mattermost.Health{URL: server.URL}}}
+	return h
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (h *smallHost) disk() state.Run {
+	s, err := state.Load(filepath.Join(h.dir, "state.json"))
+	must(h.t, err)
+	if s.Run == nil {
+		return state.Run{}
+	}
+	return *s.Run
+}
+
+// save looks at the host before it writes: what is done by then must be in the record of before.
+func (h *smallHost) save() error {
+	m := moment{did: "save", disk: h.disk()}
+	m.link, _ = os.Readlink(h.link)
+	must(h.t, h.conn.QueryRow(h.t.Context(), "select exists(select 1 from pg_database where datname like 'chat_checkpoint%')").Scan(&m.copied))
+	h.moments = append(h.moments, m)
+	return h.op.Record.Save(filepath.Join(h.dir, "state.json"))
+}
+
+// commands are the moments that the scripts noted.
+func (h *smallHost) commands() (all []moment) {
+	files, err := filepath.Glob(filepath.Join(h.log, "0*"))
+	must(h.t, err)
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		must(h.t, err)
+		parts := strings.SplitN(string(data), "\n", 3)
+		var s state.State
+		must(h.t, json.Unmarshal([]byte(parts[2]), &s))
+		m := moment{did: parts[0], link: parts[1]}
+		if s.Run != nil {
+			m.disk = *s.Run
+		}
+		all = append(all, m)
+	}
+	return all
+}
+
+// begin is Lock, with what the host is.
+type begin struct{ run state.Run }
+
+func (begin) Title() string                                  { return "lock the host" }
+func (b begin) Run(ctx context.Context, op *Operation) error { return op.Acquire(ctx, b.run) }
+
+// broken is a phase that fails once users have been let in.
+type broken struct{}
+
+func (broken) Title() string                         { return "watch" }
+func (broken) Run(context.Context, *Operation) error { return errors.New("boom") }
+
+// What a phase changes outside is in the record on the disk before it changes it: forward, and on
+// the way back. Then whoever finds the record after a power cut knows what to put back.
+func TestTheRecordComesFirst(t *testing.T) {
+	h := newSmallHost(t)
+	old, target := filepath.Join(h.dir, "versions/7.7.0"), filepath.Join(h.dir, "versions/9.10.0")
+	phases := []Phase{begin{state.Run{From: "7.7.0", To: "9.10.0", Unit: "mm.service", Link: h.link, OldTarget: old, NewTarget: target,
+		Address: h.op.Facts.Health.URL, Port: 8065, Migrates: true, SchemaTarget: 101}},
+		Stop{}, Checkpoint{}, Swap{}, Start{}, Verify{}, Open{}, broken{}}
+	_, err := Run(t.Context(), phases, h.op)
+	var back *RolledBack
+	if !errors.As(err, &back) || err.Error() != "boom (rolled back)" {
+		t.Fatal(err)
+	}
+	if link, err := os.Readlink(h.link); err != nil || link != old {
+		t.Errorf("leads to %s, %v", link, err)
+	}
+	forward := true
+	var did []string
+	for _, m := range h.commands() {
+		did = append(did, m.did)
+		fine := m.disk.Stopped
+		switch {
+		case m.did == "systemctl start" && m.link == target:
+			fine = m.disk.CheckpointComplete && m.disk.SchemaBefore == "db_migrations:1:100" && m.disk.Phase == "start the new version"
+		case m.did == "gate open" && forward:
+			fine, forward = !m.disk.OpenedAt.IsZero(), false
+		}
+		if !fine {
+			t.Errorf("%s, and the record says %+v", m.did, m.disk)
+		}
+	}
+	want := "gate close, systemctl stop, systemctl reset-failed, systemctl start, gate open, " +
+		"gate close, systemctl kill, systemctl stop, systemctl reset-failed, systemctl reset-failed, systemctl start, gate open"
+	if got := strings.Join(did, ", "); got != want {
+		t.Errorf("done: %s\nwant: %s", got, want)
+	}
+	copied, swapped := false, false
+	for _, m := range h.moments {
+		copied, swapped = copied || m.copied, swapped || m.link == target
+		if m.copied && m.disk.Checkpoint == "" {
+			t.Errorf("a copy of the database of which the record knows nothing: %+v", m.disk)
+		}
+		if m.link == target && (!m.disk.Stopped || m.disk.Phase == "lock the host" || m.disk.Phase == "stop the service" || m.disk.Phase == "keep a checkpoint") {
+			t.Errorf("the link was turned while the record was at %q", m.disk.Phase)
+		}
+	}
+	if !copied || !swapped {
+		t.Errorf("nobody looked while there was a copy (%v) or the new version (%v)", copied, swapped)
+	}
+}
