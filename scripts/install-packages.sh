@@ -22,6 +22,7 @@ demo test|util-linux|nsenter|runs programs in machines
 demo test|ca-certificates|/etc/ssl/certs/ca-certificates.crt|lists the authorities this computer trusts
 test|openssh-client|ssh-keygen|makes keys for the tests of the scripts
 test|postgresql|/usr/lib/postgresql/*/bin/initdb|a scratch server for unit tests; none is left running
+test|restic|restic|makes and reads the repositories of unit tests
 test|gpg|gpg|checks the signatures of the release mirror as people do
 lint test|shellcheck|shellcheck|checks the shell scripts
 LIST

@@ -182,7 +182,7 @@ func exchanges(op *Operation, run string) []state.Exchange {
 		case p.Name == "config.json":
 			path = f.Config.Path
 		case p.Name != "files":
-			path = placeOf(f, p)
+			path = placeOf(op, p)
 		}
 		if real, err := filepath.EvalSymlinks(path); err == nil {
 			path = real
@@ -195,15 +195,24 @@ func exchanges(op *Operation, run string) []state.Exchange {
 }
 
 // placeOf is where the installation has, or will have, a place of the backup.
-func placeOf(f *mattermost.Installation, p backup.Place) string {
+func placeOf(op *Operation, p backup.Place) string {
+	f := op.Facts
 	i := slices.IndexFunc(f.Places, func(q mattermost.Place) bool { return q.Name == p.Name })
-	if i < 0 {
+	switch {
+	case i < 0:
 		return filepath.Join(mattermost.Root(f.Link), "custom", p.Name)
-	}
-	if target := f.Places[i].Target; filepath.IsAbs(target) {
-		return target
+	case f.Places[i].Move && sameVersion(op):
+		return filepath.Join(f.Dir, p.Name)
+	case filepath.IsAbs(f.Places[i].Target):
+		return f.Places[i].Target
 	}
 	return filepath.Join(f.Dir, f.Places[i].Target)
+}
+
+// sameVersion says that the version of the backup is the one that serves, so that its directory is
+// in use.
+func sameVersion(op *Operation) bool {
+	return op.Facts.Dir != "" && op.Facts.Dir == mattermost.VersionDir(op.Facts.Link, op.Choice.Next.Dir())
 }
 
 // beginRestore takes the host.
@@ -222,7 +231,17 @@ func (beginRestore) Run(ctx context.Context, op *Operation) error {
 	if !f.Config.InDatabase {
 		run.ConfigPath = f.Config.Path
 	}
+	// What someone added since, and the backup does not know, goes along.
+	for _, p := range f.Places {
+		if p.Custom && p.Move && !sameVersion(op) && !inBackup(op, p.Name) {
+			run.Moves = append(run.Moves, state.Move{From: filepath.Join(f.Dir, p.Name), To: p.Target})
+		}
+	}
 	return op.Acquire(ctx, run)
+}
+
+func inBackup(op *Operation, name string) bool {
+	return slices.ContainsFunc(op.restore.Manifest.Places, func(p backup.Place) bool { return p.Name == name })
 }
 
 // reinstall brings the version of the backup, verified as at its first installation.
@@ -237,10 +256,15 @@ func (reinstall) Run(ctx context.Context, op *Operation) error {
 	} else if err := unpack(ctx, op, next, f.Program(run.NewTarget)); err != nil {
 		return err
 	}
-	places := slices.Clone(f.Places)
+	var places []mattermost.Place
+	for _, p := range f.Places {
+		if !p.Move || !sameVersion(op) { // there it is what serves, not a link's target
+			places = append(places, p)
+		}
+	}
 	for _, p := range op.restore.Manifest.Places {
-		if p.Custom && !slices.ContainsFunc(places, func(q mattermost.Place) bool { return q.Name == p.Name }) {
-			places = append(places, mattermost.Place{Name: p.Name, Target: placeOf(f, p), Custom: true})
+		if p.Custom && !slices.ContainsFunc(f.Places, func(q mattermost.Place) bool { return q.Name == p.Name }) {
+			places = append(places, mattermost.Place{Name: p.Name, Target: placeOf(op, p), Custom: true})
 		}
 	}
 	return mattermost.Furnish(run.NewTarget, f.Unit.User, places)
