@@ -153,14 +153,19 @@ func (s *Sandbox) runner() Runner {
 	return s.Run
 }
 
-// give makes everything in the sandbox the service's user's; links are left alone.
+// give makes everything in the sandbox the service's user's; links are left alone. The sandbox
+// itself comes last: until then that user cannot enter it, and so puts no link in our way.
 func (s *Sandbox) give() error {
-	return filepath.WalkDir(s.Dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.Type()&fs.ModeSymlink != 0 {
+	err := filepath.WalkDir(s.Dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || path == s.Dir || d.Type()&fs.ModeSymlink != 0 {
 			return err
 		}
 		return chownTo(path, s.Unit.User)
 	})
+	if err != nil {
+		return err
+	}
+	return chownTo(s.Dir, s.Unit.User)
 }
 
 // PluginDir is where the sandbox's plugins are.
@@ -243,7 +248,8 @@ func (s *Sandbox) writeEnv(dsn string) error {
 	return os.WriteFile(s.envPath(), []byte(b.String()), 0o600)
 }
 
-func (s *Sandbox) envPath() string { return filepath.Join(s.Dir, "environment") }
+// envPath is beside the sandbox, where only root can write.
+func (s *Sandbox) envPath() string { return s.Dir + ".env" }
 
 // Start starts the server and returns at once; Service().WaitReady says how it went.
 func (s *Sandbox) Start(ctx context.Context) error {
@@ -255,7 +261,7 @@ func (s *Sandbox) Start(ctx context.Context) error {
 	for _, property := range []string{
 		"User=" + s.Unit.User, "WorkingDirectory=" + s.Dir, "EnvironmentFile=" + s.envPath(),
 		"NetworkNamespacePath=" + netnsPath(sandboxNet),
-		"ProtectSystem=strict", "ReadWritePaths=" + s.Dir, "ProtectHome=yes", "PrivateTmp=yes", "PrivateDevices=yes",
+		"ProtectSystem=strict", "ReadWritePaths=" + s.Dir, "ProtectHome=read-only", "PrivateTmp=yes", "PrivateDevices=yes",
 		"PrivateIPC=yes", "NoNewPrivileges=yes", "ProtectControlGroups=yes", "ProtectKernelTunables=yes", "UMask=0077",
 		"Nice=19", "CPUWeight=1", "IOSchedulingClass=idle", "IOWeight=1", "MemoryHigh=20%", "MemoryMax=25%", "OOMScoreAdjust=1000",
 		"LimitNOFILE=49152", "TimeoutStartSec=infinity", "TimeoutStopSec=2", "RuntimeMaxSec=" + sandboxLife,
@@ -307,5 +313,5 @@ func CloseSandbox(ctx context.Context, run Runner, dir string) error {
 			return fmt.Errorf("remove the sandbox's network: %w", err)
 		}
 	}
-	return os.RemoveAll(dir)
+	return errors.Join(ignoreMissing(os.Remove(dir+".env")), os.RemoveAll(dir))
 }

@@ -35,6 +35,13 @@ func dumpDir() string { return filepath.Join(state.Dir, "dumps") }
 
 // Run leaves a verified dump in Run.Dump, and the configuration beside it.
 func (Backup) Run(ctx context.Context, op *Operation) error {
+	if err := dumpHere(ctx, op); err != nil {
+		return err
+	}
+	return offHost(ctx, op)
+}
+
+func dumpHere(ctx context.Context, op *Operation) error {
 	run, f := op.Record.Run, op.Facts
 	if err := pruneFiles(dumpDir(), keptRuns(op)...); err != nil { // those of runs that failed, too
 		return err
@@ -58,13 +65,16 @@ func (Backup) Run(ctx context.Context, op *Operation) error {
 		return err
 	}
 	op.Note("%s: %d rows, every one verified", path, rows)
-	return offHost(ctx, op)
+	return nil
 }
 
 // offHost makes a backup in the repository, too, where there is one: the dump beside the database is
 // what a person can restore at once and without a network, and the backup is what is left when the
 // host is lost. Users are served meanwhile. Without it there is no upgrade.
 func offHost(ctx context.Context, op *Operation) error {
+	if op.Facts.Schema.Empty() {
+		return nil
+	}
 	repo, err := openBackups(ctx, op)
 	if errors.Is(err, backup.ErrNone) || !op.Facts.Installed() {
 		return nil

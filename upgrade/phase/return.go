@@ -34,7 +34,11 @@ func remember(run *state.Run) *state.Return {
 	if run.From == "" {
 		return nil
 	}
-	back := &state.Return{Run: run.ID, From: run.From, To: run.To, Edition: run.Edition, Dir: run.OldTarget, Since: run.OpenedAt,
+	since := run.OpenedAt
+	if since.IsZero() {
+		since = run.StoppedAt
+	}
+	back := &state.Return{Run: run.ID, From: run.From, To: run.To, Edition: run.Edition, Dir: run.OldTarget, Since: since,
 		Schema: run.SchemaBefore, Migrated: run.Migrates, Plan: run.Plan, Dump: run.StoppedDump, Config: run.ConfigCopy}
 	if run.AdoptedFrom != "" {
 		back.Dir = run.AdoptedFrom

@@ -14,7 +14,7 @@ import (
 func Rollback() []Phase {
 	return append(lookBack(),
 		LockBack{},
-		Backup{},
+		BackupBack{},
 		TryBack{},
 		Stop{}, // the service is away from here
 		SpareBack{},
@@ -108,6 +108,24 @@ func (LockBack) Run(ctx context.Context, op *Operation) error {
 		run.ConfigPath = f.Config.Path
 	}
 	return op.Acquire(ctx, run)
+}
+
+// BackupBack is Backup for somebody who must go back: that the repository cannot be reached is no
+// reason to stay.
+type BackupBack struct{ Backup }
+
+// Run fails only when the dump on this host does, on which the version before is tried.
+func (BackupBack) Run(ctx context.Context, op *Operation) error {
+	if err := dumpHere(ctx, op); err != nil {
+		return err
+	}
+	if err := offHost(ctx, op); err != nil {
+		if ctx.Err() != nil {
+			return err
+		}
+		op.Warn("no backup was made off this host: %v", err)
+	}
+	return nil
 }
 
 // SwapBack is Swap in the other direction.

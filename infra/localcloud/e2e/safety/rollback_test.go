@@ -131,7 +131,8 @@ func TestRollbackOfAPatch(t *testing.T) {
 	square.Localcloud(t.Context(), "mirror", "publish", stage.Patch).Must(t)
 	s.Apply(t, stage.Patch, "2s")
 	since := write(t, s)
-	if all := ways(t, s); len(all) != 1 || !all["downgrade"].Keeps {
+	all := ways(t, s)
+	if _, copied := all["checkpoint"]; copied || !all["downgrade"].Keeps {
 		t.Errorf("the ways are %+v", all)
 	}
 	s.Watched(t, func() {
@@ -145,13 +146,35 @@ func TestRollbackOfAPatch(t *testing.T) {
 	}
 }
 
+// The backup that the upgrade began with is a way back, too: with all that it lacks counted before.
+func TestRollbackByBackup(t *testing.T) {
+	s := square.Upgraded(t)
+	since := write(t, s)
+	found := false
+	for name, w := range ways(t, s) {
+		if strings.HasPrefix(name, "backup=") {
+			found = true
+			if w.Keeps || w.Loses["posts"] < len(since.Posts) {
+				t.Errorf("%d posts were written since; it says %+v", len(since.Posts), w)
+			}
+		}
+	}
+	if !found {
+		t.Fatal("no backup is offered")
+	}
+	if got := rollback(t, s, "backup"); got.To != stage.Before || got.Outcome != "done" {
+		t.Errorf("report is %+v", got)
+	}
+	s.Serves(t, stage.Before)
+	s.Upgrade(t.Context(), "apply", "--json", "--yes", "--to", stage.After).Must(t, 3)
+}
+
 // Killed in the middle, a rollback ends on one of the two versions, with everything that was written.
 func TestRollbackKilled(t *testing.T) {
 	for _, c := range []struct {
 		name, way, phase string
 		cut              bool // pull the plug instead of killing the upgrader
 	}{
-		{"while it tries the old version", "downgrade", "try the version before on a copy", false},
 		{"while the database goes back", "downgrade", "take the database back", false},
 		{"and the power with it, on the old database", "checkpoint", "start the version before", true},
 	} {
