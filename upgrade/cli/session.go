@@ -234,6 +234,9 @@ func (s *session) examine(ctx context.Context, what string, r request) (phase.Pr
 		if e.Kind == phase.Begin {
 			s.printer.Busy(e.Phase)
 		}
+		if e.Kind == phase.Blocked {
+			s.printer.Event(e)
+		}
 		if e.Kind == phase.Result {
 			data, _ := json.Marshal(e.Data)
 			got = true

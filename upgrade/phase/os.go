@@ -53,6 +53,11 @@ func (op *Operation) machine() system.System {
 	return op.System
 }
 
+// blocked says who works on packages, and is waited for.
+func (op *Operation) blocked(who string) {
+	op.Emit(Event{Kind: Blocked, Text: fmt.Sprintf("waiting for %s, which works on packages", who)})
+}
+
 // listener shows how a package run goes.
 func (op *Operation) listener() system.Listener {
 	return system.Listener{
@@ -75,7 +80,7 @@ func (OSLook) Run(ctx context.Context, op *Operation) error {
 		return list
 	}
 	s := op.machine()
-	if err := s.Await(ctx, func(who string) { op.Note("waiting for %s, which works on packages", who) }); err != nil {
+	if err := s.Await(ctx, op.blocked); err != nil {
 		return err
 	}
 	if err := s.Update(ctx); err != nil {

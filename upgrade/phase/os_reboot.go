@@ -42,7 +42,7 @@ func (OSReboot) Run(ctx context.Context, op *Operation) (err error) {
 	if plan.RebootFor == "" {
 		return nil
 	}
-	if err := s.Await(ctx, func(who string) { op.Note("waiting for %s, which works on packages", who) }); err != nil {
+	if err := s.Await(ctx, op.blocked); err != nil {
 		return err
 	}
 	if plan.Failed, err = s.Failed(ctx); err != nil {

@@ -53,6 +53,7 @@ const (
 	Warn      Kind = "warn"
 	DownStart Kind = "down-start"
 	DownEnd   Kind = "down-end"
+	Blocked   Kind = "blocked" // someone else is in the way, and is waited for
 	Leaving   Kind = "leaving" // the host restarts; the run goes on when it is up again
 	Result    Kind = "result"  // the last event of a run; Data holds the report
 )

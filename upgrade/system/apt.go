@@ -62,14 +62,14 @@ func (s System) Download(ctx context.Context, securityOnly bool, l Listener) err
 	return err
 }
 
-// Install installs what Pending names, from what Download has fetched. It is not ended by ctx: a
+// Install installs what Pending names. It is not ended by ctx: a
 // dpkg that is stopped half way leaves packages that do not work.
 func (s System) Install(ctx context.Context, securityOnly bool, l Listener) error {
 	words, err := s.upgrade(ctx, securityOnly)
 	if err != nil || words == nil {
 		return err
 	}
-	_, err = s.apt(context.WithoutCancel(ctx), l, append(words, "--no-download")...)
+	_, err = s.apt(context.WithoutCancel(ctx), l, words...)
 	return err
 }
 

@@ -135,7 +135,7 @@ func TestInterruptedIsAnAnswer(t *testing.T) {
 
 func TestAFailingPackageIsNamed(t *testing.T) {
 	s := System{Root: t.TempDir(), Run: func(_ context.Context, c host.Command) ([]byte, error) {
-		for _, want := range []string{"--no-remove", "--option=Dpkg::Options::=--force-confold", "--no-download"} {
+		for _, want := range []string{"--no-remove", "--option=Dpkg::Options::=--force-confold"} {
 			if !slices.Contains(c.Args, want) {
 				t.Errorf("no %s in %q", want, c.Args)
 			}

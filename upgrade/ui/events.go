@@ -46,6 +46,8 @@ func (p *Printer) Event(e phase.Event) {
 	case phase.DownEnd:
 		p.screen.clock(time.Time{})
 		p.mark(green, p.sign("▲", "up"), "", "the service is back; it was away for "+Took(e.Took))
+	case phase.Blocked:
+		p.mark(yellow, p.sign("…", "wait"), "", e.Text)
 	case phase.Leaving:
 		p.mark(yellow, p.sign("⟳", "boot"), "", e.Text)
 	case phase.Result:

@@ -1,0 +1,114 @@
+//go:build machine
+
+package upkeep
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"townsquare/infra/localcloud/stage"
+)
+
+// older takes packages back to what the release's own archive had before the security archive had
+// something newer, as on a server that was not looked after, and restarts what used them. Caddy is
+// packed again under a lower number from the files that are installed: the archive has one only.
+const older = `
+export DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1
+apt-get -q update >/dev/null
+wanted=
+for package in libssl3t64 openssl openssl-provider-legacy postgresql-17 postgresql-client-17 libpq5; do
+	version=$(apt-cache madison $package | awk -F'|' '$3 ~ / trixie\/main/ {gsub(/ /, "", $2); print $2; exit}')
+	wanted="$wanted $package=$version"
+done
+apt-get -q -y -o Dpkg::Use-Pty=0 --allow-downgrades --no-install-recommends install $wanted >/dev/null
+mkdir -p /root/caddy/DEBIAN
+dpkg -L caddy | while read -r path; do
+	if [ -f "$path" ] && [ ! -L "$path" ]; then install -D -p "$path" "/root/caddy$path"; fi
+done
+cp -p /etc/caddy/Caddyfile /root/caddy/etc/caddy/Caddyfile
+for script in postinst prerm postrm; do cp -p /var/lib/dpkg/info/caddy.$script /root/caddy/DEBIAN/; done
+dpkg-query -W -f='Package: caddy\nVersion: 2.11.0~old\nArchitecture: ${Architecture}\nMaintainer: Tests <tests@townsquare.test>\nDepends: ${Depends}\nDescription: older\n' caddy >/root/caddy/DEBIAN/control
+dpkg-deb -Znone --root-owner-group --build /root/caddy /root/caddy.deb >/dev/null
+apt-get -q -y -o Dpkg::Use-Pty=0 -o Dpkg::Options::=--force-confold --allow-downgrades install /root/caddy.deb >/dev/null
+systemctl restart postgresql@17-main caddy
+needrestart -r a </dev/null >/dev/null
+systemctl restart systemd-logind mattermost
+needrestart -b | grep SVC || true`
+
+// TestUpdates is a server whose packages are older than Debian's: OpenSSL, which sshd, PostgreSQL
+// and systemd use and Mattermost does not, PostgreSQL itself, and Caddy.
+func TestUpdates(t *testing.T) {
+	s := square.Fresh(t)
+	if left := s.Exec(t, older); left != "" {
+		t.Fatalf("runs old files before the test began:\n%s", left)
+	}
+	check := osCheck(t, s, 10)
+	var names []string
+	for _, one := range check.System.Packages {
+		names = append(names, one.Name)
+		if one.Download == 0 || one.Security == (one.Name == "caddy") {
+			t.Errorf("%+v", one)
+		}
+	}
+	for _, name := range []string{"caddy", "libssl3t64", "postgresql-17"} {
+		if !slices.Contains(names, name) {
+			t.Errorf("%s is not pending: %v", name, names)
+		}
+	}
+	if !slices.Contains(check.System.Restart, "mattermost.service") {
+		t.Errorf("check says that these restart: %v", check.System.Restart)
+	}
+	const lives = `systemctl show --value -p InvocationID mattermost postgresql@17-main caddy ssh systemd-journald systemd-logind systemd-networkd cron dbus | grep .`
+	was := strings.Fields(s.Exec(t, lives))
+	began := time.Now()
+	var got systemReport
+	seen := s.Watched(t, func() { got = osApply(t, s, nil) })
+	if seen.Failed > 0 {
+		t.Errorf("%d visitors of %d saw an error: %v", seen.Failed, seen.Asked, seen.Wrong)
+	}
+	if got.Rebooted != "" || len(got.Reboot.Why) > 0 || len(got.Warnings) > 0 || got.Downtime == 0 {
+		t.Errorf("report is %+v", got)
+	}
+	// By name, what needrestart says of a libssl and a PostgreSQL that were replaced on Debian 13.
+	want := []string{"caddy.service", "mattermost.service", "postgresql@17-main.service", "ssh.service",
+		"systemd-journald.service", "systemd-logind.service", "systemd-manager", "systemd-networkd.service"}
+	slices.Sort(got.Restarted)
+	if diff := cmp.Diff(want, got.Restarted); diff != "" {
+		t.Error(diff)
+	}
+	is := strings.Fields(s.Exec(t, lives))
+	for i, unit := range []string{"mattermost", "postgresql@17-main", "caddy", "ssh", "systemd-journald", "systemd-logind", "systemd-networkd", "cron", "dbus"} {
+		if restarted := is[i] != was[i]; restarted == (unit == "cron" || unit == "dbus") {
+			t.Errorf("%s restarted: %v", unit, restarted)
+		}
+	}
+	// Each once: systemd's own words since the run began.
+	starts := s.Exec(t, fmt.Sprintf(`journalctl -q -o cat _PID=1 --since=@%d | grep -E '^Started (mattermost|postgresql@17-main|caddy|ssh)\.service' | sort | uniq -c | awk '{print $1, $3}'`, began.Unix()))
+	if diff := cmp.Diff("1 caddy.service\n1 mattermost.service\n1 postgresql@17-main.service\n1 ssh.service", starts); diff != "" {
+		t.Errorf("started, how often:\n%s", diff)
+	}
+	if version := s.Exec(t, "psql -XAtq -h /var/run/postgresql -U mattermost mattermost -c 'show server_version' | cut -d' ' -f1; dpkg-query -W -f '${Version}' postgresql-17"); !strings.HasPrefix(strings.Fields(version)[1], strings.Fields(version)[0]) {
+		t.Errorf("PostgreSQL that runs, and that is installed: %s", version)
+	}
+	clean(t, s)
+	s.Serves(t, stage.Before)
+	osCheck(t, s)
+
+	// Nothing to do: nothing is touched.
+	const traces = `systemctl show --value -p InvocationID mattermost postgresql@17-main caddy ssh
+find /opt/mattermost /etc /usr /boot /var/lib/dpkg /var/lib/townsquare -xdev ! -name 'lock*' -printf '%p %i %T@\n' | sort`
+	before := strings.Split(s.Exec(t, traces), "\n")
+	if again := osApply(t, s, nil); !again.UpToDate || again.Downtime != 0 || len(again.Restarted) > 0 {
+		t.Errorf("again: %+v", again)
+	}
+	for _, line := range strings.Split(s.Exec(t, traces), "\n") {
+		if !slices.Contains(before, line) {
+			t.Errorf("changed: %s", line)
+		}
+	}
+}
