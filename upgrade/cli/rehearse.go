@@ -74,7 +74,7 @@ func (a *app) runRehearse(ctx context.Context, o *rehearseOptions) error {
 			report = a.still(plan, r.Operation)
 		} else {
 			a.printer.Say("Rehearse the upgrade from Mattermost %s to %s", plan.From, plan.To)
-			attached := false
+			var attached bool
 			report, attached, err = s.run(ctx, r)
 			if errors.Is(err, errUnknown) || err == nil && attached {
 				continue
