@@ -245,6 +245,9 @@ func list(written map[string]int) string {
 		if plain, ok := plainNames[kind]; ok {
 			name = plain
 		}
+		if written[kind] == 1 {
+			name = strings.TrimSuffix(name, "s")
+		}
 		parts = append(parts, fmt.Sprintf("%d %s", written[kind], name))
 	}
 	if len(parts) == 0 {

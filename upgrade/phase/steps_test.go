@@ -232,7 +232,7 @@ func TestPruneFiles(t *testing.T) {
 func TestKeptSaysWhatToType(t *testing.T) {
 	e := &kept{why: errors.New("no plan"), since: time.Now(), written: list(map[string]int{"posts": 3, "fileinfo": 1}),
 		run: state.Run{Unit: "mattermost.service", To: "9.10.0", CheckpointComplete: true}}
-	if !strings.Contains(e.Error(), "1 files, 3 posts") {
+	if !strings.Contains(e.Error(), "1 file, 3 posts") {
 		t.Error(e)
 	}
 	var hint interface{ Hint() string }
