@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -206,9 +205,8 @@ func (s Service) Timers(ctx context.Context, root string) ([]TimerStatus, error)
 	if len(units) == 0 {
 		return nil, nil
 	}
-	args := append([]string{"show", "--timestamp=unix",
-		"--property=Id,Description,ActiveState,Result,NextElapseUSecRealtime,LastTriggerUSec"}, units...)
-	out, err := s.Run(ctx, Command{Name: "systemctl", Args: args})
+	args := append([]string{"show", "--property=Id,Description,ActiveState,Result,NextElapseUSecRealtime,LastTriggerUSec"}, units...)
+	out, err := s.Run(ctx, Command{Name: "systemctl", Args: args, Env: []string{"TZ=UTC"}})
 	if err != nil {
 		return nil, fmt.Errorf("look at the timers: %w", err)
 	}
@@ -225,17 +223,18 @@ func (s Service) Timers(ctx context.Context, root string) ([]TimerStatus, error)
 	for _, name := range names {
 		timer, service := facts[name+".timer"], facts[serviceOf(name)]
 		all = append(all, TimerStatus{Name: name, Service: serviceOf(name), Title: strings.TrimPrefix(service["Description"], "Townsquare: "),
-			Active: timer["ActiveState"] == "active", Next: unixTime(timer["NextElapseUSecRealtime"]), Last: unixTime(timer["LastTriggerUSec"]),
+			Active: timer["ActiveState"] == "active", Next: systemdTime(timer["NextElapseUSecRealtime"]), Last: systemdTime(timer["LastTriggerUSec"]),
 			Running: service["ActiveState"] == "activating", Failed: service["ActiveState"] == "failed"})
 	}
 	return all, nil
 }
 
-// unixTime reads "@1763000000"; anything else is no time.
-func unixTime(text string) time.Time {
-	seconds, err := strconv.ParseInt(strings.TrimPrefix(text, "@"), 10, 64)
-	if err != nil || seconds <= 0 {
+// systemdTime reads a time as systemctl shows it; anything else is no time. (--timestamp=unix does not
+// reach the properties of timers.)
+func systemdTime(text string) time.Time {
+	t, err := time.Parse("Mon 2006-01-02 15:04:05 MST", text)
+	if err != nil {
 		return time.Time{}
 	}
-	return time.Unix(seconds, 0).UTC()
+	return t.UTC()
 }
