@@ -19,7 +19,7 @@ func (a *Admin) Create(ctx context.Context, name string) error {
 		return err
 	}
 	defer conn.Close(ctx)
-	if err := disconnect(ctx, conn, name); err != nil {
+	if err := a.disconnect(ctx, conn, name); err != nil {
 		return err
 	}
 	if err := drop(ctx, conn, name); err != nil {
@@ -74,7 +74,7 @@ func (a *Admin) Sweep(ctx context.Context) error {
 		if !made(a.target, name, ScratchName) {
 			continue
 		}
-		if err := disconnect(ctx, conn, name); err != nil {
+		if err := a.disconnect(ctx, conn, name); err != nil {
 			return err
 		}
 		if err := drop(ctx, conn, name); err != nil {

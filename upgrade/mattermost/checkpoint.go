@@ -16,9 +16,10 @@ import (
 
 // Admin is a role that may copy and rename the application's database.
 type Admin struct {
-	*Database        // connected to a database that is not the application's
-	target    string // the application's
-	owner     string // of it
+	*Database           // connected to a database that is not the application's
+	target    string    // the application's
+	owner     string    // of it
+	super     *Database // the superuser on this host, to end what the role may not; nil for a server elsewhere
 }
 
 // ErrNoAdmin says that no role at hand may copy the database.
@@ -40,6 +41,7 @@ func FindAdmin(ctx context.Context, app *Database, adminURL, adminUser string) (
 		candidates = append(candidates, d)
 	}
 	candidates = append(candidates, app)
+	var super *Database
 	if app.Local() {
 		sockets := "/var/run/postgresql"
 		if strings.HasPrefix(app.Host, "/") {
@@ -49,12 +51,13 @@ func FindAdmin(ctx context.Context, app *Database, adminURL, adminUser string) (
 		if err != nil {
 			return nil, err
 		}
-		candidates = append(candidates, d)
+		candidates, super = append(candidates, d), d
 	}
 	var why []error
 	for _, c := range candidates {
 		a, err := tryAdmin(ctx, c, app.Name)
 		if err == nil {
+			a.super = super
 			return a, nil
 		}
 		why = append(why, err)
@@ -134,9 +137,9 @@ func (a *Admin) clone(ctx context.Context, from, name string) error {
 		create += " strategy file_copy" // three times as fast as wal_log; older ones know nothing else
 	}
 	// Whatever watches the database may connect again in between: insist for a while.
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(10 * time.Second)
 	for {
-		if err := disconnect(ctx, conn, from); err != nil {
+		if err := a.disconnect(ctx, conn, from); err != nil {
 			return err
 		}
 		_, err := conn.Exec(ctx, create)
@@ -147,7 +150,10 @@ func (a *Admin) clone(ctx context.Context, from, name string) error {
 		if errors.As(err, &pg) && pg.Code == "53100" { // disk_full; what was copied is gone again
 			return fmt.Errorf("%w: %w", ErrNoRoom, err)
 		}
-		if !inUse(err) || time.Now().After(deadline) {
+		if inUse(err) && time.Now().After(deadline) {
+			return fmt.Errorf("%w: %w", ErrInUse, err)
+		}
+		if !inUse(err) {
 			return fmt.Errorf("copy the database: %w", err)
 		}
 		select {
@@ -228,7 +234,7 @@ func (a *Admin) PutBack(ctx context.Context, checkpoint, failed string) error {
 			return fmt.Errorf("put the database back: there is no database %s", checkpoint)
 		}
 		for _, name := range []string{a.target, checkpoint} {
-			if err := disconnect(ctx, conn, name); err != nil {
+			if err := a.disconnect(ctx, conn, name); err != nil {
 				return err
 			}
 		}
@@ -267,7 +273,7 @@ func (a *Admin) Drop(ctx context.Context, name string) error {
 		return err
 	}
 	defer conn.Close(ctx)
-	if err := disconnect(ctx, conn, name); err != nil {
+	if err := a.disconnect(ctx, conn, name); err != nil {
 		return err
 	}
 	return drop(ctx, conn, name)
@@ -341,29 +347,11 @@ func exists(ctx context.Context, q querier, name string) (bool, error) {
 	return there, nil
 }
 
-func disconnect(ctx context.Context, conn *pgx.Conn, name string) error {
-	// Those that the role may not end, such as a provider's own monitoring, are waited for instead.
-	_, err := conn.Exec(ctx, `select pg_terminate_backend(a.pid) from pg_stat_activity a, pg_roles me, pg_roles them
-		where a.datname = $1 and a.pid <> pg_backend_pid() and a.backend_type = 'client backend'
-		and me.rolname = current_user and them.oid = a.usesysid
-		and (me.rolsuper or (not them.rolsuper and pg_has_role(current_user, them.oid, 'USAGE')))`, name)
-	if err != nil {
-		return fmt.Errorf("end connections to database %s: %w", name, err)
-	}
-	return nil
-}
-
 func drop(ctx context.Context, conn *pgx.Conn, name string) error {
 	if _, err := conn.Exec(ctx, "drop database if exists "+quote(name)); err != nil {
 		return fmt.Errorf("drop database %s: %w", name, err)
 	}
 	return nil
-}
-
-// inUse is PostgreSQL's object_in_use: somebody is connected.
-func inUse(err error) bool {
-	var pg *pgconn.PgError
-	return errors.As(err, &pg) && pg.Code == "55006"
 }
 
 func quote(name string) string { return pgx.Identifier{name}.Sanitize() }

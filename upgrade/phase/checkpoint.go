@@ -64,8 +64,8 @@ func (Checkpoint) Run(ctx context.Context, op *Operation) error {
 		return err
 	}
 	err = admin.Checkpoint(ctx, run.Checkpoint)
-	if errors.Is(err, mattermost.ErrNoRoom) {
-		return dumpInstead(ctx, op, "the database's server has no room for a copy")
+	if errors.Is(err, mattermost.ErrNoRoom) || errors.Is(err, mattermost.ErrInUse) {
+		return dumpInstead(ctx, op, err.Error())
 	}
 	if err != nil {
 		return err
