@@ -66,7 +66,7 @@ func checkSecurityWithin(v string) (string, string) {
 // notify reads whom the server tells what it found and did. It is handed on as it is.
 func (r *reader) notify(key string) string {
 	const allowed = "mattermost and webhook (addresses with https), email (a list), announce, late, security_late (such as 10m)"
-	const command = "pulumi config set --secret --path townsquare:notify.mattermost https://chat.example.org/hooks/KEY"
+	const command = "pulumi config set --secret --path townsquare:notify.mattermost"
 	v, ok := r.lookup(key)
 	if !ok {
 		return ""

@@ -59,11 +59,11 @@ func Hazards(plan string, bytes map[string]int64) ([]Hazard, error) {
 const sqlName = `(?:[a-z_][a-z0-9_]*\.)?"?([a-z_][a-z0-9_]*)"?`
 
 var (
-	newTable = regexp.MustCompile(`^create table (?:if not exists )?` + sqlName + ` ?\(.*\)$`)
-	newType  = regexp.MustCompile(`^create type ` + sqlName + ` as enum ?\(`)
-	newIndex = regexp.MustCompile(`^create (unique )?index (concurrently )?(?:if not exists )?(?:` + sqlName + ` )?on (?:only )?` + sqlName + `[ (]`)
-	alterTable  = regexp.MustCompile(`^alter table (?:if exists )?(?:only )?` + sqlName + ` (.*)$`)
-	addColumn   = regexp.MustCompile(`^add (?:column )?(?:if not exists )?` + sqlName + ` `)
+	newTable   = regexp.MustCompile(`^create table (?:if not exists )?` + sqlName + ` ?\(.*\)$`)
+	newType    = regexp.MustCompile(`^create type ` + sqlName + ` as enum ?\(`)
+	newIndex   = regexp.MustCompile(`^create (unique )?index (concurrently )?(?:if not exists )?(?:` + sqlName + ` )?on (?:only )?` + sqlName + `[ (]`)
+	alterTable = regexp.MustCompile(`^alter table (?:if exists )?(?:only )?` + sqlName + ` (.*)$`)
+	addColumn  = regexp.MustCompile(`^add (?:column )?(?:if not exists )?` + sqlName + ` `)
 )
 
 // hazard says why statement may not run while the old version serves; "" when it may. Tables that
