@@ -111,18 +111,20 @@ func renumber(root string, fromUID, fromGID, uid, gid int) error {
 			return err
 		}
 		st := info.Sys().(*syscall.Stat_t)
-		newUID, newGID := -1, -1
-		if int(st.Uid) == fromUID {
-			newUID = uid
-		}
-		if int(st.Gid) == fromGID {
-			newGID = gid
-		}
+		newUID, newGID := swapped(int(st.Uid), fromUID, uid), swapped(int(st.Gid), fromGID, gid)
 		if newUID == -1 && newGID == -1 {
 			return nil
 		}
 		return os.Lchown(path, newUID, newGID)
 	})
+}
+
+// swapped is to for what has the number from; -1, which chown(2) takes for no change, for all else.
+func swapped(now, from, to int) int {
+	if now == from {
+		return to
+	}
+	return -1
 }
 
 // sameDatabase lets a restored configuration name the database that this host uses: the one of the

@@ -1,0 +1,139 @@
+package phase
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"townsquare/upgrade/backup"
+	"townsquare/upgrade/internal/pgtest"
+	"townsquare/upgrade/mattermost"
+	"townsquare/upgrade/release"
+	"townsquare/upgrade/state"
+)
+
+// TestAttachmentsOfABackup: each row has its file, of its size, or the backup is none.
+func TestAttachmentsOfABackup(t *testing.T) {
+	socket, _ := pgtest.Start(t)
+	db, err := mattermost.ParseDSN("host="+socket+" user=postgres dbname=postgres", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := db.Connect(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(t.Context())
+	exec := func(sql string) {
+		if _, err := conn.Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	prove := func(store string, lost ...string) error { return proveAttachments(t.Context(), db, store, lost) }
+
+	store := t.TempDir()
+	if err := prove(store); err != nil {
+		t.Errorf("a database without such a table: %v", err)
+	}
+	touch(t, store, "20261122/charter.txt")
+	exec("create table fileinfo (id text, path text, size bigint)")
+	exec("insert into fileinfo values ('a', '20261122/charter.txt', 20)")
+	if err := prove(store); err != nil {
+		t.Error(err)
+	}
+	for _, c := range []struct{ row, want string }{
+		{"('b', '20261122/gone.txt', 1)", "gone.txt is missing"},
+		{"('b', '20261122/charter.txt', 21)", "has 20 bytes instead of 21"},
+		{"('b', '20261122', 21)", "is no file"},
+		{"('b', '../../etc/passwd', 21)", "leads out of the file store"},
+	} {
+		exec("insert into fileinfo values " + c.row)
+		if err := prove(store); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v", c.row, err)
+		}
+		exec("delete from fileinfo where id = 'b'")
+	}
+	exec("insert into fileinfo values ('b', 'gone', 1), ('c', 'gone as well', 1)")
+	if err := prove(store); err == nil || !strings.Contains(err.Error(), "2 attachments") {
+		t.Errorf("two: %v", err)
+	}
+	if err := prove(store, "gone", "gone as well"); err != nil {
+		t.Errorf("those that the server had lost before: %v", err)
+	}
+}
+
+func TestWeigh(t *testing.T) {
+	dir := t.TempDir()
+	touch(t, dir, "a/b", "c")
+	if err := os.Symlink("/nowhere", filepath.Join(dir, "link")); err != nil {
+		t.Fatal(err)
+	}
+	if n, bytes, err := weigh(dir); n != 3 || bytes != int64(len("a/b")+len("c")) || err != nil {
+		t.Errorf("%d files, %d bytes, %v", n, bytes, err)
+	}
+}
+
+// TestWhereABackupGoes: into the places of this host, wherever it was on the other one.
+func TestWhereABackupGoes(t *testing.T) {
+	dir := t.TempDir()
+	link := filepath.Join(dir, "mattermost")
+	data, config := filepath.Join(dir, "state", "data"), filepath.Join(dir, "etc", "config.json")
+	touch(t, data, "something")
+	op := &Operation{
+		Choice: release.Choice{Next: &release.Release{Edition: release.Team}},
+		Facts: &mattermost.Installation{Link: link, Config: &mattermost.Config{Path: config},
+			Places: []mattermost.Place{{Name: "data", Target: data}, {Name: "plugins", Target: filepath.Join(dir, "state", "plugins")}}},
+		restore: &backup.Snapshot{Manifest: backup.Manifest{Places: []backup.Place{
+			{Name: "data", Path: "/srv/old/data"}, {Name: "plugins", Path: "/opt/old/plugins"}, {Name: "config.json", Path: "/etc/old.json"},
+			{Name: "brand", Path: "/opt/old/brand", Custom: true}, {Name: "files", Path: "/mnt/attachments"},
+		}}},
+	}
+	want := []struct {
+		path  string
+		fresh bool
+	}{{data, false}, {filepath.Join(dir, "state", "plugins"), true}, {config, true}, {filepath.Join(dir, "townsquare", "custom", "brand"), true}, {"/mnt/attachments", true}}
+	for i, e := range exchanges(op, "run") {
+		if e.Path != want[i].path || e.Fresh != want[i].fresh || filepath.Dir(stagingOf(e)) != filepath.Dir(e.Path) ||
+			!strings.HasPrefix(e.Staged, stagingOf(e)+"/") || filepath.Base(stagingOf(e)) != stagingPrefix+"run" {
+			t.Errorf("%+v", e)
+		}
+	}
+	run := &state.Run{ID: "run", Exchanges: exchanges(op, "run")[:2]}
+	touch(t, filepath.Dir(data), stagingPrefix+"run/before/data/x", stagingPrefix+"other/x")
+	if err := removeStaging(run); err != nil {
+		t.Fatal(err)
+	}
+	left, err := filepath.Glob(filepath.Join(filepath.Dir(data), ".*"))
+	if err != nil || len(left) != 1 || filepath.Base(left[0]) != stagingPrefix+"other" {
+		t.Errorf("%v, %v", left, err)
+	}
+}
+
+func TestRenumber(t *testing.T) {
+	if swapped(1001, 1001, 990) != 990 || swapped(0, 1001, 990) != -1 {
+		t.Error("what is root's would become the service's, or the other way round")
+	}
+	dir := t.TempDir()
+	touch(t, dir, "a/b")
+	uid, gid := os.Geteuid(), os.Getegid()
+	if err := renumber(dir, uid, gid+1, uid, gid); err != nil { // to whom it belongs already: anybody may
+		t.Error(err)
+	}
+	if err := renumber(filepath.Join(dir, "none"), 1, 1, 2, 2); err == nil {
+		t.Error("nothing was found")
+	}
+}
+
+func TestSite(t *testing.T) {
+	f := &mattermost.Installation{SiteURL: "https://old.example.org/chat"}
+	if s := BackupSite(state.Config{URL: "https://chat.example.org:8443"}, f); s != "chat.example.org" {
+		t.Error(s)
+	}
+	if s := BackupSite(state.Config{}, f); s != "old.example.org" {
+		t.Error(s)
+	}
+	if s := BackupSite(state.Config{}, nil); s == "" {
+		t.Error("a host without an address has no name")
+	}
+}
