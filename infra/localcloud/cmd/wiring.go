@@ -12,6 +12,8 @@ import (
 	"townsquare/infra/localcloud/build"
 	"townsquare/infra/localcloud/mirror"
 	"townsquare/infra/localcloud/network"
+	"townsquare/infra/localcloud/provider"
+	"townsquare/infra/localcloud/provider/local"
 	"townsquare/infra/localcloud/runner"
 )
 
@@ -27,7 +29,30 @@ func fromOthers() []*cobra.Command {
 			return cloud.Dir, nil
 		}),
 		runner.Command(infra.New),
+		loseCommand(),
 	}
+}
+
+// loseCommand is an accident in the control panel.
+func loseCommand() *cobra.Command {
+	var cloud cloudFlag
+	cmd := &cobra.Command{
+		Use: "lose DROPLET", Args: cobra.ExactArgs(1),
+		Short: "Delete a droplet and its volumes behind Pulumi's back",
+		Long: `Delete a droplet and its volumes behind Pulumi's back, as somebody may in the control
+panel. What brings it back: localcloud pulumi refresh, localcloud pulumi up, and a
+backup.`,
+		Example: "  localcloud lose --cloud demo townsquare-dev",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := cloud.open()
+			if err != nil {
+				return err
+			}
+			return provider.Lose(cmd.Context(), &provider.Cloud{Name: c.Name, Open: local.Open}, args[0])
+		},
+	}
+	cloud.add(cmd)
+	return cmd
 }
 
 // baseTarget is the machines' Debian as a thing to build.

@@ -238,6 +238,25 @@ func TestRefresh(t *testing.T) {
 	}
 }
 
+// What somebody deleted in the control panel is gone at the next refresh, and can be made anew.
+func TestLose(t *testing.T) {
+	a := newAccount(t)
+	volume := a.create("Volume", "files", in{"name": text("files"), "region": text("fra1"), "size": property.New(1.0)})
+	host := a.create("Droplet", "host", droplet("mm", in{"volumeIds": list(text(volume.id))}))
+	other := a.create("Droplet", "other", droplet("other", nil))
+	if err := Lose(t.Context(), a.cloud, "nobody"); err == nil {
+		t.Error("a droplet that there is none of was deleted")
+	}
+	if err := Lose(t.Context(), a.cloud, "mm"); err != nil {
+		t.Fatal(err)
+	}
+	if a.read(host).ID != "" || a.read(volume).ID != "" || a.read(other).ID == "" || len(a.backend.machines) != 1 || len(a.backend.volumes) != 0 {
+		t.Errorf("left: %v %v", a.backend.machines, a.backend.volumes)
+	}
+	volume = a.create("Volume", "files", in{"name": text("files"), "region": text("fra1"), "size": property.New(1.0)})
+	a.create("Droplet", "host", droplet("mm", in{"volumeIds": list(text(volume.id))}))
+}
+
 func TestInventoryIsPrivate(t *testing.T) {
 	a := newAccount(t)
 	a.create("SpacesKey", "key", in{"name": text("k")})
