@@ -43,11 +43,12 @@ type server struct {
 	choice  func() []phase.Phase // what check does
 
 	operations map[string]phase.Sequence
+	system     func(context.Context, *state.State, state.Config) (*phase.OSFacts, error) // what waits for the operating system
 }
 
 func (a *app) thisServer() *server {
 	return &server{app: a, root: "/", service: host.Service{Run: host.Run}, self: host.Upgrader,
-		choice: phase.Check, operations: phase.Operations()}
+		choice: phase.Check, operations: phase.Operations(), system: phase.LookAtSystem}
 }
 
 func (h *server) path(p string) string { return filepath.Join(h.root, p) }

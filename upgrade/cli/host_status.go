@@ -52,6 +52,11 @@ func (h *server) status(ctx context.Context) (ui.Status, error) {
 		s.Repository, s.Backup = config.Backup.Repository, record.Backup
 		s.Warnings = append(s.Warnings, backupWarnings(config.Backup, record.Backup, time.Now())...)
 		s.Track, s.Window, s.URL = config.Track, config.Window, config.URL
+		if h.system != nil && s.Running == "" {
+			if s.System, err = h.system(ctx, record, config); err != nil {
+				s.Warnings = append(s.Warnings, err.Error())
+			}
+		}
 	}
 	h.knowSecrets()
 	if err := h.upkeep(ctx, &s); err != nil {

@@ -138,6 +138,17 @@ func tools() (found problem.List) {
 	return found
 }
 
+// LookAtSystem finds what is pending by the lists that apt has: nothing is asked of any archive. On a
+// host without Debian's tools the answer is nil.
+func LookAtSystem(ctx context.Context, record *state.State, config state.Config) (*OSFacts, error) {
+	if len(tools()) > 0 {
+		return nil, nil
+	}
+	op := &Operation{Record: record, Config: config}
+	err := lookAtSystem(ctx, op)
+	return op.OS, err
+}
+
 // lookAtSystem fills op.OS from what is on the disk.
 func lookAtSystem(ctx context.Context, op *Operation) (err error) {
 	s, f := op.machine(), &OSFacts{}
@@ -157,7 +168,7 @@ func lookAtSystem(ctx context.Context, op *Operation) (err error) {
 		if unit, ok := ownService[one.Name]; ok {
 			f.Restart = append(f.Restart, unit)
 		} else if strings.HasPrefix(one.Name, "postgresql-") && serverPackage.MatchString(one.Name) {
-			f.Restart = append(f.Restart, "postgresql", op.Facts.Unit.Name)
+			f.Restart = append(f.Restart, "postgresql", "mattermost")
 		}
 	}
 	slices.Sort(f.Restart)
@@ -171,7 +182,7 @@ var ownService = map[string]string{"caddy": "caddy.service", "nginx": "nginx.ser
 // notNow says why a reboot that is needed is not done in this run; empty when it may be. Unlike the
 // rest it keeps to the calendar even when a person is there: who wants it now says so.
 func (op *Operation) notNow(r system.Reboot) string {
-	if !r.Needed() || op.Options.Reboot {
+	if !r.Needed() || op.Reboot {
 		return ""
 	}
 	if last := op.Record.Reboot; last != nil && last.Why == r.Reason() {

@@ -131,7 +131,7 @@ func TestRebootKeepsToTheWindow(t *testing.T) {
 		want   bool
 	}{{"daily 00:00-00:00", false, true}, {"daily " + closed, false, false}, {"daily " + closed, true, true}} {
 		op, _ := systemOp(t, map[string]string{"-b -r l": "NEEDRESTART-KCUR: 1\nNEEDRESTART-KEXP: 2\nNEEDRESTART-KSTA: 3\nNEEDRESTART-SVC: ssh.service\n"})
-		op.Config.Window, op.Options.Reboot = c.window, c.now
+		op.Config.Window, op.Reboot = c.window, c.now
 		if err := (OSDecide{}).Run(t.Context(), op); err != nil {
 			t.Fatal(err)
 		}

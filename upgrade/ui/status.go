@@ -40,6 +40,7 @@ type Status struct {
 	Warnings   []string             `json:"warnings,omitempty"` // what someone should look after
 	Problems   problem.List         `json:"problems,omitempty"`
 	History    []state.Finished     `json:"history,omitempty"`
+	System     *phase.OSFacts       `json:"system,omitempty"` // by the lists that apt has
 
 	Timers  []host.TimerStatus              `json:"timers,omitempty"`  // what it does by itself
 	Pending map[schedule.Kind]state.Pending `json:"pending,omitempty"` // what waits
@@ -94,6 +95,7 @@ func (p *Printer) statusText(w io.Writer, s Status) {
 	}
 	row("track", s.Track)
 	row("window", s.Window)
+	row("system", systemLine(s.System))
 	for _, kind := range sortedKeys(s.Pending) {
 		row("waits", fmt.Sprintf("%s, since %s", s.Pending[kind].What, s.Pending[kind].Since.Format(time.DateOnly)))
 	}

@@ -107,6 +107,7 @@ func (p *Printer) SystemReport(r phase.Report) error {
 		p.Hint("see how the service is: " + p.Command("status"))
 		p.Hint("on the host: sudo journalctl -u mattermost -u townsquare-upgrade -n 100")
 	case phase.OutcomeFailed, phase.OutcomeRolledBack, phase.OutcomeInterrupted:
+		p.Hint("see how the service is: " + p.Command("status"))
 		p.Hint("try again: " + p.Command("os apply"))
 	}
 	return err
@@ -132,9 +133,9 @@ func (p *Printer) systemHeadline(r phase.Report) string {
 	case r.Outcome == phase.OutcomeNotRolledBack:
 		return p.paint(red, "It did not work: "+reason+"\nMattermost may be down until someone looks.")
 	case r.Outcome == phase.OutcomeInterrupted:
-		return p.paint(yellow, "Stopped on request. What was installed stays, and Mattermost serves.")
+		return p.paint(yellow, "Stopped on request. What was installed stays.")
 	default:
-		return p.paint(red, "It did not work: "+reason+"\nMattermost serves.")
+		return p.paint(red, "It did not work: "+reason)
 	}
 }
 
@@ -161,4 +162,28 @@ func count(n int, what string) string {
 		return "1 " + what
 	}
 	return fmt.Sprintf("%d %ss", n, what)
+}
+
+// systemLine is what a status says of the operating system.
+func systemLine(f *phase.OSFacts) string {
+	if f == nil {
+		return ""
+	}
+	var words []string
+	if n := len(f.Packages); n > 0 {
+		words = append(words, fmt.Sprintf("%s pending, %d of them security", count(n, "package"), f.Security()))
+	}
+	if n := len(f.Outdated.Services); n > 0 {
+		words = append(words, count(n, "service")+" on old files")
+	}
+	if f.Interrupted != "" {
+		words = append(words, "dpkg was interrupted")
+	}
+	if f.Reboot.Needed() {
+		words = append(words, "a reboot is needed"+sinceDay(f.Reboot.Since)+": "+f.Reboot.Reason())
+	}
+	if len(words) == 0 {
+		return "up to date"
+	}
+	return strings.Join(words, "; ")
 }

@@ -60,7 +60,7 @@ func TestUpdates(t *testing.T) {
 			t.Errorf("%s is not pending: %v", name, names)
 		}
 	}
-	if !slices.Contains(check.System.Restart, "mattermost.service") {
+	if !slices.Contains(check.System.Restart, "mattermost") {
 		t.Errorf("check says that these restart: %v", check.System.Restart)
 	}
 	const lives = `systemctl show --value -p InvocationID mattermost postgresql@17-main caddy ssh systemd-journald systemd-logind systemd-networkd cron dbus | grep .`
