@@ -59,6 +59,7 @@ func run(m *testing.M) int {
 			}
 		})
 	}
+	defer stage.DownOnSignal(ctx, all...)()
 	defer func() {
 		for _, s := range all {
 			if err := s.Down(context.Background()); err != nil {

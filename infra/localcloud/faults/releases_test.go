@@ -51,7 +51,9 @@ func releases() []kase {
 
 // inTheWay makes the seventeenth of the twenty migrations fail: it indexes a table that an
 // administrator made under the same name, and that has no such column.
-func inTheWay(tr *trial) { tr.must(tr.database("set role mattermost; create table poststats (day date)")) }
+func inTheWay(tr *trial) {
+	tr.must(tr.database("set role mattermost; create table poststats (day date)"))
+}
 
 func outOfTheWay(tr *trial) { tr.must(tr.database("drop table poststats")) }
 

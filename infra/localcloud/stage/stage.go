@@ -79,12 +79,26 @@ func (s *Stage) Main(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
+	defer DownOnSignal(ctx, s)()
 	defer func() {
 		if err := s.Down(context.Background()); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 		}
 	}()
 	return m.Run()
+}
+
+// DownOnSignal ends the process when ctx ends, after it took the stages down: go test itself does not
+// hear of a signal that somebody listens to. The function that it returns calls it off.
+func DownOnSignal(ctx context.Context, stages ...*Stage) (callOff func() bool) {
+	return context.AfterFunc(ctx, func() {
+		for _, s := range stages {
+			if err := s.Down(context.WithoutCancel(ctx)); err != nil {
+				fmt.Fprintln(os.Stderr, err)
+			}
+		}
+		os.Exit(130)
+	})
 }
 
 // Up puts the cloud up, with Before and After on its mirror. What a killed run left is removed
