@@ -48,10 +48,7 @@ func (d hostData) Packages() string {
 }
 
 // mountData is one volume's unit.
-type mountData struct {
-	Description, Volume, Where string
-	Sync                       bool // each write is on the disk before it returns
-}
+type mountData struct{ Description, Volume, Where string }
 
 // hostFile is one file of the host. Its content is a template in cloudinit/.
 type hostFile struct {
@@ -74,7 +71,7 @@ func (d hostData) files() []hostFile {
 		{"/etc/systemd/system/swapfile.swap", "swapfile.swap", public, d},
 		{"/etc/systemd/system/townsquare-swapfile.service", "swapfile.service", public, d},
 		{"/etc/systemd/system/var-lib-mattermost.mount", "volume.mount", public,
-			mountData{"Volume of Mattermost's files", d.FilesVolume, "/var/lib/mattermost", true}},
+			mountData{"Volume of Mattermost's files", d.FilesVolume, "/var/lib/mattermost"}},
 		{"/etc/tmpfiles.d/townsquare.conf", "tmpfiles.conf", public, d},
 		{"/etc/townsquare/host.env", "host.env", public, d},
 		{"/etc/townsquare/maintenance/index.html", "maintenance.html", public, d},
@@ -86,7 +83,7 @@ func (d hostData) files() []hostFile {
 			hostFile{"/etc/postgresql-common/createcluster.d/townsquare.conf", "createcluster.conf", public, d},
 			hostFile{"/etc/systemd/system/postgresql@17-main.service.d/townsquare.conf", "postgresql.service.conf", public, d},
 			hostFile{"/etc/systemd/system/var-lib-postgresql.mount", "volume.mount", public,
-				mountData{"Volume of the database", d.DatabaseVolume, "/var/lib/postgresql", false}},
+				mountData{"Volume of the database", d.DatabaseVolume, "/var/lib/postgresql"}},
 			hostFile{"/etc/townsquare/postgresql/pg_hba.conf", "pg_hba.conf", public, d},
 			hostFile{"/etc/townsquare/postgresql/pg_ident.conf", "pg_ident.conf", public, d},
 			hostFile{"/etc/townsquare/postgresql/postgresql.conf", "postgresql.conf", public, d},
