@@ -23,7 +23,6 @@ import (
 // unrolling is how a rollback may stand when it is to be undone.
 type unrolling struct {
 	way    string
-	copied bool // a copy can be made; else there are dumps, which the machine tests are for
 	taken  bool // the database went back
 	opened bool // users were let in
 	posts  int  // that they wrote then
