@@ -124,7 +124,7 @@ func (d *Database) Load(ctx context.Context, t Tools, want Rows, feed func(io.Wr
 	args := []string{"--no-psqlrc", "--quiet", "--no-password", "--single-transaction", "--set=ON_ERROR_STOP=1", "--output=/dev/null", "--file=-"}
 	_, err := t.run(ctx, host.Command{Name: t.path("psql"), Args: args, Env: d.env, User: d.OSUser, Dir: "/", Stdin: read})
 	_ = read.CloseWithError(errors.New("psql has ended"))
-	if e := <-fed; e != nil && (err == nil || context.Cause(ctx) == e) {
+	if e := <-fed; e != nil && (err == nil || errors.Is(context.Cause(ctx), e)) {
 		err = e // what psql says of it is only the consequence
 	}
 	if err != nil {
