@@ -15,6 +15,7 @@ type kase struct {
 	at      stage.Point
 	strike  func(tr *trial, pid int) error // what happens at the point; nil: the release itself is bad
 	fatal   bool                           // no phase after the point's may have begun
+	cut     bool                           // the power was cut: the database that was replaced stays until the next upgrade
 	prepare func(*trial)                   // before the run
 	heal    func(*trial)                   // after the service is whole again, before the next upgrade
 
@@ -84,14 +85,14 @@ func matrix() []kase {
 		late.Phase = s.title
 		some := []kase{
 			{name: s.name + "/upgrader killed as it begins", at: begin, strike: kill, fatal: true},
-			{name: s.name + "/power cut as it begins", at: begin, strike: power, fatal: true},
+			{name: s.name + "/power cut as it begins", at: begin, strike: power, fatal: true, cut: true},
 			{name: s.name + "/operator killed", at: begin, strike: hangUp},
 		}
 		if late != begin {
 			some = append(some, kase{name: s.name + "/upgrader killed in the middle", at: late, strike: kill, fatal: true})
 		}
 		if late != begin && changes(s.name) {
-			some = append(some, kase{name: s.name + "/power cut in the middle", at: late, strike: power, fatal: true})
+			some = append(some, kase{name: s.name + "/power cut in the middle", at: late, strike: power, fatal: true, cut: true})
 		}
 		for _, c := range some {
 			if s.name == "migrate" { // which has nothing to do where the old version could not live with it

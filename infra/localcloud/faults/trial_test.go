@@ -240,21 +240,28 @@ func (tr *trial) proof() (string, error) {
 // tidy wants nothing to be left of the run but what the documents say.
 func (tr *trial) tidy() {
 	tr.Helper()
-	left := tr.s.Exec(tr.T, `
-ls /var/lib/townsquare/lock 2>/dev/null || true
-nft list tables | grep townsquare_gate || true
-runuser -u postgres -- psql -XAtqc "select datname from pg_database where not datistemplate and datname not in ('postgres', 'mattermost') order by 1"`)
 	var wrong []string
-	for _, name := range strings.Fields(left) {
-		if strings.HasPrefix(name, "mattermost_checkpoint_") && tr.row.ended != tr.c.before() {
-			continue // the way back by hand
+	for _, name := range tr.left() {
+		switch {
+		case strings.HasPrefix(name, "mattermost_checkpoint_") && tr.row.ended != stage.Before: // the way back by hand
+		case strings.HasPrefix(name, "mattermost_failed_") && tr.c.cut && tr.row.ended == tr.c.before():
+		default:
+			wrong = append(wrong, name)
 		}
-		wrong = append(wrong, name)
 	}
 	if len(wrong) > 0 {
 		tr.Errorf("left behind on %s: %s", tr.row.ended, strings.Join(wrong, " "))
 	}
 	tr.s.Serves(tr.T, tr.row.ended)
+}
+
+// left lists locks, gates and databases beside Mattermost's own.
+func (tr *trial) left() []string {
+	tr.Helper()
+	return strings.Fields(tr.s.Exec(tr.T, `
+ls /var/lib/townsquare/lock 2>/dev/null || true
+nft list tables | grep -o townsquare_gate || true
+runuser -u postgres -- psql -XAtqc "select datname from pg_database where not datistemplate and datname not in ('postgres', 'mattermost') order by 1"`))
 }
 
 // next wants the next upgrade to work. A version that failed is skipped first, and one that works
@@ -273,4 +280,7 @@ func (tr *trial) next() {
 	}
 	tr.s.Apply(tr.T, target, "2s")
 	tr.s.Serves(tr.T, target)
+	if left := tr.left(); len(left) > 1 || len(left) == 1 && !strings.HasPrefix(left[0], "mattermost_checkpoint_") {
+		tr.Errorf("left behind by the next upgrade: %s", strings.Join(left, " "))
+	}
 }
