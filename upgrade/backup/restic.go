@@ -144,8 +144,8 @@ func (r *Repository) hintFor(stderr string) string {
 	}
 	switch scheme(r.o.Repository) {
 	case "sftp":
-		s := sftpServer(r.o.Repository)
-		return fmt.Sprintf("on the server: nc -vz %s %s", s.host, s.port)
+		// restic often ends before it has passed on what ssh said.
+		return "see what SSH says; on the server: sudo " + r.ssh() + " </dev/null"
 	case "s3":
 		if u, err := url.Parse(strings.TrimPrefix(r.o.Repository, "s3:")); err == nil {
 			return "on the server: curl -sSI " + u.Scheme + "://" + u.Host
