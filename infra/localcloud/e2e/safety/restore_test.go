@@ -4,7 +4,10 @@ package safety
 
 import (
 	"context"
+	"encoding/json"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -144,4 +147,79 @@ cp -p /root/kept backup.password; echo "code $code"`)
 	if len(list) == 0 || list[0].ID != made.Backup.ID {
 		t.Errorf("backups are %+v, the newest was %s", list, made.Backup.ID)
 	}
+}
+
+// A second machine keeps the backups, known by its host key.
+func TestSFTP(t *testing.T) {
+	s := square.Fresh(t)
+	vault := newVault(t, s)
+	s.Target = []string{"--host", "ops@" + s.Outputs.Address, "--host-key", s.Outputs.SSHHostKey,
+		"--identity", stage.Identity(s.Cloud), "--config", vault.config(t, s, vault.hostKey)}
+	create(t, s)
+
+	lost := s.People.Posts[0]
+	s.Exec(t, `runuser -u mattermost -- psql -XAtq -h /var/run/postgresql -U mattermost mattermost -c "delete from posts where id = '`+lost.ID+`'"; rm -r /var/lib/mattermost/data/*`)
+	restored := s.Upgrade(t.Context(), "restore", "latest", "--yes", "--replace").Must(t)
+	t.Logf("restored in %v", restored.Took.Round(100*time.Millisecond))
+	s.Serves(t, stage.Before)
+
+	// Whoever sits at the same address with another key gets nothing.
+	s.Target[len(s.Target)-1] = vault.config(t, s, s.Outputs.SSHHostKey)
+	refused := s.Upgrade(t.Context(), "backup", "create").Must(t, 3)
+	if said := refused.Stdout + refused.Stderr; !strings.Contains(said, "backup.host_key") && !strings.Contains(said, "sudo ssh ") {
+		t.Errorf("it does not say how to see what is wrong:\n%s", refused)
+	}
+}
+
+// vault is a machine that only keeps backups.
+type vault struct {
+	machine *machine.Machine
+	hostKey string
+	key     string // private, of the server's way in
+}
+
+// newVault makes the machine; it is gone when the test ends.
+func newVault(t *testing.T, s *stage.Server) *vault {
+	t.Helper()
+	key := s.Exec(t, `ssh-keygen -q -t ed25519 -N '' -C backup -f /root/vault; cat /root/vault.pub; cat /root/vault; rm /root/vault /root/vault.pub`)
+	public, private, _ := strings.Cut(key, "\n")
+	user, err := json.Marshal(map[string]any{"users": []any{map[string]any{"name": "keeper", "ssh_authorized_keys": []string{public}, "lock_passwd": true}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := machine.Create(t.Context(), s.Cloud, machine.Spec{Name: "vault", MemoryMB: 1024, UserData: "#cloud-config\n" + string(user) + "\n"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := m.Remove(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := m.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.WaitReady(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	hostKey, err := m.Exec(t.Context(), "cat", "/etc/ssh/ssh_host_ed25519_key.pub")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &vault{machine: m, hostKey: strings.Join(strings.Fields(hostKey)[:2], " "), key: private + "\n"}
+}
+
+// config is an upgrade.yaml as on the server, but with backups in the vault, and the secrets beside
+// it.
+func (v *vault) config(t *testing.T, s *stage.Server, hostKey string) string {
+	t.Helper()
+	dir := t.TempDir()
+	before, _, _ := strings.Cut(s.Exec(t, "cat /etc/townsquare/upgrade.yaml"), "backup:\n")
+	settings := before + "backup:\n  repository: sftp:keeper@" + v.machine.Spec.Address.String() + ":/home/keeper/chat\n  host_key: " + hostKey + "\n"
+	for name, text := range map[string]string{"upgrade.yaml": settings, "backup.password": "a password of the vault's own\n", "backup.key": v.key} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return filepath.Join(dir, "upgrade.yaml")
 }
