@@ -1,0 +1,117 @@
+//go:build machine
+
+package upkeep
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"townsquare/infra/localcloud/stage"
+)
+
+// window is one of every day, from so many hours from now on, two hours long. Machines share this
+// computer's clock, so that the calendar has to come to them.
+func window(in time.Duration) string {
+	begin := time.Now().UTC().Add(in)
+	return fmt.Sprintf("daily %s-%s", begin.Format("15:04"), begin.Add(2*time.Hour).Format("15:04"))
+}
+
+// TestTimers: a server that the stack leaves to itself gets its timers from the first apply, finds a
+// new release, waits for the window, and installs it there with nobody typing anything.
+func TestTimers(t *testing.T) {
+	s := square.Upgraded(t)
+	square.Localcloud(t.Context(), "pulumi", "up", "--stack", "dev", "--set", "townsquare:timers=true",
+		"--set", "townsquare:window="+window(6*time.Hour)).Must(t)
+	t.Cleanup(func() {
+		square.Localcloud(context.WithoutCancel(t.Context()), "pulumi", "up", "--stack", "dev").Must(t)
+	})
+	t.Run("apply switches them on", func(t *testing.T) {
+		r := s.Upgrade(t.Context(), "apply", "--yes").Must(t)
+		if !strings.Contains(r.Stdout+r.Stderr, "timers") {
+			t.Errorf("without a word:\n%s", r)
+		}
+		listed := s.Exec(t, "systemctl list-timers --no-pager 'townsquare-*'")
+		for _, name := range []string{"townsquare-check.timer", "townsquare-upgrade.timer", "townsquare-os.timer"} {
+			if !strings.Contains(listed, name) {
+				t.Errorf("no %s in\n%s", name, listed)
+			}
+		}
+		if said := s.Exec(t, "systemd-analyze verify /etc/systemd/system/townsquare-*.timer 2>&1 || true"); strings.Contains(said, "townsquare") {
+			t.Errorf("systemd-analyze verify: %s", said)
+		}
+		before := s.Exec(t, "stat -c '%n %Y %i' /etc/systemd/system/townsquare-*")
+		s.Upgrade(t.Context(), "timers", "enable").Must(t)
+		if after := s.Exec(t, "stat -c '%n %Y %i' /etc/systemd/system/townsquare-*"); after != before {
+			t.Errorf("enabled twice:\n%s\n%s", before, after)
+		}
+		var list struct{ Timers []struct{ Next time.Time } }
+		s.Upgrade(t.Context(), "timers", "list", "--json").Must(t).Into(t, &list)
+		for _, timer := range list.Timers {
+			if timer.Next.Before(time.Now()) {
+				t.Errorf("nothing comes next: %+v", list)
+				break
+			}
+		}
+	})
+	square.Localcloud(t.Context(), "mirror", "publish", stage.Patch).Must(t)
+	t.Run("check finds a release", func(t *testing.T) {
+		s.Exec(t, "systemctl start townsquare-check.service")
+		said := s.Exec(t, "journalctl --no-pager -o cat -t townsquare")
+		if !strings.Contains(said, "Updates are available") || !strings.Contains(said, "Mattermost "+stage.Patch) {
+			t.Errorf("the journal has\n%s", said)
+		}
+	})
+	t.Run("outside the window nothing is done", func(t *testing.T) {
+		runs := s.Exec(t, "ls /var/lib/townsquare/runs")
+		s.Exec(t, "systemctl start townsquare-apply.service")
+		said := s.Exec(t, "journalctl --no-pager -o cat -u townsquare-apply.service -n 20")
+		if after := s.Exec(t, "ls /var/lib/townsquare/runs"); after != runs {
+			t.Errorf("a run began:\n%s\n%s", after, said)
+		}
+		s.Serves(t, stage.After)
+	})
+	t.Run("in the window it is installed, when nobody else is at work", func(t *testing.T) { inWindow(t, s) })
+	t.Run("switched off", func(t *testing.T) {
+		s.Upgrade(t.Context(), "timers", "disable").Must(t)
+		if left := s.Exec(t, "ls /etc/systemd/system | grep -E '^townsquare-(check|upgrade|apply|os)[.](timer|service)$' || true"); left != "" {
+			t.Errorf("left: %s", left)
+		}
+	})
+}
+
+// inWindow lets the timer elapse by itself, while somebody holds the lock for a while.
+func inWindow(t *testing.T, s *stage.Server) {
+	s.Exec(t, fmt.Sprintf(`sed -i 's/^window:.*/window: %s/' /etc/townsquare/upgrade.yaml
+echo 'watch: 2s' >>/etc/townsquare/upgrade.yaml
+mkdir -p /etc/systemd/system/townsquare-upgrade.timer.d
+printf '[Timer]\nOnActiveSec=1s\nAccuracySec=100ms\nRandomizedDelaySec=0\n' >/etc/systemd/system/townsquare-upgrade.timer.d/soon.conf
+systemctl daemon-reload
+systemd-run --quiet flock /var/lib/townsquare/lock sleep 8
+systemctl restart townsquare-upgrade.timer`, window(-time.Hour)))
+	if err := s.Await(t.Context(), 3*time.Minute, stage.Patch); err != nil {
+		t.Log(s.Exec(t, "journalctl --no-pager -o cat -n 60 -u 'townsquare-*'"))
+		t.Fatal(err)
+	}
+	var history []stage.Report
+	deadline := time.Now().Add(time.Minute)
+	for len(history) == 0 || history[0].To != stage.Patch {
+		if time.Now().After(deadline) {
+			t.Fatalf("history has no such run: %+v", history)
+		}
+		time.Sleep(time.Second)
+		if err := json.Unmarshal([]byte(s.Upgrade(t.Context(), "history", "--json").Must(t).Stdout), &history); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if history[0].From != stage.After || history[0].Outcome != "done" {
+		t.Errorf("the record is %+v", history[0])
+	}
+	s.Serves(t, stage.Patch)
+	if failed := s.Exec(t, "systemctl list-units --failed --no-legend 'townsquare-*'"); failed != "" {
+		t.Errorf("failed: %s", failed)
+	}
+}
