@@ -79,8 +79,9 @@ done; exit 1`)
 	if got.Trial == nil || got.Outcome != "done" || got.Trial.Migrations == 0 || got.Trial.Asked == 0 || got.Trial.Failed > 0 {
 		t.Fatalf("it says %+v", got)
 	}
+	// On a busy host the rehearsal, which gives way to everybody, takes longer than the upgrade will.
 	real := s.Apply(t, stage.After, "2s").Downtime
-	if said := got.Trial.Downtime; said > real*3/2+time.Second || said*3/2+time.Second < real {
+	if said := got.Trial.Downtime; said > 3*real+time.Second || said*3/2+time.Second/2 < real {
 		t.Errorf("%v was foreseen, and it was %v", said, real)
 	}
 	s.Serves(t, stage.After)
