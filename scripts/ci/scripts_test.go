@@ -154,3 +154,33 @@ func TestKeyIsKept(t *testing.T) {
 		t.Errorf("shown:\n%s%s%s", r.stdout, r.stderr, r.summary)
 	}
 }
+
+// What Pulumi says of a record that someone deleted by hand becomes words; what it looks at does not.
+func TestDrift(t *testing.T) {
+	const said = `cat <<'END'
+Previewing update (prod):
+ ~  digitalocean:index:DnsRecord townsquare-prod-aaaa refreshing 
+ ~  digitalocean:index:DnsRecord townsquare-prod-aaaa refresh 
+ +  digitalocean:index:DnsRecord townsquare-prod-aaaa create 
+ ~  digitalocean:index:Firewall townsquare-prod-firewall update [diff: ~inboundRules]
+Resources:
+    + 1 to create
+    ~ 1 to update
+END
+exit 255
+`
+	pulumi := filepath.Join(t.TempDir(), "pulumi")
+	write := func(text string) {
+		if err := os.WriteFile(pulumi, []byte("#!/bin/sh\n"+text), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(said)
+	r := run(t, "ci/drift.sh", "TOWNSQUARE_PULUMI="+pulumi)
+	r.wants(t, 1, "- `townsquare-prod-aaaa` (digitalocean:index:DnsRecord) is missing\n",
+		"- `townsquare-prod-firewall` (digitalocean:index:Firewall) was changed by hand, or the program was: `~inboundRules`\n", "prod is not as the program says: 2 resources differ")
+	write("echo 'error: no such stack' >&2; exit 255\n")
+	run(t, "ci/drift.sh", "TOWNSQUARE_PULUMI="+pulumi).wants(t, 1, "Pulumi could not tell (exit code 255)", "    error: no such stack")
+	write("exit 0\n")
+	run(t, "ci/drift.sh", "TOWNSQUARE_PULUMI="+pulumi).wants(t, 0, "Everything is as the program says.")
+}

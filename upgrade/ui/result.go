@@ -33,7 +33,11 @@ func (p *Printer) Fleet(results []Result, exit int) error {
 		table := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
 		fmt.Fprintln(table, strings.ToUpper(strings.Join(columns, "\t")))
 		for _, r := range results {
-			fmt.Fprintln(table, strings.Join(r.cells(), "\t"))
+			cells := r.cells()
+			for i := range cells {
+				cells[i] = short(p.redactor.String(cells[i])) // half a secret would not be found any more
+			}
+			fmt.Fprintln(table, strings.Join(cells, "\t"))
 		}
 		_ = table.Flush()
 	})
@@ -43,6 +47,15 @@ func (p *Printer) Fleet(results []Result, exit int) error {
 		}
 	}
 	return err
+}
+
+// short keeps a table narrow; the whole is among the lines above it.
+func short(s string) string {
+	const most = 72
+	if letters := []rune(s); len(letters) > most {
+		return string(letters[:most-1]) + "…"
+	}
+	return s
 }
 
 // columns are those of the table over several servers; cells fills them.
