@@ -93,8 +93,9 @@ func TakeLock(path string, hold Holder, lost func(error)) (*Lock, error) {
 	hold.Since = time.Now().UTC()
 	hold.PID, hold.BootID = Process()
 	l := &Lock{file: file, path: path, hold: hold, stop: make(chan struct{})}
-	if err := l.beat(); err != nil {
-		_ = os.Remove(path) // as on a full disk: an empty file would be left, which names nobody
+	// On a full disk the file names nobody; the kernel holds the lock all the same.
+	if err := l.beat(); err != nil && !errors.Is(err, syscall.ENOSPC) {
+		_ = os.Remove(path)
 		file.Close()
 		return nil, fmt.Errorf("lock %s: %w", path, err)
 	}

@@ -2,6 +2,7 @@ package state
 
 import (
 	"bytes"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"github.com/google/renameio/v2"
 
@@ -87,8 +89,40 @@ func (s *State) Save(path string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	if err := renameio.WriteFile(path, append(data, '\n'), 0o600, renameio.IgnoreUmask()); err != nil {
+	err = replace(path, append(data, '\n'))
+	if errors.Is(err, syscall.ENOSPC) && os.Remove(path+roomSuffix) == nil {
+		err = replace(path, append(data, '\n'))
+	}
+	if err != nil {
 		return fmt.Errorf("save %s: %w", path, err)
 	}
-	return durable.SyncDir(dir)
+	keepRoom(path + roomSuffix)
+	return nil
+}
+
+func replace(path string, data []byte) error {
+	if err := renameio.WriteFile(path, data, 0o600, renameio.IgnoreUmask()); err != nil {
+		return err
+	}
+	return durable.SyncDir(filepath.Dir(path))
+}
+
+// Beside the record is a file that only takes room, for a disk that fills in the middle of a run:
+// to put things back, the record must be written. That is many times its size, as others want the
+// room as well.
+const (
+	roomSuffix = ".room"
+	roomBytes  = 2 << 20
+)
+
+// keepRoom makes the file if it is missing. Where that cannot be done, the disk is full already.
+func keepRoom(path string) {
+	if _, err := os.Stat(path); err == nil {
+		return
+	}
+	noise := make([]byte, roomBytes)
+	_, _ = rand.Read(noise) // what nobody can pack or leave out; it never fails
+	if err := os.WriteFile(path, noise, 0o600); err != nil {
+		_ = os.Remove(path)
+	}
 }

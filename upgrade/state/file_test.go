@@ -40,7 +40,7 @@ func TestRoundTrip(t *testing.T) {
 			t.Errorf("%s: %v, %v", p, info.Mode(), err)
 		}
 	}
-	if files, _ := os.ReadDir(filepath.Dir(path)); len(files) != 1 {
+	if files, _ := os.ReadDir(filepath.Dir(path)); len(files) != 2 || files[1].Name() != filepath.Base(path)+roomSuffix {
 		t.Errorf("left behind: %v", files)
 	}
 }
