@@ -72,6 +72,7 @@ var steps = []step{
 	{"open", "open to users", stage.Point{Saves: 1}},
 	{"watch", "watch", stage.Point{Delay: 700 * time.Millisecond}},
 	{"commit", "commit", stage.Point{Saves: 1}},
+	{"timers", "set the timers", stage.Point{}},
 }
 
 // harmless is a release whose migrations the version before it can live with.

@@ -44,6 +44,13 @@ func (c call) text(address, length uint64) []byte {
 // closed. It must be the last thing in a goroutine, which it locks to its thread.
 func (tr *tracer) follow(pid int, done <-chan struct{}) error {
 	runtime.LockOSThread() // for good: with the thread the tracing ends
+	if unix.Gettid() == os.Getpid() {
+		// But the first thread of a process does not end: another one does it, as this one is taken.
+		defer runtime.UnlockOSThread()
+		other := make(chan error)
+		go func() { other <- tr.follow(pid, done) }()
+		return <-other
+	}
 	tr.entered = map[int]call{}
 	if err := tr.seize(pid); err != nil {
 		return err
