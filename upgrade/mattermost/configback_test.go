@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -68,5 +69,14 @@ func TestSandboxEnvironment(t *testing.T) {
 	}
 	if err := CloseSandbox(t.Context(), nil, "/var/lib/mattermost"); err == nil {
 		t.Error("something that is no sandbox would have been removed")
+	}
+}
+
+func TestStalled(t *testing.T) {
+	if got := stalled("some avg10=1.00 avg60=0.00 avg300=0.00 total=900000\nfull avg10=0.50 avg60=0.00 avg300=0.00 total=250000\n"); got != 250*time.Millisecond {
+		t.Error(got)
+	}
+	if got := stalled("some avg10=1.00 avg60=0.00 avg300=0.00 total=900000\n"); got != 0 {
+		t.Error(got)
 	}
 }

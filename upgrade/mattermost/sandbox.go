@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -278,6 +279,36 @@ func (s *Sandbox) Start(ctx context.Context) error {
 
 // Service is the sandbox's server.
 func (s *Sandbox) Service() Service { return Service{Unit: SandboxUnit, Run: s.Run} }
+
+// Waited is how long the sandbox's server has waited, as a whole, for a processor that others had:
+// time that it would not need where it has to give way to nobody. 0 where the kernel does not say.
+// Source: Documentation/accounting/psi.rst, "full" of a control group's cpu.pressure.
+func (s *Sandbox) Waited(ctx context.Context) time.Duration {
+	out, err := s.run(ctx, "systemctl", "show", "--property=ControlGroup", SandboxUnit)
+	group := properties(string(out))["ControlGroup"]
+	if err != nil || group == "" {
+		return 0
+	}
+	data, err := os.ReadFile(filepath.Join("/sys/fs/cgroup", group, "cpu.pressure"))
+	if err != nil {
+		return 0
+	}
+	return stalled(string(data))
+}
+
+// stalled reads the total of the line "full".
+func stalled(pressure string) time.Duration {
+	for line := range strings.Lines(pressure) {
+		if !strings.HasPrefix(line, "full ") {
+			continue
+		}
+		_, total, _ := strings.Cut(strings.TrimSpace(line), "total=")
+		if us, err := strconv.ParseInt(total, 10, 64); err == nil {
+			return time.Duration(us) * time.Microsecond
+		}
+	}
+	return 0
+}
 
 // Health asks it from inside its network.
 func (s *Sandbox) Health(path string) Health {

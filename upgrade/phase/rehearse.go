@@ -90,6 +90,7 @@ type Rehearsal struct {
 	Online     bool          `json:"migrates_online,omitempty"` // they run before the stop, while the old version serves
 	Copying    time.Duration `json:"copying_ns,omitempty"`      // the copy of the database that the upgrade makes at the stop
 	Starting   time.Duration `json:"starting_ns,omitempty"`     // until the first good answer, migrations included
+	Waited     time.Duration `json:"waited_ns,omitempty"`       // of it, while others had the processor: the upgrade has it alone
 	Downtime   time.Duration `json:"downtime_ns,omitempty"`     // that the upgrade would have
 	Dropped    []string      `json:"settings_dropped,omitempty"`
 	Plugins    []string      `json:"plugins_failed,omitempty"`
@@ -215,7 +216,8 @@ func (t *trial) rehearse(ctx context.Context, op *Operation, r *Rehearsal) error
 	if err != nil {
 		return err
 	}
-	r.Downtime = stopping + r.Copying + r.Starting
+	r.Waited = min(t.waited, r.Starting/2)
+	r.Downtime = stopping + r.Copying + r.Starting - r.Waited
 	if r.Online { // then they are over before the stop
 		r.Downtime -= r.Migrating
 	}

@@ -17,7 +17,8 @@ type trial struct {
 	admin   *mattermost.Admin
 	db      *mattermost.Database // the scratch
 	sandbox *mattermost.Sandbox
-	began   time.Time // when the server was started
+	began   time.Time     // when the server was started
+	waited  time.Duration // for the processor, until its first good answer
 }
 
 // newTrial makes the scratch database's name known to the record, and removes what earlier trials
@@ -119,6 +120,7 @@ func (t *trial) start(ctx context.Context, op *Operation, want string, limit, st
 		return time.Since(t.began), err
 	}
 	took := time.Since(t.began)
+	t.waited = t.sandbox.Waited(ctx)
 	for end := time.Now().Add(stable); time.Now().Before(end); {
 		select {
 		case <-time.After(500 * time.Millisecond):

@@ -23,6 +23,7 @@ type rehearsal struct {
 		Plugins    []string      `json:"plugins_failed"`
 		Asked      int           `json:"asked"`
 		Failed     int           `json:"failed"`
+		Waited     time.Duration `json:"waited_ns"`
 		Slowest    time.Duration `json:"slowest_ns"`
 	} `json:"rehearsal"`
 }
