@@ -123,7 +123,7 @@ func (restoreReady) Run(ctx context.Context, op *Operation) error {
 	}
 	r := &room{}
 	for _, e := range exchanges(op, "") {
-		if info, err := os.Lstat(e.Path); err == nil && info.IsDir() && mountPoint(e.Path) {
+		if mountPoint(e.Path) {
 			add(e.Path, "the root of a file system", "a directory that can be renamed", "mount it one level up")
 		}
 		if !vacant(e.Path) && !f.Installed() {

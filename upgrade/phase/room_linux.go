@@ -20,11 +20,12 @@ func space(dir string) (free, inodes uint64, id any, err error) {
 	return fs.Bavail * uint64(fs.Bsize), inodes, fs.Fsid, nil
 }
 
-// mountPoint says whether another file system begins at path.
+// mountPoint says whether another file system begins at path: at a directory, as a file of an overlay
+// has a number of its own.
 func mountPoint(path string) bool {
 	var here, above unix.Stat_t
 	if err := errors.Join(unix.Lstat(path, &here), unix.Lstat(filepath.Dir(path), &above)); err != nil {
 		return false
 	}
-	return here.Dev != above.Dev
+	return here.Mode&unix.S_IFMT == unix.S_IFDIR && here.Dev != above.Dev
 }
