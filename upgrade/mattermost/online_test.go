@@ -81,7 +81,7 @@ func TestEndMigrator(t *testing.T) {
 	defer stop()
 	ended := make(chan error, 1)
 	go func() { ended <- s.program("select pg_sleep(60)").Migrate(slow, time.Second) }()
-	for d.one(t, "select count(*)::text from pg_stat_activity where application_name = '"+migrator+"'") != "1" {
+	for d.one(t, "select count(*)::text from pg_stat_activity where application_name = '"+migrator+"' and query like '%pg_sleep%' and pid <> pg_backend_pid()") != "1" {
 		time.Sleep(10 * time.Millisecond)
 	}
 	if err := d.EndMigrator(t.Context(), before); err != nil {
