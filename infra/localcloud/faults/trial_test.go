@@ -34,6 +34,7 @@ type trial struct {
 	operator *stage.Process
 	writer   *community.Writer
 	before   int // how many runs there were
+	unsynced int // how many of the first files a power cut may have taken
 	row      row
 }
 
@@ -77,6 +78,7 @@ func (tr *trial) play() error {
 	if tr.c.prepare != nil {
 		tr.c.prepare(tr)
 	}
+	tr.unsynced = 0
 	tr.before = len(strings.Fields(tr.s.Exec(tr.T, "ls /var/lib/townsquare/runs/*-apply.jsonl")))
 	visitor, err := stage.Visitor(tr.s.Cloud, writerPatience)
 	if err != nil {
@@ -102,6 +104,7 @@ func (tr *trial) play() error {
 	}
 	tr.next()
 	ledger := tr.writer.End()
+	ledger.Files = ledger.Files[tr.unsynced:]
 	lost := ledger.Lost(tr.Context(), tr.s.Admin())
 	tr.row.posts, tr.row.files, tr.row.lost = len(ledger.Posts), len(ledger.Files), len(lost)
 	if len(lost) > 0 {
