@@ -48,7 +48,7 @@ func (s Status) Crashed(restartsBefore int) bool {
 func (s Status) Off() bool { return s.Active == "inactive" || s.Active == "failed" }
 
 // ErrExited and ErrNotReady are what a version does that is broken; WaitReady wraps them.
-// ErrNotStarted is systemd's doing: a mount or a unit that the service needs is missing.
+// ErrNotStarted is systemd's doing: a mount, a unit or room on a disk that the service needs is missing.
 var (
 	ErrExited     = errors.New("the server exited")
 	ErrNotReady   = errors.New("the server did not become ready")
@@ -166,7 +166,7 @@ func (s Service) WaitReady(ctx context.Context, p Patience) (Status, error) {
 		switch {
 		case st.Active == "active":
 			return st, nil
-		case st.Active == "failed" && (st.Result == "resources" || st.Result == "dependency"):
+		case st.Crashed(0) && st.Active != "inactive" && (st.Result == "resources" || st.Result == "dependency"):
 			return st, fmt.Errorf("%w: %s", ErrNotStarted, st.Result)
 		case st.Active == "failed", st.Crashed(0) && (seen || st.Active != "inactive"):
 			return st, fmt.Errorf("%w with status %d (%s) before it was ready%s", ErrExited, st.Code, st.Result, s.lastWords(ctx, began))

@@ -74,6 +74,8 @@ func TestWaitReady(t *testing.T) {
 			Patience{Limit: time.Hour}, ErrNotStarted, 6 * time.Second},
 		"its mount is missing": {func(time.Duration) string { return show("failed", "failed", "resources", 0, 0, 0) },
 			Patience{Limit: time.Hour}, ErrNotStarted, time.Second},
+		"its disk is full": {func(time.Duration) string { return show("activating", "auto-restart", "resources", 0, 0, 0) },
+			Patience{Limit: time.Hour}, ErrNotStarted, time.Second},
 		"unpacks plugins": {func(d time.Duration) string {
 			if d < 2*time.Minute {
 				return starting + fmt.Sprintf("CPUUsageNSec=%d\n", d/2)

@@ -62,8 +62,13 @@ func (Stop) Run(ctx context.Context, op *Operation) error {
 	return nil
 }
 
-// oldTimeout bounds the old version's return.
-const oldTimeout = 3 * time.Minute
+// oldTimeout bounds the old version's return. Should it not come up at once, as its database is just
+// starting or a disk is full, it is started again every oldPause, as long as oldTries.
+const (
+	oldTimeout = 3 * time.Minute
+	oldTries   = time.Minute
+	oldPause   = 2 * time.Second
+)
 
 // Undo starts what was there before and opens the gate once it answers.
 func (Stop) Undo(ctx context.Context, op *Operation) error {
@@ -104,16 +109,11 @@ func servesAgain(ctx context.Context, run *state.Run) error {
 	if !run.WasActive || run.From == "" || run.StoppedAt.IsZero() {
 		return nil
 	}
-	began := time.Now()
 	limit := oldTimeout
 	if run.Way != "" { // the newer version may have to migrate the database again
 		limit = max(limit, state.DefaultPatience)
 	}
-	st, err := service(run).WaitReady(ctx, mattermost.Patience{Limit: limit})
-	if err != nil {
-		return fmt.Errorf("start %s again: %w", run.From, err)
-	}
-	if err := awaitHealth(ctx, run, st.PID, run.From, limit-time.Since(began)); err != nil {
+	if err := comesUp(ctx, run, limit); err != nil {
 		return fmt.Errorf("start %s again: %w", run.From, err)
 	}
 	_, db, err := mattermost.Reopen(ctx, nil, run.Unit, run.Link, run.ConfigPath, run.ConfigCopy)
@@ -124,6 +124,29 @@ func servesAgain(ctx context.Context, run *state.Run) error {
 		return errors.Join(err, fmt.Errorf("%s serves again on a database at %s; it was at %s", run.From, now, run.SchemaBefore))
 	}
 	return nil
+}
+
+// comesUp waits until the old version answers as itself.
+func comesUp(ctx context.Context, run *state.Run, limit time.Duration) error {
+	s, began := service(run), time.Now()
+	for {
+		st, err := s.WaitReady(ctx, mattermost.Patience{Limit: limit - time.Since(began)})
+		if err == nil {
+			err = awaitHealth(ctx, run, st.PID, run.From, limit-time.Since(began))
+		}
+		again := errors.Is(err, mattermost.ErrExited) || errors.Is(err, mattermost.ErrNotStarted)
+		if !again || time.Since(began) > oldTries {
+			return err
+		}
+		select {
+		case <-time.After(oldPause):
+		case <-ctx.Done():
+			return errors.Join(err, context.Cause(ctx))
+		}
+		if e := s.Start(ctx); e != nil {
+			return errors.Join(err, e)
+		}
+	}
 }
 
 // dropFailed removes the copies of the database that nobody needs any more. Where users may have

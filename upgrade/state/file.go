@@ -96,7 +96,9 @@ func (s *State) Save(path string) error {
 	if err != nil {
 		return fmt.Errorf("save %s: %w", path, err)
 	}
-	keepRoom(path + roomSuffix)
+	if s.Run == nil || !s.Run.Stopped { // else what was given up is needed to bring the service back
+		keepRoom(path + roomSuffix)
+	}
 	return nil
 }
 

@@ -40,8 +40,23 @@ func TestRoundTrip(t *testing.T) {
 			t.Errorf("%s: %v, %v", p, info.Mode(), err)
 		}
 	}
-	if files, _ := os.ReadDir(filepath.Dir(path)); len(files) != 2 || files[1].Name() != filepath.Base(path)+roomSuffix {
+	if files, _ := os.ReadDir(filepath.Dir(path)); len(files) != 1 {
 		t.Errorf("left behind: %v", files)
+	}
+}
+
+// Room that was given up stays free until the service is back: systemd needs some to start it.
+func TestRoomIsKeptWhileTheServiceServes(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "state.json")
+	s := full()
+	for _, stopped := range []bool{true, false} {
+		s.Run.Stopped = stopped
+		if err := s.Save(path); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := os.Stat(path + roomSuffix); (err == nil) == stopped {
+			t.Errorf("stopped: %v, and the room: %v", stopped, err)
+		}
 	}
 }
 
