@@ -11,6 +11,7 @@ import (
 	"os/user"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -39,6 +40,7 @@ type smallHost struct {
 	conn     *pgx.Conn
 	moments  []moment
 	op       *Operation
+	ill      atomic.Bool // the server does not answer as the version that it is
 }
 
 const fakeSystemctl = `#!/bin/sh
@@ -108,6 +110,9 @@ func newSmallHost(t *testing.T) *smallHost {
 
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		target, _ := os.Readlink(h.link)
+		if h.ill.Load() {
+			target = "an other one"
+		}
 		w.Header().Set("X-Version-Id", "9.10.0."+filepath.Base(target)+".0a.false")
 	}))
 	t.Cleanup(server.Close)
@@ -227,4 +232,43 @@ func TestTheRecordComesFirst(t *testing.T) {
 	if !copied || !swapped {
 		t.Errorf("nobody looked while there was a copy (%v) or the new version (%v)", copied, swapped)
 	}
+}
+
+// A server that is not well after all was put back is open to users all the same: what they write to
+// it from then on is there after the next attempt, too.
+func TestWhatUsersWriteToAnIllServerStays(t *testing.T) {
+	h := newSmallHost(t)
+	old, target := filepath.Join(h.dir, "versions/7.7.0"), filepath.Join(h.dir, "versions/9.10.0")
+	phases := []Phase{begin{state.Run{From: "7.7.0", To: "9.10.0", Unit: "mm.service", Link: h.link, OldTarget: old, NewTarget: target,
+		Address: h.op.Facts.Health.URL, Port: 8065, Migrates: true, SchemaTarget: 101}},
+		Stop{}, Checkpoint{}, Swap{}, broken{}, Start{}}
+	h.ill.Store(true)
+	_, err := Run(t.Context(), phases, h.op)
+	var not *NotRolledBack
+	if !errors.As(err, &not) {
+		t.Fatal(err)
+	}
+	for _, m := range h.commands() {
+		if m.did == "gate open" && m.disk.OpenedAt.IsZero() {
+			t.Error("the gate opened, and the record did not know")
+		}
+	}
+	h.post("1")
+	h.ill.Store(false)
+	h.op.Record.Run.PID = 0 // as if another process had been the run
+	must(t, Recover(t.Context(), phases, h.op))
+	if got := h.post("2"); got != 2 {
+		t.Errorf("%d posts are there, want 2", got)
+	}
+}
+
+// post writes a post as a user does, and says how many there are then.
+func (h *smallHost) post(at string) (n int) {
+	conn, err := h.op.Facts.Database.Connect(h.t.Context())
+	must(h.t, err)
+	defer conn.Close(context.Background())
+	_, err = conn.Exec(h.t.Context(), "insert into posts values ("+at+")")
+	must(h.t, err)
+	must(h.t, conn.QueryRow(h.t.Context(), "select count(*) from posts").Scan(&n))
+	return n
 }

@@ -95,6 +95,15 @@ func reach(ctx context.Context, run *state.Run) (*mattermost.Unit, *mattermost.D
 	}
 }
 
+// reachable says whether the database answers now.
+func reachable(ctx context.Context, run *state.Run) bool {
+	_, db, err := mattermost.Reopen(ctx, nil, run.Unit, run.Link, run.ConfigPath, run.ConfigCopy)
+	if err == nil {
+		_, err = db.AppliedMigrations(ctx)
+	}
+	return err == nil
+}
+
 // fit makes the database what it was at the stop, or as good as that; a *kept says it cannot.
 func fit(ctx context.Context, op *Operation, unit *mattermost.Unit, db *mattermost.Database) error {
 	run := op.Record.Run

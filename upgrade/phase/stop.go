@@ -78,8 +78,7 @@ func (Stop) Undo(ctx context.Context, op *Operation) error {
 	}
 	if run.WasActive && run.From != "" {
 		if err := serveAgain(ctx, op); err != nil {
-			// Better a server that may be ill than a closed door: it is what was there before.
-			return errors.Join(err, gate(run).Open(ctx))
+			return letIn(ctx, op, err)
 		}
 	}
 	if err := gate(run).Open(ctx); err != nil {
@@ -91,6 +90,20 @@ func (Stop) Undo(ctx context.Context, op *Operation) error {
 		return err
 	}
 	return dropFailed(ctx, op)
+}
+
+// letIn opens the gate though the old version is not well: better a server that may be ill than a
+// closed door, and systemd starts it as soon as it can be. From then on users may write to it. Where
+// it only misses its database, the host looks again by itself.
+func letIn(ctx context.Context, op *Operation, why error) error {
+	run := op.Record.Run
+	if run.OpenedAt.IsZero() {
+		run.OpenedAt = time.Now().UTC()
+	}
+	if run.Again = !reachable(ctx, run); run.Again {
+		why = errors.Join(ErrUnreachable, why)
+	}
+	return errors.Join(why, op.Save(), gate(run).Open(ctx))
 }
 
 // serveAgain starts the old version and sees to it that it is itself; at a boot the service waits
