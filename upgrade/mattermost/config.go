@@ -207,7 +207,8 @@ func CopyConfig(path, copyPath string) error {
 }
 
 // PutBackConfig writes the copy to path, with the owner and mode that the file there has, or when
-// it is gone those of its directory and 0600. Doing it twice is the same as once.
+// it is gone those of its directory and 0600. Doing it twice is the same as once. On a full disk the
+// file that is there gives its own room: the copy is the safe one until the run is closed.
 func PutBackConfig(copyPath, path string) error {
 	data, err := os.ReadFile(copyPath)
 	if err != nil {
@@ -233,19 +234,52 @@ func PutBackConfig(copyPath, path string) error {
 			real = target
 		}
 	}
-	file, err := renameio.NewPendingFile(real, renameio.WithPermissions(mode), renameio.IgnoreUmask())
+	err = replaceConfig(real, data, mode, owner)
+	if errors.Is(err, syscall.ENOSPC) {
+		err = overwrite(real, data)
+	}
 	if err != nil {
 		return fmt.Errorf("put the configuration back: %w", err)
 	}
+	return durable.SyncDir(filepath.Dir(real))
+}
+
+// replaceConfig makes the file anew beside itself, so that the server finds the one or the other.
+func replaceConfig(path string, data []byte, mode fs.FileMode, owner *syscall.Stat_t) error {
+	file, err := renameio.NewPendingFile(path, renameio.WithPermissions(mode), renameio.IgnoreUmask())
+	if err != nil {
+		return err
+	}
 	defer func() { _ = file.Cleanup() }() // nothing is left of it once it was renamed
 	if _, err := file.Write(data); err != nil {
-		return fmt.Errorf("put the configuration back: %w", err)
+		return err
 	}
 	if err := file.Chown(int(owner.Uid), int(owner.Gid)); err != nil && os.Geteuid() == 0 {
-		return fmt.Errorf("put the configuration back: %w", err)
+		return err
 	}
-	if err := file.CloseAtomicallyReplace(); err != nil {
-		return fmt.Errorf("put the configuration back: %w", err)
+	return file.CloseAtomicallyReplace()
+}
+
+// overwrite writes data in the place of what the file holds; the blocks that it has are used again. A
+// link of the service's could lead anywhere, and is refused.
+func overwrite(path string, data []byte) error {
+	file, err := os.OpenFile(path, os.O_WRONLY|syscall.O_NOFOLLOW, 0)
+	if err != nil {
+		return err
 	}
-	return durable.SyncDir(filepath.Dir(real))
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return err
+	}
+	if !info.Mode().IsRegular() || info.Sys().(*syscall.Stat_t).Nlink != 1 {
+		return fmt.Errorf("%s has another name as well: not written", path)
+	}
+	if _, err := file.WriteAt(data, 0); err != nil {
+		return err
+	}
+	if err := file.Truncate(int64(len(data))); err != nil {
+		return err
+	}
+	return file.Sync()
 }

@@ -121,6 +121,32 @@ func TestConfigCopyAndBack(t *testing.T) {
 	}
 }
 
+// On a full disk the file that is there is written over, but never where a link of it leads.
+func TestOverwrite(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "config.json")
+	if err := os.WriteFile(path, []byte("new, and longer"), 0o640); err != nil {
+		t.Fatal(err)
+	}
+	if err := overwrite(path, []byte("old")); err != nil {
+		t.Fatal(err)
+	}
+	if data, err := os.ReadFile(path); err != nil || string(data) != "old" {
+		t.Errorf("got %q, %v", data, err)
+	}
+	for name, link := range map[string]func(old, new string) error{"soft": os.Symlink, "hard": os.Link} {
+		if err := link(path, filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+		if err := overwrite(filepath.Join(dir, name), []byte("other")); err == nil {
+			t.Errorf("wrote through a %s link", name)
+		}
+	}
+	if data, err := os.ReadFile(path); err != nil || string(data) != "old" {
+		t.Errorf("got %q, %v", data, err)
+	}
+}
+
 func TestDatabaseOfRefusesMySQL(t *testing.T) {
 	c := configOf(t, `{"SqlSettings": {"DriverName": "mysql", "DataSource": "mm:secret@tcp(localhost:3306)/mm"}}`, nil)
 	_, err := DatabaseOf(&Unit{}, c)

@@ -3,6 +3,8 @@ package phase
 import (
 	"context"
 	"errors"
+	"fmt"
+	"path/filepath"
 	"time"
 
 	"townsquare/upgrade/mattermost"
@@ -60,7 +62,7 @@ func (Start) Run(ctx context.Context, op *Operation) error {
 }
 
 // blame calls err the new version's fault when it is: it exited or hung though its database, asked
-// by us, answers.
+// by us, answers, and its disks have room.
 func blame(ctx context.Context, op *Operation, err error) error {
 	broken := errors.Is(err, mattermost.ErrExited) || errors.Is(err, mattermost.ErrNotReady) || errors.Is(err, errWrong)
 	if !broken || ctx.Err() != nil || op.Record.Run.Way != "" { // the version that is gone back to worked before
@@ -69,7 +71,21 @@ func blame(ctx context.Context, op *Operation, err error) error {
 	if _, e := op.Facts.Database.AppliedMigrations(ctx); e != nil {
 		return errors.Join(err, e)
 	}
+	if dir := full(op.Record.Run, space); dir != "" {
+		return fmt.Errorf("%w; the disk of %s is full", err, dir)
+	}
 	return &BadVersion{Version: op.Record.Run.To, Cause: err}
+}
+
+// full is a place that the server needs and that has no room left; empty where all have some.
+func full(run *state.Run, space func(string) (free, inodes uint64, id any, err error)) string {
+	const little = 1 << 20
+	for _, dir := range []string{filepath.Dir(run.ConfigPath), run.NewTarget, state.Dir} {
+		if free, inodes, _, err := space(dir); err == nil && (free < little || inodes == 0) {
+			return dir
+		}
+	}
+	return ""
 }
 
 // Undo kills whatever runs, as a young server would sleep 15 s before it stops and nothing that it
