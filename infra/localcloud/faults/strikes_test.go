@@ -37,10 +37,14 @@ func hangUp(tr *trial, _ int) error {
 	return nil
 }
 
-// full fills a file system of the host to the last block.
+// full fills a file system of the host to the last block. A machine that was rewound has its files on
+// a layer below, where removing one makes no room: what the upgrader keeps to make some is written
+// anew first, so that it lies on the disk that is filled, as it does on a host without layers.
 func full(path string) func(*trial, int) error {
 	return func(tr *trial, _ int) error {
 		return tr.host(fmt.Sprintf(`
+spare=/var/lib/townsquare/state.json.room
+if [ -e $spare ]; then cp $spare $spare.new; mv $spare.new $spare; sync $spare; fi
 while room=$(df --output=avail -B1 %[1]s | tail -1); [ "$room" -gt 4096 ]; do
 	fallocate --length "$room" "%[1]s/filler-$room" 2>/dev/null || dd if=/dev/zero of=%[1]s/filler-rest bs=4096 2>/dev/null || break
 done`, path))
