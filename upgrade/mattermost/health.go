@@ -32,6 +32,9 @@ type Answer struct {
 // fault.
 var ErrDependency = errors.New("the server misses something it needs")
 
+// ErrFiles is an ErrDependency of which users feel little: people can write, and not upload.
+var ErrFiles = fmt.Errorf("%w: its file store", ErrDependency)
+
 // versionID is X-Version-Id: version, build number, hash of the configuration, licensed. Only the
 // build number tells patch releases apart: the version is that of the source code.
 var versionID = regexp.MustCompile(`^\d+\.\d+\.\d+\.(.+)\.[0-9a-f]+\.(?:true|false)$`)
@@ -43,7 +46,7 @@ func Public(ctx context.Context, url string) (Answer, error) {
 }
 
 // Ping asks the server, with its database and its file store; an error means it must not be given
-// users. Without get_server_status the answer is 200 even when the database is down, and HEAD is
+// users. With an ErrFiles comes the answer as well. Without get_server_status the answer is 200 even when the database is down, and HEAD is
 // always 404.
 func (h Health) Ping(ctx context.Context) (Answer, error) {
 	dial := h.Dial
@@ -85,19 +88,23 @@ func ping(ctx context.Context, url string, transport *http.Transport) (Answer, e
 	if err != nil {
 		return Answer{}, fmt.Errorf("ping: %w", err)
 	}
+	m := versionID.FindStringSubmatch(resp.Header.Get("X-Version-Id"))
 	// What is no JSON says nothing of either.
 	if json.Unmarshal(body, &status) == nil && resp.StatusCode == http.StatusInternalServerError {
 		if status.Database != "" && status.Database != "OK" {
 			return Answer{}, fmt.Errorf("%w: its database is %s", ErrDependency, status.Database)
 		}
 		if status.Files != "" && status.Files != "OK" {
-			return Answer{}, fmt.Errorf("%w: its file store is %s", ErrDependency, status.Files)
+			var a Answer
+			if m != nil {
+				a.Build = m[1]
+			}
+			return a, fmt.Errorf("%w is %s", ErrFiles, status.Files)
 		}
 	}
 	if resp.StatusCode != http.StatusOK {
 		return Answer{}, fmt.Errorf("ping: the server answers %s", resp.Status)
 	}
-	m := versionID.FindStringSubmatch(resp.Header.Get("X-Version-Id"))
 	if m == nil {
 		return Answer{}, fmt.Errorf("ping: X-Version-Id is %q: not a Mattermost server", resp.Header.Get("X-Version-Id"))
 	}

@@ -41,6 +41,7 @@ type smallHost struct {
 	moments  []moment
 	op       *Operation
 	ill      atomic.Bool // the server does not answer as the version that it is
+	noFiles  atomic.Bool // it misses its file store
 }
 
 const fakeSystemctl = `#!/bin/sh
@@ -114,6 +115,10 @@ func newSmallHost(t *testing.T) *smallHost {
 			target = "an other one"
 		}
 		w.Header().Set("X-Version-Id", "9.10.0."+filepath.Base(target)+".0a.false")
+		if h.noFiles.Load() {
+			w.WriteHeader(http.StatusInternalServerError)
+			fmt.Fprint(w, `{"database_status":"OK","filestore_status":"UNHEALTHY"}`)
+		}
 	}))
 	t.Cleanup(server.Close)
 	db, err := mattermost.ParseDSN("host="+socket+" user=postgres dbname=chat", "")
@@ -259,6 +264,23 @@ func TestWhatUsersWriteToAnIllServerStays(t *testing.T) {
 	must(t, Recover(t.Context(), phases, h.op))
 	if got := h.post("2"); got != 2 {
 		t.Errorf("%d posts are there, want 2", got)
+	}
+}
+
+// Users are not kept waiting for a file store that was full before the old version came back.
+func TestBackWithoutItsFiles(t *testing.T) {
+	h := newSmallHost(t)
+	old := filepath.Join(h.dir, "versions/7.7.0")
+	phases := []Phase{begin{state.Run{From: "7.7.0", To: "9.10.0", Unit: "mm.service", Link: h.link, OldTarget: old,
+		Address: h.op.Facts.Health.URL, Port: 8065}}, Stop{}, broken{}}
+	h.noFiles.Store(true)
+	report, err := Run(t.Context(), phases, h.op)
+	var back *RolledBack
+	if !errors.As(err, &back) || len(report.Warnings) != 1 || !strings.Contains(report.Warnings[0], "its file store is UNHEALTHY") {
+		t.Errorf("error %v, warnings %q", err, report.Warnings)
+	}
+	if report.Downtime > oldTries {
+		t.Errorf("away for %v", report.Downtime)
 	}
 }
 

@@ -92,7 +92,7 @@ func recoverRun(ctx context.Context, phases []Phase, op *Operation) (done state.
 	if op.Ready != nil {
 		op.Ready() // the service has waited for this
 	}
-	if err := servesAgain(ctx, left); err != nil {
+	if err := servesAgain(ctx, op, left); err != nil {
 		return done, &NotRolledBack{Cause: cause, Undo: err}
 	}
 	return done, nil

@@ -68,6 +68,7 @@ const (
 	oldTimeout = 3 * time.Minute
 	oldTries   = time.Minute
 	oldPause   = 2 * time.Second
+	oldFiles   = 5 * time.Second // it may lack its file store for so long; then it serves without
 )
 
 // Undo starts what was there before and opens the gate once it answers.
@@ -113,12 +114,12 @@ func serveAgain(ctx context.Context, op *Operation) error {
 	if err := service(run).Start(ctx); err != nil || op.Boot {
 		return err
 	}
-	return servesAgain(ctx, run)
+	return servesAgain(ctx, op, run)
 }
 
 // servesAgain verifies the old version of run as the new one would have been: ready, itself, and on
 // its own database.
-func servesAgain(ctx context.Context, run *state.Run) error {
+func servesAgain(ctx context.Context, op *Operation, run *state.Run) error {
 	if !run.WasActive || run.From == "" || run.StoppedAt.IsZero() {
 		return nil
 	}
@@ -126,7 +127,7 @@ func servesAgain(ctx context.Context, run *state.Run) error {
 	if run.Way != "" { // the newer version may have to migrate the database again
 		limit = max(limit, state.DefaultPatience)
 	}
-	if err := comesUp(ctx, run, limit); err != nil {
+	if err := comesUp(ctx, op, run, limit); err != nil {
 		return fmt.Errorf("start %s again: %w", run.From, err)
 	}
 	_, db, err := mattermost.Reopen(ctx, nil, run.Unit, run.Link, run.ConfigPath, run.ConfigCopy)
@@ -139,12 +140,20 @@ func servesAgain(ctx context.Context, run *state.Run) error {
 	return nil
 }
 
-// comesUp waits until the old version answers as itself.
-func comesUp(ctx context.Context, run *state.Run, limit time.Duration) error {
+// comesUp waits until the old version answers as itself. It may lack its file store, as on a full
+// disk: it did not get that from us, and a closed door would help nobody.
+func comesUp(ctx context.Context, op *Operation, run *state.Run, limit time.Duration) error {
 	s, began := service(run), time.Now()
 	for {
 		st, err := s.WaitReady(ctx, mattermost.Patience{Limit: limit - time.Since(began)})
 		if err == nil {
+			err = awaitHealth(ctx, run, st.PID, run.From, oldFiles)
+		}
+		if errors.Is(err, mattermost.ErrFiles) {
+			op.Warn("%s serves again, and %v", run.From, err)
+			return nil
+		}
+		if errors.Is(err, mattermost.ErrDependency) || errors.Is(err, mattermost.ErrNotReady) {
 			err = awaitHealth(ctx, run, st.PID, run.From, limit-time.Since(began))
 		}
 		again := errors.Is(err, mattermost.ErrExited) || errors.Is(err, mattermost.ErrNotStarted)

@@ -73,10 +73,10 @@ func awaitAnswer(ctx context.Context, s mattermost.Service, h mattermost.Health,
 	defer tick.Stop()
 	for {
 		answer, err := h.Ping(ctx)
+		if (err == nil || answer.Build != "") && answer.Build != want {
+			return fmt.Errorf("%w: it answers as %s, not %s", errWrong, answer.Build, want)
+		}
 		if err == nil {
-			if answer.Build != want {
-				return fmt.Errorf("%w: it answers as %s, not %s", errWrong, answer.Build, want)
-			}
 			return nil
 		}
 		st, serr := s.Status(ctx)
