@@ -156,24 +156,7 @@ func (proveBackup) Run(ctx context.Context, op *Operation) (err error) {
 func (proveBackup) Undo(ctx context.Context, op *Operation) error { return endProof(ctx, op) }
 
 func endProof(ctx context.Context, op *Operation) error {
-	run := op.Record.Run
-	if run.Scratch == "" {
-		return nil
-	}
-	failed := os.RemoveAll(scratchDir())
-	_, db, err := mattermost.Reopen(ctx, nil, run.Unit, run.Link, run.ConfigPath, run.ConfigCopy)
-	if err != nil {
-		return errors.Join(failed, err)
-	}
-	admin, err := findAdmin(ctx, db)
-	if err != nil {
-		return errors.Join(failed, err)
-	}
-	if err := errors.Join(failed, admin.Sweep(ctx)); err != nil {
-		return err
-	}
-	run.Scratch = ""
-	return op.Save()
+	return endScratch(ctx, op, func() error { return os.RemoveAll(scratchDir()) })
 }
 
 // proveFiles restores the files and looks for every attachment that the restored database names.

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/jackc/pgx/v5"
 
 	"townsquare/upgrade/backup"
 	"townsquare/upgrade/host"
@@ -52,26 +51,7 @@ func TestUnroll(t *testing.T) {
 
 func (u unrolling) try(t *testing.T, socket, database string) {
 	ctx := t.Context()
-	exec := func(database string, statements ...string) {
-		t.Helper()
-		conn, err := pgx.Connect(ctx, "host="+socket+" user=postgres dbname="+database)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer conn.Close(ctx)
-		for _, s := range statements {
-			if _, err := conn.Exec(ctx, s); err != nil {
-				t.Fatalf("%s: %v", s, err)
-			}
-		}
-	}
-	exec("postgres", "create database "+database)
-	exec(database, "create table db_migrations (version bigint)", "insert into db_migrations values (100)",
-		"create table posts (id serial, updateat bigint)", "insert into posts (updateat) values (1)")
-	db, err := mattermost.ParseDSN("host="+socket+" user=postgres dbname="+database, "")
-	if err != nil {
-		t.Fatal(err)
-	}
+	db, exec := community(t, socket, database)
 	admin, err := findAdmin(ctx, db)
 	if err != nil {
 		t.Fatal(err)

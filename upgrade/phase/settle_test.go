@@ -55,7 +55,9 @@ func TestFit(t *testing.T) {
 	}
 }
 
-func (w way) try(t *testing.T, socket, database string) {
+// community is a database with a post in it, and a way to run statements there.
+func community(t *testing.T, socket, database string) (*mattermost.Database, func(database string, statements ...string)) {
+	t.Helper()
 	ctx := t.Context()
 	exec := func(database string, statements ...string) {
 		t.Helper()
@@ -77,10 +79,17 @@ func (w way) try(t *testing.T, socket, database string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return db, exec
+}
+
+func (w way) try(t *testing.T, socket, database string) {
+	ctx := t.Context()
+	db, exec := community(t, socket, database)
 	began := time.Now().Add(-time.Minute)
 	_, boot := host.Process()
 	run := &state.Run{From: "7.7.0", To: "9.10.0", Started: began, StoppedAt: began, BootID: boot, Stopped: true,
 		Checkpoint: mattermost.CheckpointName(database, began), CheckpointComplete: w.checkpoint}
+	var err error
 	if run.SchemaBefore, err = db.AppliedMigrations(ctx); err != nil {
 		t.Fatal(err)
 	}

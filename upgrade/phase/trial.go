@@ -136,11 +136,17 @@ func (t *trial) start(ctx context.Context, op *Operation, want string, limit, st
 
 // endTrial removes every trace of a trial, or of one that a killed process left.
 func endTrial(ctx context.Context, op *Operation) error {
+	return endScratch(ctx, op, func() error { return mattermost.CloseSandbox(ctx, host.Run, op.Record.Run.SandboxAt) })
+}
+
+// endScratch removes the scratch databases, and with remove what else was made for them; then the
+// record forgets them. It may be called again.
+func endScratch(ctx context.Context, op *Operation, remove func() error) error {
 	run := op.Record.Run
 	if run.Scratch == "" {
 		return nil
 	}
-	failed := mattermost.CloseSandbox(ctx, host.Run, run.SandboxAt)
+	failed := remove()
 	_, db, err := mattermost.Reopen(ctx, nil, run.Unit, run.Link, run.ConfigPath, run.ConfigCopy)
 	if err != nil {
 		return errors.Join(failed, err)
