@@ -50,6 +50,8 @@ func TestMay(t *testing.T) {
 		{"Sunday night is not Monday's", many, "2026-11-30T04:30:00Z", "2026-12-01T04:00:00Z"}, // Sun 23:30
 		{"a week's end to its beginning", "Sat-Mon 00:00-01:00", "2026-11-23T00:30:00Z", ""},
 		{"whole days", "Sat 00:00-24:00", "2026-11-28T23:59:59Z", ""},
+		{"eight is no octal number", "daily 08:09-09:08", "2026-11-24T07:00:00Z", "2026-11-24T08:09:00Z"},
+		{"nor is nine", "daily 08:09-09:08", "2026-11-24T09:08:00Z", "2026-11-25T08:09:00Z"},
 		{"and no more", "Sat 00:00-24:00", "2026-11-29T00:00:00Z", "2026-12-05T00:00:00Z"},
 
 		// Berlin puts the clock forward on 2027-03-28 at 01:00Z, from 02:00 to 03:00.

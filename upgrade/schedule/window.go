@@ -5,6 +5,7 @@ import (
 	"iter"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -95,8 +96,8 @@ func parsePart(text string) ([]part, error) {
 
 func minutes(hour, minute string) int {
 	var h, m int
-	_, _ = fmt.Sscan(hour, &h) // the shape says that they are numbers, or empty
-	_, _ = fmt.Sscan(minute, &m)
+	h, _ = strconv.Atoi(hour) // the shape says that they are numbers, or empty
+	m, _ = strconv.Atoi(minute)
 	return h*60 + m
 }
 
