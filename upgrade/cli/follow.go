@@ -51,11 +51,11 @@ func (s *session) follow(ctx context.Context, id string) (phase.Report, error) {
 	)
 	for {
 		lines := &lineWriter{each: func(line []byte) error {
+			seen++
 			e, err := phase.Decode(line)
 			if err != nil {
-				return err
+				return nil // torn by a power cut or a full disk; the next one is whole
 			}
-			seen++
 			s.printer.Event(e)
 			if gone = (time.Time{}); e.Kind == phase.Leaving {
 				gone = e.Time

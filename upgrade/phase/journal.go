@@ -46,6 +46,7 @@ func JournalPath(dir, id string) (string, error) {
 type Journal struct {
 	file     *os.File
 	redactor *secret.Redactor
+	torn     bool // its last line has no end, as after a power cut or on a full disk
 }
 
 // OpenJournal creates the log of run id in dir.
@@ -57,11 +58,17 @@ func OpenJournal(dir, id string, r *secret.Redactor) (*Journal, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
-	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
 		return nil, err
 	}
-	return &Journal{file: file, redactor: r}, nil
+	j := &Journal{file: file, redactor: r}
+	if info, err := file.Stat(); err == nil && info.Size() > 0 {
+		last := make([]byte, 1)
+		_, err := file.ReadAt(last, info.Size()-1)
+		j.torn = err == nil && last[0] != '\n'
+	}
+	return j, nil
 }
 
 // Write appends the event, in one write(2), and makes it durable, but for progress, which is worth
@@ -71,7 +78,12 @@ func (j *Journal) Write(e Event) error {
 	if err != nil {
 		return err
 	}
-	if _, err := j.file.Write(line); err != nil {
+	if j.torn {
+		line = append([]byte("\n"), line...)
+	}
+	n, err := j.file.Write(line)
+	j.torn = err != nil && (n > 0 || j.torn)
+	if err != nil {
 		return err
 	}
 	if e.Kind == Progress {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -102,4 +103,35 @@ func TestFollow(t *testing.T) {
 			t.Errorf("error is %v", err)
 		}
 	})
+}
+
+// A line that a power cut or a full disk tore does not take the next one with it.
+func TestTornLine(t *testing.T) {
+	const id = "20261122T013000Z-apply"
+	dir := t.TempDir()
+	path := filepath.Join(dir, id+".jsonl")
+	if err := os.WriteFile(path, []byte(`{"kind":"begin"}`+"\n"+`{"kind":"undo`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	j, err := OpenJournal(dir, id, &secret.Redactor{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := j.Write(Event{Kind: Result}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	text, err := os.ReadFile(path)
+	if err != nil || j.Close() != nil {
+		t.Fatal(err)
+	}
+	var kinds []string
+	for line := range strings.Lines(string(text)) {
+		e, _ := Decode([]byte(line))
+		kinds = append(kinds, string(e.Kind))
+	}
+	if got := strings.Join(kinds, " "); got != "begin  result result" {
+		t.Errorf("lines are %q in\n%s", got, text)
+	}
 }
