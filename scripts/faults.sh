@@ -4,7 +4,7 @@
 # bin/faults.txt.
 #
 #   scripts/faults.sh              all of it
-#   FAULTS=2/3 scripts/faults.sh   a third, as `make test` runs it: another one each day
+#   FAULTS=2/3 scripts/faults.sh   a third, with some of each kind
 #   FAULTS='swap/|power cut' scripts/faults.sh   cases by name
 set -euo pipefail
 cd "$(dirname "$0")/.."

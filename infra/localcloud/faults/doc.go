@@ -5,5 +5,5 @@
 // the old version or the new one, without anybody's help; if everything that it ever acknowledged is
 // there; and if the next upgrade works.
 //
-// `make faults` runs all of it; `make test` a third, another one each day.
+// `make faults` runs all of it; `make test` a dozen cases.
 package faults
