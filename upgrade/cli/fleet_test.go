@@ -183,13 +183,26 @@ func TestFleetIsBounded(t *testing.T) {
 	f := newFleet(t, names...)
 	var mu sync.Mutex
 	now, most := 0, 0
-	for _, h := range f.hosts {
+	two := make(chan struct{}) // closed when two are at it
+	for name, h := range f.hosts {
 		h.acts["fetch"] = func(context.Context, *phase.Operation) error {
 			mu.Lock()
 			now++
-			most = max(most, now)
+			if most = max(most, now); now == 2 {
+				select {
+				case <-two:
+				default:
+					close(two)
+				}
+			}
 			mu.Unlock()
-			time.Sleep(200 * time.Millisecond)
+			if name != "a" { // the first is alone; of the others each waits for company
+				select {
+				case <-two:
+				case <-time.After(time.Minute):
+				}
+				time.Sleep(50 * time.Millisecond) // so that a third could come
+			}
 			mu.Lock()
 			defer mu.Unlock()
 			now--
