@@ -181,6 +181,8 @@ func TestRollbackKilled(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			s := square.Upgraded(t)
 			since := write(t, s)
+			// A power cut takes uploads that are still in memory, of any server: this is about the rest.
+			s.Exec(t, "sync --file-system /var/lib/mattermost")
 			p := s.StartUpgrade(t.Context(), "rollback", "--json", "--yes", "--watch", "2s", "--way", c.way)
 			strike := "true"
 			if !c.cut {
