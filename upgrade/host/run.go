@@ -49,8 +49,35 @@ func (e *ExitError) Error() string {
 
 // Run runs the program and returns what it wrote to stdout, unless Stdout took it. Ending ctx ends
 // the program: first by SIGTERM, after 5 s by SIGKILL. The error is an *ExitError when the program
-// ran and failed.
+// ran and failed. A program that found systemd away is run again, for up to 10 s.
 func Run(ctx context.Context, c Command) ([]byte, error) {
+	for deadline := time.Now().Add(systemdBack); ; {
+		out, err := runOnce(ctx, c)
+		if !systemdAway(c, err) || time.Now().After(deadline) {
+			return out, err
+		}
+		select {
+		case <-ctx.Done():
+			return out, err
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+// systemdBack is how long systemd may take to execute itself anew, which it does under one second
+// where nothing else wants the processor.
+const systemdBack = 10 * time.Second
+
+// systemdAway tells that nobody listened at systemd's socket, so that the program did nothing: that
+// is so while systemd executes itself anew, as needrestart has it do when a library of its own was
+// exchanged.
+func systemdAway(c Command, err error) bool {
+	var exit *ExitError
+	return (c.Name == "systemctl" || c.Name == "systemd-run") && c.Stdin == nil && errors.As(err, &exit) &&
+		strings.Contains(exit.Stderr, "Failed to connect to") && strings.Contains(exit.Stderr, "Connection refused")
+}
+
+func runOnce(ctx context.Context, c Command) ([]byte, error) {
 	cmd := exec.CommandContext(ctx, c.Name, c.Args...)
 	cmd.Dir, cmd.Stdin = c.Dir, c.Stdin
 	cmd.Env = append(os.Environ(), c.Env...)

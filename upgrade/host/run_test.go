@@ -1,0 +1,55 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// systemctl puts a program of that name first in PATH: it answers from the third call on, and
+// says before what systemctl says.
+func systemctl(t *testing.T, says string) (calls string) {
+	t.Helper()
+	dir := t.TempDir()
+	calls = filepath.Join(dir, "calls")
+	script := "#!/bin/sh\necho >> " + calls + "\n" +
+		`[ "$(wc -l < ` + calls + `)" -ge 3 ] || { echo '` + says + `' >&2; exit 1; }` + "\necho ActiveState=active\n"
+	if err := os.WriteFile(filepath.Join(dir, "systemctl"), []byte(script), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
+	return calls
+}
+
+func TestRunWaitsForSystemd(t *testing.T) {
+	systemctl(t, "Failed to connect to system scope bus via local transport: Connection refused")
+	out, err := Run(t.Context(), Command{Name: "systemctl", Args: []string{"show"}})
+	if err != nil || strings.TrimSpace(string(out)) != "ActiveState=active" {
+		t.Errorf("%q, %v", out, err)
+	}
+}
+
+func TestRunWaitsNoLongerThanItsContext(t *testing.T) {
+	systemctl(t, "Failed to connect to system scope bus via local transport: Connection refused")
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if _, err := Run(ctx, Command{Name: "systemctl", Args: []string{"show"}}); err == nil {
+		t.Error("it waited beyond its context")
+	}
+}
+
+func TestRunDoesNothingTwice(t *testing.T) {
+	calls := systemctl(t, "Job for mattermost.service failed.")
+	_, err := Run(t.Context(), Command{Name: "systemctl", Args: []string{"start", "mattermost"}})
+	var exit *ExitError
+	if !errors.As(err, &exit) || exit.Code != 1 {
+		t.Errorf("the failure became %v", err)
+	}
+	if data, err := os.ReadFile(calls); err != nil || len(data) != 1 {
+		t.Errorf("it ran %d times (%v)", len(data), err)
+	}
+}
