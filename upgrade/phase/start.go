@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"townsquare/upgrade/mattermost"
@@ -71,16 +72,35 @@ func blame(ctx context.Context, op *Operation, err error) error {
 	if _, e := op.Facts.Database.AppliedMigrations(ctx); e != nil {
 		return errors.Join(err, e)
 	}
-	if dir := full(op.Record.Run, space); dir != "" {
+	if dir := full(space, disks(ctx, op)...); dir != "" {
 		return fmt.Errorf("%w; the disk of %s is full", err, dir)
+	}
+	// It may have room again, or be the database's on a host that we do not see.
+	if strings.Contains(err.Error(), "o space left on device") {
+		return fmt.Errorf("%w; a disk was full", err)
 	}
 	return &BadVersion{Version: op.Record.Run.To, Cause: err}
 }
 
-// full is a place that the server needs and that has no room left; empty where all have some.
-func full(run *state.Run, space func(string) (free, inodes uint64, id any, err error)) string {
+// disks are the places that the server needs, on this host.
+func disks(ctx context.Context, op *Operation) []string {
+	run, db := op.Record.Run, op.Facts.Database
+	dirs := []string{filepath.Dir(run.ConfigPath), run.NewTarget, state.Dir}
+	if !db.Local() {
+		return dirs
+	}
+	if admin, err := findAdmin(ctx, db); err == nil {
+		if dir := admin.DataDirectory(ctx); dir != "" {
+			dirs = append(dirs, dir)
+		}
+	}
+	return dirs
+}
+
+// full is the first of the directories whose disk has no room left; empty where all have some.
+func full(space func(string) (free, inodes uint64, id any, err error), dirs ...string) string {
 	const little = 1 << 20
-	for _, dir := range []string{filepath.Dir(run.ConfigPath), run.NewTarget, state.Dir} {
+	for _, dir := range dirs {
 		if free, inodes, _, err := space(dir); err == nil && (free < little || inodes == 0) {
 			return dir
 		}

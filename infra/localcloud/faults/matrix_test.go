@@ -15,7 +15,7 @@ type kase struct {
 	at      stage.Point
 	strike  func(tr *trial, pid int) error // what happens at the point; nil: the release itself is bad
 	fatal   bool                           // no phase after the point's may have begun
-	cut     bool                           // the power was cut: the database that was replaced stays until the next upgrade
+	keeps   bool                           // nothing can be dropped then: the database that was replaced may stay until the next upgrade
 	prepare func(*trial)                   // before the run
 	heal    func(*trial)                   // after the service is whole again, before the next upgrade
 
@@ -86,14 +86,14 @@ func matrix() []kase {
 		late.Phase = s.title
 		some := []kase{
 			{name: s.name + "/upgrader killed as it begins", at: begin, strike: kill, fatal: true},
-			{name: s.name + "/power cut as it begins", at: begin, strike: power, fatal: true, cut: true},
+			{name: s.name + "/power cut as it begins", at: begin, strike: power, fatal: true, keeps: true},
 			{name: s.name + "/operator killed", at: begin, strike: hangUp},
 		}
 		if late != begin {
 			some = append(some, kase{name: s.name + "/upgrader killed in the middle", at: late, strike: kill, fatal: true})
 		}
 		if late != begin && changes(s.name) {
-			some = append(some, kase{name: s.name + "/power cut in the middle", at: late, strike: power, fatal: true, cut: true})
+			some = append(some, kase{name: s.name + "/power cut in the middle", at: late, strike: power, fatal: true, keeps: true})
 		}
 		for _, c := range some {
 			if s.name == "migrate" { // which has nothing to do where the old version could not live with it
@@ -121,8 +121,8 @@ func matrix() []kase {
 	}
 	all = append(all,
 		kase{name: "start/files' volume full", at: at("start"), strike: full("/var/lib/mattermost"), heal: empty("/var/lib/mattermost")},
-		kase{name: "checkpoint/database's volume full for 10 s", at: at("checkpoint"), strike: fullFor("/var/lib/postgresql", 10*time.Second)},
-		kase{name: "start/database's volume full for 10 s", at: at("start"), strike: fullFor("/var/lib/postgresql", 10*time.Second)},
+		kase{name: "checkpoint/database's volume full for 10 s", at: at("checkpoint"), strike: fullFor("/var/lib/postgresql", 10*time.Second), heal: roomAgain("/var/lib/postgresql"), keeps: true},
+		kase{name: "start/database's volume full for 10 s", at: at("start"), strike: fullFor("/var/lib/postgresql", 10*time.Second), heal: roomAgain("/var/lib/postgresql"), keeps: true},
 	)
 	for _, name := range []string{"preflight", "backup", "stop", "checkpoint", "start", "verify", "watch", "commit"} {
 		all = append(all, kase{name: name + "/database killed", at: at(name), strike: databaseDies})

@@ -70,6 +70,15 @@ func fullFor(path string, d time.Duration) func(*trial, int) error {
 	}
 }
 
+// roomAgain waits until what fullFor wrote is gone.
+func roomAgain(path string) func(*trial) {
+	return func(tr *trial) {
+		if err := tr.host(fmt.Sprintf("for n in {1..150}; do compgen -G '%s/filler-*' >/dev/null || exit 0; sleep 0.1; done; exit 1", path)); err != nil {
+			tr.Fatal(err)
+		}
+	}
+}
+
 // databaseDies kills PostgreSQL; systemd starts it again.
 func databaseDies(tr *trial, _ int) error {
 	return tr.host("systemctl kill --kill-whom=main --signal=KILL postgresql@17-main")

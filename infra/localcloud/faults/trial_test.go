@@ -247,7 +247,7 @@ func (tr *trial) tidy() {
 	for _, name := range tr.left() {
 		switch {
 		case strings.HasPrefix(name, "mattermost_checkpoint_") && tr.row.ended != stage.Before: // the way back by hand
-		case strings.HasPrefix(name, "mattermost_failed_") && tr.c.cut && tr.row.ended == tr.c.before():
+		case strings.HasPrefix(name, "mattermost_failed_") && tr.c.keeps && tr.row.ended == tr.c.before():
 		default:
 			wrong = append(wrong, name)
 		}
