@@ -33,7 +33,8 @@ type fakeHost struct {
 	cancel    context.CancelCauseFunc
 	ended     sync.WaitGroup
 	dials     int
-	input     string // what is typed, or comes through a pipe
+	input     string // what comes through a pipe
+	typed     string // what is typed at a terminal, if there is one
 	lostStart bool   // the answer to the next start is lost
 	stopping  bool   // the host is shutting down
 	killed    bool   // what a unit starts is killed at once
@@ -237,7 +238,11 @@ type typed struct {
 func (h *fakeHost) upgrade(ctx context.Context, args ...string) typed {
 	h.t.Helper()
 	var out, errs bytes.Buffer
-	a := &app{stdin: strings.NewReader(h.input), stdout: &out, stderr: &errs, redactor: &secret.Redactor{},
+	var in io.Reader = strings.NewReader(h.input)
+	if h.typed != "" {
+		in = terminal(h.t, h.typed)
+	}
+	a := &app{stdin: in, stdout: &out, stderr: &errs, redactor: &secret.Redactor{},
 		env: func(string) string { return "" }}
 	a.server = a.thisServer
 	a.reach = func(context.Context, *ui.Printer, target, time.Duration) (way, error) {

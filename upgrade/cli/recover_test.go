@@ -293,34 +293,3 @@ func listen(t *testing.T) func() string {
 		}
 	}
 }
-
-// A holder that hangs cannot notice that its lock was taken: its run is ended for it.
-func TestUnlockEndsARunThatHangs(t *testing.T) {
-	h := newFakeHost(t)
-	const run = "20261122T010000Z-apply"
-	path := filepath.Join(h.root, host.LockPath)
-	lock, err := host.TakeLock(path, host.Holder{Who: "ada@laptop", Why: "apply to 9.10.0", Run: run}, func(error) {})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer lock.Release()
-	ended := make(chan struct{})
-	h.unit, h.cancel = "Townsquare upgrade "+run, func(error) { close(ended) }
-	old := `{"who":"ada@laptop","why":"apply to 9.10.0","run":"` + run + `","since":"2026-11-22T01:00:00Z","beat":"2026-11-22T01:00:04Z"}`
-	if err := os.Truncate(path, 0); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(path, []byte(old), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	wants(t, h.upgrade(t.Context(), "unlock"), phase.ExitLocked, "ada@laptop is at work", "it hangs", "upgrade unlock --force")
-	if err := os.WriteFile(path, []byte(old), 0o600); err != nil { // it beats, as this is no hang in earnest
-		t.Fatal(err)
-	}
-	wants(t, h.upgrade(t.Context(), "unlock", "--force"), 0, "The server is free")
-	select {
-	case <-ended:
-	default:
-		t.Error("its run was not ended")
-	}
-}

@@ -11,20 +11,11 @@ import (
 // Create makes the empty database name with the application's owner, encoding, privileges and
 // settings. A half-made one of an earlier attempt is replaced. Only names of our own making are.
 func (a *Admin) Create(ctx context.Context, name string) error {
-	if !ours(a.target, name) {
-		return fmt.Errorf("refusing to make database %s: not a name of this program", name)
-	}
-	conn, err := a.Connect(ctx)
+	conn, err := a.withoutOurs(ctx, name)
 	if err != nil {
 		return err
 	}
 	defer conn.Close(ctx)
-	if err := a.disconnect(ctx, conn, name); err != nil {
-		return err
-	}
-	if err := drop(ctx, conn, name); err != nil {
-		return err
-	}
 	var encoding, collate, ctype string
 	err = conn.QueryRow(ctx, "select pg_encoding_to_char(encoding), datcollate, datctype from pg_database where datname = $1", a.target).
 		Scan(&encoding, &collate, &ctype)

@@ -265,18 +265,30 @@ func (a *Admin) PutBack(ctx context.Context, checkpoint, failed string) error {
 
 // Drop removes a copy; one that is not there is no error. Only names of our own making are dropped.
 func (a *Admin) Drop(ctx context.Context, name string) error {
-	if !ours(a.target, name) {
-		return fmt.Errorf("refusing to drop database %s: not made by this program", name)
-	}
-	conn, err := a.Connect(ctx)
+	conn, err := a.withoutOurs(ctx, name)
 	if err != nil {
 		return err
 	}
-	defer conn.Close(ctx)
-	if err := a.disconnect(ctx, conn, name); err != nil {
-		return err
+	return conn.Close(ctx)
+}
+
+// withoutOurs drops the database name, if it is one of our own making, and returns the connection.
+func (a *Admin) withoutOurs(ctx context.Context, name string) (*pgx.Conn, error) {
+	if !ours(a.target, name) {
+		return nil, fmt.Errorf("refusing to drop database %s: not made by this program", name)
 	}
-	return drop(ctx, conn, name)
+	conn, err := a.Connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err = a.disconnect(ctx, conn, name); err == nil {
+		err = drop(ctx, conn, name)
+	}
+	if err != nil {
+		conn.Close(ctx)
+		return nil, err
+	}
+	return conn, nil
 }
 
 // Copies lists the copies of the application's database that this program made, oldest first.

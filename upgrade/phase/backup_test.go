@@ -2,6 +2,7 @@ package phase
 
 import (
 	"os"
+	"os/user"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -93,13 +94,17 @@ func TestWhereABackupGoes(t *testing.T) {
 		path  string
 		fresh bool
 	}{{data, false}, {filepath.Join(dir, "state", "plugins"), true}, {config, true}, {filepath.Join(dir, "townsquare", "custom", "brand"), true}, {"/mnt/attachments", true}}
-	for i, e := range exchanges(op, "run") {
+	list, foreign := exchanges(op, "run")
+	if len(foreign) > 0 {
+		t.Error(foreign)
+	}
+	for i, e := range list {
 		if e.Path != want[i].path || e.Fresh != want[i].fresh || filepath.Dir(stagingOf(e)) != filepath.Dir(e.Path) ||
 			!strings.HasPrefix(e.Staged, stagingOf(e)+"/") || filepath.Base(stagingOf(e)) != stagingPrefix+"run" {
 			t.Errorf("%+v", e)
 		}
 	}
-	run := &state.Run{ID: "run", Exchanges: exchanges(op, "run")[:2]}
+	run := &state.Run{ID: "run", Exchanges: list[:2]}
 	touch(t, filepath.Dir(data), stagingPrefix+"run/before/data/x", stagingPrefix+"other/x")
 	if err := removeStaging(run); err != nil {
 		t.Fatal(err)
@@ -107,6 +112,49 @@ func TestWhereABackupGoes(t *testing.T) {
 	left, err := filepath.Glob(filepath.Join(filepath.Dir(data), ".*"))
 	if err != nil || len(left) != 1 || filepath.Base(left[0]) != stagingPrefix+"other" {
 		t.Errorf("%v, %v", left, err)
+	}
+}
+
+// A place may be a link to another disk, but not to what is not the service's: its user could have
+// made that link, to have root put something in the place of the system's.
+func TestRestoreFollowsNoLinkAway(t *testing.T) {
+	root, err := filepath.EvalSymlinks(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	me, err := user.Current()
+	if err != nil {
+		t.Fatal(err)
+	}
+	state, disk := filepath.Join(root, "state"), filepath.Join(root, "disk")
+	touch(t, disk, "posts")
+	touch(t, state, "config.json")
+	foreign := "/usr"
+	if os.Geteuid() == 0 { // whose that is
+		foreign = filepath.Join(root, "foreign")
+		touch(t, foreign, "passwords")
+		if err := os.Chown(foreign, 1, 1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, target := range map[string]string{"data": disk, "plugins": foreign} {
+		if err := os.Symlink(target, filepath.Join(state, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	op := &Operation{
+		Choice: release.Choice{Next: &release.Release{Edition: release.Team}},
+		Facts: &mattermost.Installation{Link: filepath.Join(root, "mattermost"), Unit: &mattermost.Unit{User: me.Username},
+			Places: []mattermost.Place{{Name: "data", Target: filepath.Join(state, "data")}, {Name: "plugins", Target: filepath.Join(state, "plugins")}}},
+		restore: &backup.Snapshot{Manifest: backup.Manifest{Places: []backup.Place{{Name: "data", Path: "/srv/data"}, {Name: "plugins", Path: "/srv/plugins"}}}},
+	}
+	list, found := exchanges(op, "run")
+	if list[0].Path != disk || len(found) != 1 || found[0].Where != filepath.Join(state, "plugins") {
+		t.Errorf("%+v, %v", list, found)
+	}
+	op.Facts.Places[1].Target = filepath.Join(state, "later", "plugins")
+	if list, found = exchanges(op, "run"); list[1].Path != op.Facts.Places[1].Target || !list[1].Fresh || len(found) > 0 {
+		t.Errorf("what is not there yet: %+v, %v", list[1], found)
 	}
 }
 

@@ -1,6 +1,7 @@
 package phase
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -122,7 +123,9 @@ func (restoreReady) Run(ctx context.Context, op *Operation) error {
 		full = append(full, "a database in use")
 	}
 	r := &room{}
-	for _, e := range exchanges(op, "") {
+	list, foreign := exchanges(op, "")
+	found = append(found, foreign...)
+	for _, e := range list {
 		if mountPoint(e.Path) {
 			add(e.Path, "the root of a file system", "a directory that can be renamed", "mount it one level up")
 		}
@@ -152,11 +155,11 @@ func (restoreReady) Run(ctx context.Context, op *Operation) error {
 			r.need(data, uint64(m.Bytes)*2+spareBytes, 0, "the database of the backup")
 		}
 	}
-	list, err := r.problems(space)
+	short, err := r.problems(space)
 	if err != nil {
 		return err
 	}
-	return append(found, list...).Err()
+	return append(found, short...).Err()
 }
 
 // vacant says that nothing is lost where something takes the place of path.
@@ -172,10 +175,11 @@ func vacant(path string) bool {
 // wait in: on the same file system, so that they are renamed.
 const stagingPrefix = ".townsquare-restore-"
 
-// exchanges says what of the backup goes where on this host.
-func exchanges(op *Operation, run string) []state.Exchange {
+// exchanges says what of the backup goes where on this host. What stands under a name is replaced
+// where it really is: an administrator may have moved it to another disk. The service's user could
+// make such a link, too, so that one to somebody else's files is refused.
+func exchanges(op *Operation, run string) (list []state.Exchange, foreign problem.List) {
 	f := op.Facts
-	var list []state.Exchange
 	for _, p := range op.restore.Manifest.Places {
 		path := p.Path // of what is outside the install directory
 		switch {
@@ -184,14 +188,27 @@ func exchanges(op *Operation, run string) []state.Exchange {
 		case p.Name != "files":
 			path = placeOf(op, p)
 		}
-		if real, err := filepath.EvalSymlinks(path); err == nil {
+		if real := settled(path); real != path {
+			if _, err := os.Lstat(real); err == nil && !mattermost.Owns(f.Unit.User, real) {
+				foreign = append(foreign, problem.Problem{Where: path, Found: "a link to " + real + ", which is not " + f.Unit.User + "'s",
+					Allowed: "no link, or one to what belongs to " + f.Unit.User, Hint: "sudo ls -ld " + path + " " + real})
+			}
 			path = real
 		}
 		staging := filepath.Join(filepath.Dir(path), stagingPrefix+run)
 		list = append(list, state.Exchange{Path: path, Staged: filepath.Join(staging, p.Path),
 			Kept: filepath.Join(staging, "before", filepath.Base(path)), Fresh: vacant(path)})
 	}
-	return list
+	return list, foreign
+}
+
+// settled is path without links, as far as it exists.
+func settled(path string) string {
+	real, err := filepath.EvalSymlinks(path)
+	if err == nil || path == filepath.Dir(path) {
+		return cmp.Or(real, path)
+	}
+	return filepath.Join(settled(filepath.Dir(path)), filepath.Base(path))
 }
 
 // placeOf is where the installation has, or will have, a place of the backup.

@@ -12,6 +12,7 @@ import (
 
 	"townsquare/upgrade/backup"
 	"townsquare/upgrade/mattermost"
+	"townsquare/upgrade/problem"
 	"townsquare/upgrade/state"
 )
 
@@ -35,7 +36,10 @@ func (bringBack) Run(ctx context.Context, op *Operation) error {
 	default:
 		run.Restored = mattermost.RestoredName(f.Database.Name, run.Started)
 	}
-	run.Exchanges = exchanges(op, run.ID)
+	var foreign problem.List
+	if run.Exchanges, foreign = exchanges(op, run.ID); len(foreign) > 0 {
+		return foreign
+	}
 	if err := op.Save(); err != nil {
 		return err
 	}
@@ -65,8 +69,12 @@ func stage(ctx context.Context, op *Operation, repo *backup.Repository) error {
 		paths[dir] = append(paths[dir], m.Places[i].Path)
 	}
 	for dir, wanted := range paths {
-		// The way there is for everybody, or the service's user could not go it.
+		// The way there is for everybody, or the service's user could not go it. It is closed for
+		// changes of that user's, who else could put a link in the place of what root fills.
 		if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
+			return fmt.Errorf("restore the files: %w", err)
+		}
+		if err := mattermost.Guard(filepath.Dir(dir), op.Facts.Unit.User); err != nil {
 			return fmt.Errorf("restore the files: %w", err)
 		}
 		if err := os.Mkdir(dir, 0o700); err != nil {

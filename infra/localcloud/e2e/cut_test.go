@@ -59,7 +59,7 @@ const newestLog = "ls -t /var/lib/townsquare/runs/*.jsonl | head -1"
 // before that was seen.
 func (s *server) waitForStop(t *testing.T, ended <-chan stage.Result, last string) {
 	t.Helper()
-	until(t, 5*time.Minute, func() error {
+	stage.Until(t, 5*time.Minute, func() error {
 		select {
 		case r := <-ended:
 			t.Fatalf("apply ended early:\n%s", r)

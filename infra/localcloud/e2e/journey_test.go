@@ -150,7 +150,7 @@ func (s *server) reboot(t *testing.T) {
 	if err := s.Machine.Start(ctx); err != nil {
 		t.Fatal(err)
 	}
-	until(t, time.Minute, func() error {
+	stage.Until(t, time.Minute, func() error {
 		_, err := s.Client().Version(ctx)
 		return err
 	})
@@ -165,22 +165,6 @@ func (s *server) whole(t *testing.T, version string) {
 		t.Errorf("files that people put there changed:\nbefore:\n%s\nafter:\n%s", s.kept, is)
 	}
 	s.Upgrade(t.Context(), "status", "--json").Must(t)
-}
-
-// until tries again every 100 ms for at most limit.
-func until(t *testing.T, limit time.Duration, try func() error) {
-	t.Helper()
-	deadline := time.Now().Add(limit)
-	for {
-		err := try()
-		if err == nil {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("after %v still: %v", limit, err)
-		}
-		time.Sleep(100 * time.Millisecond)
-	}
 }
 
 // destroy wants no machine, no volume and no name to be left.

@@ -21,7 +21,7 @@ func begun(t *testing.T, s *stage.Server, arguments []string, words ...string) *
 	const newest = "ls -t /var/lib/townsquare/runs/*.jsonl | head -1"
 	last := s.Exec(t, newest)
 	p := s.StartUpgrade(t.Context(), append([]string{"apply", "--yes"}, arguments...)...)
-	until(t, 3*time.Minute, func() error {
+	stage.Until(t, 3*time.Minute, func() error {
 		select {
 		case <-p.Ended():
 			t.Fatalf("it ended early:\n%s", p.Wait())
@@ -47,21 +47,6 @@ func untilAway(t *testing.T, s *stage.Server) *stage.Process {
 
 // mainPID finds the upgrader; 0 would be the test's own group of processes.
 const mainPID = `pid=$(systemctl show --property=MainPID --value townsquare-upgrade); [ "$pid" -gt 1 ]; `
-
-func until(t *testing.T, limit time.Duration, what func() error) {
-	t.Helper()
-	deadline := time.Now().Add(limit)
-	for {
-		err := what()
-		if err == nil {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("after %v: %v", limit, err)
-		}
-		time.Sleep(300 * time.Millisecond)
-	}
-}
 
 // whole wants nothing to be left of a run that did not do, and everything to serve.
 func whole(t *testing.T, s *stage.Server) {
@@ -113,7 +98,7 @@ for word in --run --boot; do
 	kill -KILL "$pid"
 done`)
 		p.Wait().Must(t, 4, 5) // whoever followed hears what the log says by then
-		until(t, 5*time.Minute, func() error {
+		stage.Until(t, 5*time.Minute, func() error {
 			if s.Record(t).Run != nil {
 				return errors.New("nobody puts the run back")
 			}
