@@ -26,6 +26,7 @@ func TestBackupWarnings(t *testing.T) {
 		{"as it should be", c, fresh, nil},
 		{"too old", c, &state.Backup{Time: now.Add(-37 * time.Hour), VerifiedAt: now}, []string{"37 hours old"}},
 		{"never proven", c, &state.Backup{Time: now}, []string{"ever proven"}},
+		{"proven too long ago", c, &state.Backup{Time: now, VerifiedAt: now.AddDate(0, 0, -16)}, []string{"16 days ago"}},
 	} {
 		got := backupWarnings(k.c, k.b, now)
 		if len(got) != len(k.want) {

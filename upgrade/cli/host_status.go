@@ -66,7 +66,7 @@ func (h *server) status(ctx context.Context) (ui.Status, error) {
 	return s, nil
 }
 
-// backupWarnings are about backups that are missing, too old, or that nobody ever proved.
+// backupWarnings are about backups that are missing, too old, or that nobody proved for long.
 func backupWarnings(c state.Backups, b *state.Backup, now time.Time) []string {
 	switch {
 	case c.Repository == "":
@@ -78,11 +78,17 @@ func backupWarnings(c state.Backups, b *state.Backup, now time.Time) []string {
 	if c.Stale(b.Time, now) {
 		found = append(found, fmt.Sprintf("the newest backup is %d hours old: upgrade backup create …", int(now.Sub(b.Time).Hours())))
 	}
-	if b.VerifiedAt.IsZero() {
+	switch old := now.Sub(b.VerifiedAt); {
+	case b.VerifiedAt.IsZero():
 		found = append(found, "no backup was ever proven to be restorable: upgrade backup verify …")
+	case old > proofAge:
+		found = append(found, fmt.Sprintf("a backup was last proven to be restorable %d days ago: upgrade backup verify …", int(old.Hours()/24)))
 	}
 	return found
 }
+
+// proofAge is when a proof, which is weekly, has failed twice.
+const proofAge = 15 * 24 * time.Hour
 
 // installed finds what is installed and how it is.
 func (h *server) installed(ctx context.Context, s *ui.Status) {

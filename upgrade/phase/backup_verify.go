@@ -50,8 +50,7 @@ func (verifyReady) Run(ctx context.Context, op *Operation) error {
 	admin, err := findAdmin(ctx, f.Database)
 	switch {
 	case errors.Is(err, mattermost.ErrNoAdmin):
-		found = append(found, problem.Problem{Where: "database " + f.Database.Name, Found: "no role here may make another database", Allowed: "one that may, for a scratch database",
-			Hint: "sudo install -m 600 /dev/stdin " + state.AdminFile + "    # its URL: postgres://role:password@host/postgres"})
+		found = append(found, noAdmin(f, "no role here may make another database", "one that may, for a scratch database"))
 	case err != nil:
 		return err
 	case f.Database.Local():

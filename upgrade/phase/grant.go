@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"townsquare/upgrade/mattermost"
+	"townsquare/upgrade/problem"
 	"townsquare/upgrade/state"
 )
 
@@ -59,4 +60,10 @@ func findAdmin(ctx context.Context, db *mattermost.Database) (*mattermost.Admin,
 		return nil, err
 	}
 	return mattermost.FindAdmin(ctx, db, url, "root")
+}
+
+// noAdmin says that a copy of the database is needed, and that no role here may make one.
+func noAdmin(f *mattermost.Installation, found, allowed string) problem.Problem {
+	return problem.Problem{Where: "database " + f.Database.Name, Found: found, Allowed: allowed,
+		Hint: "sudo install -m 600 /dev/stdin " + state.AdminFile + "    # its URL: postgres://role:password@host/postgres"}
 }

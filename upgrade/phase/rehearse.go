@@ -47,7 +47,7 @@ func (CheckTrial) Run(ctx context.Context, op *Operation) error {
 		return problem.List{{Where: "rehearsal", Found: "nothing is installed", Allowed: "an upgrade", Hint: "upgrade apply"}}
 	}
 	if _, err := findAdmin(ctx, op.Facts.Database); errors.Is(err, mattermost.ErrNoAdmin) {
-		found = append(found, problem.Problem{Where: "database", Found: err.Error(), Allowed: "a role that may make a database for the rehearsal"})
+		found = append(found, noAdmin(op.Facts, "no role here may make another database", "one that may, for a copy to rehearse on"))
 	} else if err != nil {
 		return err
 	}

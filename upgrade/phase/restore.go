@@ -146,8 +146,7 @@ func (restoreReady) Run(ctx context.Context, op *Operation) error {
 	admin, err := findAdmin(ctx, f.Database)
 	switch {
 	case errors.Is(err, mattermost.ErrNoAdmin) && !f.Schema.Empty():
-		add("database "+f.Database.Name, "in use, and no role here may make another", "one that may, so that what is there can be put back",
-			"sudo install -m 600 /dev/stdin "+state.AdminFile+"    # its URL: postgres://role:password@host/postgres")
+		found = append(found, noAdmin(f, "in use, and no role here may make another", "one that may, so that what is there can be put back"))
 	case err != nil && !errors.Is(err, mattermost.ErrNoAdmin):
 		return err
 	case err == nil && f.Database.Local():

@@ -13,17 +13,14 @@ import (
 	"time"
 )
 
-// Every is how often a poller asks: often enough that a gap of half a second shows.
-const Every = 20 * time.Millisecond
-
-// Poll asks the server's health, database included, every Every until ctx ends, as an outside
+// Poll asks the server's health, database included, at this interval until ctx ends, as an outside
 // visitor would: a question that waits does not hold up the next one. client's Transport is used
 // with HTTP/1.1, where each waiting question has a connection of its own.
-func Poll(ctx context.Context, url string, client *http.Client) *Visits {
+func Poll(ctx context.Context, url string, client *http.Client, every time.Duration) *Visits {
 	client = &http.Client{Transport: oneEach(client), Timeout: 60 * time.Second}
 	v := &Visits{Started: time.Now()}
 	var wait sync.WaitGroup
-	tick := time.NewTicker(Every)
+	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for ctx.Err() == nil {
 		select {
@@ -115,7 +112,7 @@ type Summary struct {
 	GapFrom time.Time      `json:"gap_from,omitzero"`
 }
 
-// Summary counts what was seen so far. The gap's resolution is Every plus one answer's time.
+// Summary counts what was seen so far. The gap's resolution is the interval plus one answer's time.
 func (v *Visits) Summary() Summary {
 	v.mu.Lock()
 	defer v.mu.Unlock()

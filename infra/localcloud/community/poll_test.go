@@ -41,7 +41,7 @@ func TestPollSeesAnOutage(t *testing.T) {
 	defer server.Close()
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan *Visits)
-	go func() { done <- Poll(ctx, server.URL, server.Client()) }()
+	go func() { done <- Poll(ctx, server.URL, server.Client(), 20*time.Millisecond) }()
 	time.Sleep(100 * time.Millisecond)
 	down.Store(true)
 	time.Sleep(300 * time.Millisecond)
