@@ -155,6 +155,9 @@ func (h *server) lock(who, run string) func(context.Context, string, func(error)
 // write emits events to a run's log.
 func (h *server) write(journal *phase.Journal) func(phase.Event) {
 	return func(e phase.Event) {
+		if e.Kind == phase.End || e.Kind == phase.Failed {
+			e.Peak = host.PeakMemory()
+		}
 		if err := journal.Write(e); err != nil {
 			fmt.Fprintf(os.Stderr, "write the log: %v\n", err)
 		}

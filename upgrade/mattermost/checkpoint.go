@@ -136,6 +136,10 @@ func (a *Admin) clone(ctx context.Context, from, name string) error {
 	if version >= 150000 {
 		create += " strategy file_copy" // three times as fast as wal_log; older ones know nothing else
 	}
+	sharing, err := share(ctx, conn, version)
+	if err != nil {
+		return err
+	}
 	// Whatever watches the database may connect again in between: insist for a while.
 	deadline := time.Now().Add(10 * time.Second)
 	for {
@@ -149,6 +153,13 @@ func (a *Admin) clone(ctx context.Context, from, name string) error {
 		var pg *pgconn.PgError
 		if errors.As(err, &pg) && pg.Code == "53100" { // disk_full; what was copied is gone again
 			return fmt.Errorf("%w: %w", ErrNoRoom, err)
+		}
+		if sharing && !inUse(err) { // a file system that cannot says so only when it is tried
+			if _, err := conn.Exec(ctx, "set file_copy_method = copy"); err != nil {
+				return fmt.Errorf("copy the database: %w", err)
+			}
+			sharing = false
+			continue
 		}
 		if inUse(err) && time.Now().After(deadline) {
 			return fmt.Errorf("%w: %w", ErrInUse, err)

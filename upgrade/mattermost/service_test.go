@@ -106,6 +106,45 @@ func TestWaitReady(t *testing.T) {
 	}
 }
 
+// Systemd tells when the service is ready; what it said of the version before is not the new one's.
+func TestLaunch(t *testing.T) {
+	for name, c := range map[string]struct {
+		after string // what systemd shows once it is done with the start
+		want  error
+	}{
+		"ready": {show("active", "running", "success", 7, 0, 0), nil},
+		"exits": {show("activating", "auto-restart", "exit-code", 0, 0, 1), ErrExited},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				const slow = 1010 * time.Millisecond
+				began := time.Now()
+				s := Service{Unit: "mm.service", Run: func(_ context.Context, command host.Command) ([]byte, error) {
+					switch {
+					case command.Name == "journalctl":
+						return nil, nil
+					case command.Args[0] == "start":
+						time.Sleep(slow)
+						return nil, nil
+					case time.Since(began) < 300*time.Millisecond:
+						return []byte(show("failed", "failed", "timeout", 0, 3, 9)), nil
+					case time.Since(began) < slow:
+						return []byte(show("activating", "start", "success", 7, 0, 0)), nil
+					}
+					return []byte(c.after), nil
+				}}
+				_, err := s.WaitReady(t.Context(), Patience{Limit: time.Minute, Done: s.Launch(t.Context())})
+				if !errors.Is(err, c.want) || err == nil != (c.want == nil) {
+					t.Errorf("got %v, want %v", err, c.want)
+				}
+				if took := time.Since(began); took != slow {
+					t.Errorf("took %s, and systemd was done after %s", took, slow)
+				}
+			})
+		})
+	}
+}
+
 // A migration that works for longer than the idle limit is waited for, as long as it works.
 func TestWaitReadyWhileBusy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -22,6 +22,10 @@ func (Checkpoint) Title() string { return "keep a checkpoint" }
 // Describe says it for a plan.
 func (Checkpoint) Describe(op *Operation) string {
 	text := "copy the configuration, and the database if the new version changes it"
+	if op.dumps == "" && !op.Facts.Schema.Empty() {
+		cost, how := copyCost(op.Record, op.Facts.Schema.Bytes)
+		text += fmt.Sprintf(", for which the service is away about %s longer (%s)", cost, how)
+	}
 	if op.dumps != "" {
 		cost, how := stopCost(op.Record, op.Facts.Schema.Heap)
 		text += fmt.Sprintf("; as %s, by a dump, for which the service is away about %s longer (%s)", op.dumps, cost, how)
@@ -63,6 +67,7 @@ func (Checkpoint) Run(ctx context.Context, op *Operation) error {
 	if err := op.Save(); err != nil {
 		return err
 	}
+	began := time.Now()
 	err = admin.Checkpoint(ctx, run.Checkpoint)
 	if errors.Is(err, mattermost.ErrNoRoom) || errors.Is(err, mattermost.ErrInUse) {
 		return dumpInstead(ctx, op, err.Error())
@@ -71,6 +76,7 @@ func (Checkpoint) Run(ctx context.Context, op *Operation) error {
 		return err
 	}
 	run.CheckpointComplete = true
+	op.Record.Copied = state.Measured{Bytes: f.Schema.Bytes, Took: time.Since(began), At: time.Now().UTC()}
 	return op.Save()
 }
 

@@ -72,7 +72,8 @@ func OpenJournal(dir, id string, r *secret.Redactor) (*Journal, error) {
 }
 
 // Write appends the event, in one write(2), and makes it durable, but for progress, which is worth
-// nothing after a power cut. An error does not end a run: the record, not the log, is what counts.
+// nothing after a power cut, and for the end of a phase, which becomes so with what follows at once:
+// users may be waiting. An error does not end a run: the record, not the log, is what counts.
 func (j *Journal) Write(e Event) error {
 	line, err := Encode(e, j.redactor)
 	if err != nil {
@@ -86,7 +87,7 @@ func (j *Journal) Write(e Event) error {
 	if err != nil {
 		return err
 	}
-	if e.Kind == Progress {
+	if e.Kind == Progress || e.Kind == End {
 		return nil
 	}
 	return j.file.Sync()

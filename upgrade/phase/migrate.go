@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"time"
 
 	"townsquare/upgrade/mattermost"
+	"townsquare/upgrade/release"
 	"townsquare/upgrade/state"
 )
 
@@ -32,11 +34,84 @@ func (Migrate) Describe(op *Operation) string {
 	if op.Config.Migrations == state.MigrateOffline {
 		return "while the service is away, as configured"
 	}
-	return "while the old version serves, if nothing in the migrations can harm it; otherwise while the service is away"
+	if known := foresee(op); known != "" {
+		return known
+	}
+	return "while the old version serves, if nothing in the migrations can harm it; otherwise while the service is away. " +
+		"Which of the two is known once the release is unpacked: upgrade rehearse does that"
+}
+
+// foresee asks a release that is unpacked already; empty when it is not, or says nothing.
+func foresee(op *Operation) string {
+	f := op.Facts
+	dir := mattermost.VersionDir(f.Link, op.Choice.Next.Dir())
+	if !f.Installed() || !release.IsComplete(dir) {
+		return ""
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), planTimeout)
+	defer cancel()
+	scratch, err := os.MkdirTemp("", "townsquare-foresee-")
+	if err != nil {
+		return ""
+	}
+	defer os.RemoveAll(scratch)
+	plan, err := f.Program(dir).PlanMigrations(ctx, filepath.Join(scratch, "plan.json"))
+	switch {
+	case err != nil:
+		return ""
+	case !plan.Known:
+		return fmt.Sprintf("while the service is away, as %s cannot say what it would change", op.Choice.Next.Version)
+	case plan.Count == 0:
+		return "no migrations to run"
+	}
+	found, err := hazards(ctx, op, plan.File)
+	if err != nil {
+		return ""
+	}
+	if len(found) > 0 {
+		return fmt.Sprintf("migrations to run: %d, while the service is away, because of %s%s", plan.Count, found[0], more(len(found)-1))
+	}
+	return fmt.Sprintf("migrations to run: %d, while the old version serves: nothing in them can harm it", plan.Count)
+}
+
+// hazards are what keeps a plan from being carried out while the old version serves.
+func hazards(ctx context.Context, op *Operation, plan string) ([]mattermost.Hazard, error) {
+	bytes, err := op.Facts.Database.TableBytes(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return mattermost.Hazards(plan, bytes)
 }
 
 // Run leaves Run.Migrates false when there is nothing left to migrate.
 func (Migrate) Run(ctx context.Context, op *Operation) error {
+	if err := besideUsers(ctx, op); err != nil || !op.Record.Run.Migrates || op.Facts.Schema.Empty() {
+		return err
+	}
+	return announceCopy(ctx, op)
+}
+
+// announceCopy says, while users can still be told, how long the copy of the database will keep them
+// waiting, and does the part of it that needs no quiet: what the database has in memory only is
+// written to its files.
+func announceCopy(ctx context.Context, op *Operation) error {
+	f := op.Facts
+	if op.dumps != "" {
+		cost, how := stopCost(op.Record, f.Schema.Heap)
+		op.Note("the database is dumped while the service is away, as %s, which takes about %s (%s)", op.dumps, cost, how)
+		return nil
+	}
+	cost, how := copyCost(op.Record, f.Schema.Bytes)
+	op.Note("the database is copied while the service is away, which takes about %s (%s)", cost, how)
+	admin, err := findAdmin(ctx, f.Database)
+	if err != nil {
+		return nil //nolint:nilerr // the checkpoint looks for one again, and knows what else to do
+	}
+	return admin.Flush(ctx)
+}
+
+// besideUsers migrates while the old version serves, if it can live with that.
+func besideUsers(ctx context.Context, op *Operation) error {
 	run, f := op.Record.Run, op.Facts
 	if !run.Migrates || run.Plan == "" || !f.Installed() {
 		return nil
@@ -45,16 +120,12 @@ func (Migrate) Run(ctx context.Context, op *Operation) error {
 		op.Note("the database is migrated while the service is away, as configured")
 		return nil
 	}
-	bytes, err := f.Database.TableBytes(ctx)
+	found, err := hazards(ctx, op, run.Plan)
 	if err != nil {
 		return err
 	}
-	hazards, err := mattermost.Hazards(run.Plan, bytes)
-	if err != nil {
-		return err
-	}
-	if len(hazards) > 0 {
-		op.Note("the database is migrated while the service is away, because of %s%s", hazards[0], more(len(hazards)-1))
+	if len(found) > 0 {
+		op.Note("the database is migrated while the service is away, because of %s%s", found[0], more(len(found)-1))
 		return nil
 	}
 	if run.Unfinished, err = f.Database.InvalidIndexes(ctx); err != nil {

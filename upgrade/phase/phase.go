@@ -35,7 +35,8 @@ type Event struct {
 	Total int64         `json:"total,omitempty"` // 0 when unknown
 	Unit  string        `json:"unit,omitempty"`  // "bytes" or what is counted
 	Took  time.Duration `json:"took_ns,omitempty"`
-	Data  any           `json:"data,omitempty"` // of a result: the report
+	Peak  int64         `json:"peak_bytes,omitempty"` // the most memory that this program held in the phase that ended
+	Data  any           `json:"data,omitempty"`       // of a result: the report
 }
 
 // Kind is what an event tells.

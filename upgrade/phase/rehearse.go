@@ -180,6 +180,7 @@ func (t *trial) prepare(ctx context.Context, op *Operation, r *Rehearsal) error 
 		return err
 	}
 	r.Copying = time.Since(began)
+	op.Record.Copied = state.Measured{Bytes: r.Bytes, Took: r.Copying, At: time.Now().UTC()}
 	return t.admin.Drop(ctx, other)
 }
 
@@ -188,12 +189,8 @@ func migratesOnline(ctx context.Context, op *Operation) (bool, error) {
 	if op.Config.Migrations == state.MigrateOffline {
 		return false, nil
 	}
-	bytes, err := op.Facts.Database.TableBytes(ctx)
-	if err != nil {
-		return false, err
-	}
-	hazards, err := mattermost.Hazards(op.Record.Run.Plan, bytes)
-	return err == nil && len(hazards) == 0, err
+	found, err := hazards(ctx, op, op.Record.Run.Plan)
+	return err == nil && len(found) == 0, err
 }
 
 // rehearse starts the new version and times it.

@@ -49,12 +49,10 @@ func (Start) Run(ctx context.Context, op *Operation) error {
 	if err := op.Save(); err != nil {
 		return err
 	}
-	if err := s.Start(ctx); err != nil {
-		return err
-	}
+	done := s.Launch(ctx)
 	work := db.Watch()
 	defer work.Close(context.WithoutCancel(ctx))
-	p := mattermost.Patience{Limit: readyTimeout, Idle: idleTimeout, Busy: work.Busy}
+	p := mattermost.Patience{Limit: readyTimeout, Idle: idleTimeout, Busy: work.Busy, Done: done}
 	if run.Migrates {
 		p.Limit = patience(op)
 	}

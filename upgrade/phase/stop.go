@@ -44,22 +44,31 @@ func (Stop) Run(ctx context.Context, op *Operation) error {
 		return err
 	}
 	noteBefore(ctx, op)
+	if err := s.Forgive(ctx); err != nil {
+		return err
+	}
 	run.WasActive = !st.Off()
 	run.Stopped, run.StoppedAt = true, time.Now().UTC()
 	if err := op.Save(); err != nil {
 		run.Stopped = false
 		return err
 	}
-	if err := gate(run).Close(ctx); err != nil {
-		return err
-	}
 	op.Down()
-	if err := s.Stop(ctx); err != nil {
+	if err := closeAndStop(ctx, run); err != nil {
 		return err
 	}
 	// From here on nobody can have written; until here somebody could. The next step saves it.
 	run.StoppedAt = time.Now().UTC()
 	return nil
+}
+
+// closeAndStop shuts the gate while the service stops: it must be shut when the new version listens,
+// and users wait meanwhile.
+func closeAndStop(ctx context.Context, run *state.Run) error {
+	closed := make(chan error, 1)
+	go func() { closed <- gate(run).Close(ctx) }()
+	err := service(run).Stop(ctx)
+	return errors.Join(<-closed, err)
 }
 
 // oldTimeout bounds the old version's return. Should it not come up at once, as its database is just

@@ -44,3 +44,15 @@ func TestStoppedDumpMustBeWhole(t *testing.T) {
 		t.Error("not found")
 	}
 }
+
+// How long the copy takes is said before, by the last one's measure where there is one.
+func TestCopyCost(t *testing.T) {
+	op := &Operation{Record: &state.State{}, Facts: &mattermost.Installation{Schema: mattermost.Schema{Bytes: 1000 << 20, Tables: 1}}}
+	if got := (Checkpoint{}).Describe(op); !strings.Contains(got, "about 2s longer (1000 MB at 500 MB a second, a guess") {
+		t.Error(got)
+	}
+	op.Record.Copied = state.Measured{Bytes: 900 << 20, Took: time.Second, At: time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)}
+	if got := (Checkpoint{}).Describe(op); !strings.Contains(got, "about 1.1s longer (1000 MB at 900 MB a second, measured on 2026-11-01)") {
+		t.Error(got)
+	}
+}

@@ -24,6 +24,7 @@ type State struct {
 	Bad      map[string]Bad `json:"bad,omitempty"`      // versions that failed here, by number
 	Backup   *Backup        `json:"backup,omitempty"`   // of the newest backup made from here
 	Dumped   Measured       `json:"dumped,omitzero"`    // the last dump, by which the next one's time is foretold
+	Copied   Measured       `json:"copied,omitzero"`    // the last copy of the database, by which the next one's is
 	Run      *Run           `json:"run,omitempty"`      // the run in progress; nil when none is
 	History  []Finished     `json:"history,omitempty"`  // newest last, at most 100
 	Reboot   *Reboot        `json:"reboot,omitempty"`   // the last one; not done twice for the same reason
@@ -46,9 +47,9 @@ type Return struct {
 	Config     string    `json:"config_copy,omitempty"` // the configuration from before
 }
 
-// Measured is how long a dump of the database took, with its verification.
+// Measured is how long a dump of the database took, with its verification, or a copy of its files.
 type Measured struct {
-	Bytes int64         `json:"bytes,omitempty"` // of the tables, without their indexes
+	Bytes int64         `json:"bytes,omitempty"` // of a dump those of the tables, without their indexes
 	Took  time.Duration `json:"took_ns,omitempty"`
 	At    time.Time     `json:"at,omitzero"`
 }
