@@ -1,7 +1,7 @@
 # Thin: each target calls go or a script that can be typed as well. `make` alone lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-down test test-unit test-machine faults lint clean-cache
+.PHONY: help demo demo-down test test-unit test-machine faults bench bench-quick lint clean-cache
 
 help: ## list what can be typed here
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,6 +22,12 @@ test-machine: ## end to end on real machines (root)
 
 faults: ## the whole fault matrix: each phase, each fault, each kind of bad release (root)
 	@scripts/faults.sh
+
+bench: ## downtime beside the vendor's guide and a bare restart, at three sizes; writes scripts/bench/RESULTS.md (root)
+	@scripts/bench/bench.sh
+
+bench-quick: ## a small version of it, in under 10 minutes; writes bin/bench-quick/RESULTS.md (root)
+	@scripts/bench/bench.sh --quick
 
 lint: ## gofmt, vet, staticcheck, the arrows between packages, shellcheck, actionlint, file lengths
 	@scripts/lint.sh

@@ -2,12 +2,12 @@
 # Installs the Debian packages that something needs, and only those that are missing. Says which
 # and why before it does so.
 #
-#   scripts/install-packages.sh demo | test | lint …
+#   scripts/install-packages.sh demo | test | bench | lint …
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/lib.sh
 
-[ $# -gt 0 ] || die "say what for: scripts/install-packages.sh demo, test or lint"
+[ $# -gt 0 ] || die "say what for: scripts/install-packages.sh demo, test, bench or lint"
 
 # who needs it | package | a command, file or pattern that shows it is there | what it is for
 packages() {
@@ -24,6 +24,7 @@ test|openssh-client|ssh-keygen|makes keys for the tests of the scripts
 test|postgresql|/usr/lib/postgresql/*/bin/initdb|a scratch server for unit tests; none is left running
 test|restic|restic|makes and reads the repositories of unit tests
 test|gpg|gpg|checks the signatures of the release mirror as people do
+bench|strace|strace|counts what an upgrade with nothing to do writes
 lint test|shellcheck|shellcheck|checks the shell scripts
 LIST
 }

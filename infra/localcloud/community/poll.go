@@ -13,20 +13,32 @@ import (
 	"time"
 )
 
+// waiting is how many questions may wait for an answer at a time. More would only keep the proxy of a
+// long outage busy, which has to knock for each of them.
+const waiting = 50
+
 // Poll asks the server's health, database included, at this interval until ctx ends, as an outside
-// visitor would: a question that waits does not hold up the next one. client's Transport is used
-// with HTTP/1.1, where each waiting question has a connection of its own.
+// visitor would: a question that waits does not hold up the next one, until very many do. client's
+// Transport is used with HTTP/1.1, where each waiting question has a connection of its own.
 func Poll(ctx context.Context, url string, client *http.Client, every time.Duration) *Visits {
 	client = &http.Client{Transport: oneEach(client), Timeout: 60 * time.Second}
 	v := &Visits{Started: time.Now()}
 	var wait sync.WaitGroup
+	places := make(chan struct{}, waiting)
 	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for ctx.Err() == nil {
 		select {
 		case <-ctx.Done():
 		case <-tick.C:
-			wait.Go(func() { v.ask(client, strings.TrimRight(url, "/")+"/api/v4/system/ping?get_server_status=true") })
+			select {
+			case places <- struct{}{}:
+				wait.Go(func() {
+					v.ask(client, strings.TrimRight(url, "/")+"/api/v4/system/ping?get_server_status=true")
+					<-places
+				})
+			default:
+			}
 		}
 	}
 	wait.Wait()

@@ -107,16 +107,7 @@ func (s *Stage) make(ctx context.Context, sc *scene, version string) error {
 		}
 	}
 	sc.People, sc.Outputs = server.People, server.Outputs
-	if err := server.Machine.PowerOff(ctx); err != nil {
-		return err
-	}
-	if err := os.RemoveAll(sc.dir); err != nil { // of a run that was killed in the middle
-		return err
-	}
-	if err := server.Machine.Snapshot(ctx, sc.dir); err != nil {
-		return err
-	}
-	return sc.save()
+	return sc.take(ctx, server)
 }
 
 // build makes the server, as an operator does.

@@ -1,0 +1,88 @@
+package main
+
+import (
+	"encoding/xml"
+	"errors"
+	"io"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"townsquare/infra/localcloud/community"
+)
+
+func TestRatioIsOfEachBoot(t *testing.T) {
+	at := func(gap, base time.Duration) outage { return outage{Seen: community.Summary{Gap: gap}, Floor: base} }
+	// A computer that was twice as slow in one of them.
+	got := ratio([]outage{at(6, 5), at(12, 10), at(20, 10)})
+	if got < 1.19 || got > 1.21 {
+		t.Errorf("got %v", got)
+	}
+	if got := median([]time.Duration{4, 1, 3, 2}); got != 2 {
+		t.Errorf("the median of four is %d", got)
+	}
+	if median(nil) != 0 || ratio(nil) != 0 {
+		t.Error("nothing has a median")
+	}
+}
+
+// Only what the upgrader and its programs changed counts, and only what succeeded.
+func TestChanges(t *testing.T) {
+	log := `
+100 clone(child_stack=NULL) = 200
+200 openat(AT_FDCWD, "/var/log/wtmp", O_WRONLY) = 3
+200 execve("/usr/bin/sudo", ["sudo", "/usr/local/bin/upgrade"], 0x1 /* 5 vars */) = 0
+200 fchmod(3, 0600) = 0
+200 execve("/usr/local/bin/upgrade", ["upgrade", "host"], 0x1 /* 5 vars */) = 0
+200 openat(AT_FDCWD, "/etc/townsquare/upgrade.yaml", O_RDONLY|O_CLOEXEC) = 3
+200 openat(AT_FDCWD, "/dev/null", O_RDWR|O_CLOEXEC) = 3
+200 mkdir("/var/lib/townsquare", 0700) = -1 EEXIST (File exists)
+200 clone(child_stack=0xc0) = 201
+201 execve("/usr/bin/psql", ["psql"], 0x1) = 0
+201 openat(AT_FDCWD, "/tmp/x", O_WRONLY|O_CREAT|O_TRUNC, 0600) = 5
+201 unlink("/tmp/x") = 0
+`
+	want := []string{`openat(AT_FDCWD, "/tmp/x", O_WRONLY|O_CREAT|O_TRUNC, 0600)`, `unlink("/tmp/x")`}
+	if diff := cmp.Diff(want, changes([]byte(log))); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// What was not measured is a dash, never a number; and what is written is well-formed.
+func TestWritesWhatWasMeasured(t *testing.T) {
+	r := &results{home: t.TempDir()}
+	for _, s := range sizes {
+		for how, gap := range map[string]time.Duration{floor: 500 * time.Millisecond, toPatch: 600 * time.Millisecond, byGuide: 30 * time.Second} {
+			o := outage{How: how, Size: s.name(), Posts: s.posts, Seen: community.Summary{Gap: gap, Asked: 10}, Load: "0.50 0.40 0.30 1/100 1", Commit: "abc"}
+			if how != floor {
+				o.Floor = 500 * time.Millisecond
+			}
+			if err := r.addOutage(o); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	text := string(r.markdown())
+	for _, want := range []string{
+		"| 1M | 0 MB | 0.0 GB | 0.50 s (1) | 0.60 s (1) | 1.20 | – | – | – | – | 30.0 s (1) | 50 |",
+		"`apply patch` at 1M posts is 1.00 times that at 10k.", "0.50 to 0.50",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("it does not say %q:\n%s", want, text)
+		}
+	}
+	for _, no := range []string{"NaN", "Inf", "Memory", "Backups", "first login"} {
+		if strings.Contains(text, no) {
+			t.Errorf("it speaks of %q", no)
+		}
+	}
+	for d := xml.NewDecoder(strings.NewReader(string(r.plot()))); ; {
+		if _, err := d.Token(); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			t.Fatalf("the plot: %v", err)
+		}
+	}
+}

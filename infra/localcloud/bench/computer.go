@@ -1,0 +1,76 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// computer is what the figures depend on.
+type computer struct {
+	Processor string `json:"processor"`
+	Cores     int    `json:"cores"` // that the bench and its machines may use
+	MemoryMB  int    `json:"memory_mb"`
+	Kernel    string `json:"kernel"`
+	Disk      string `json:"disk"` // of /var/lib/townsquare-cloud
+}
+
+// describe says what this computer is.
+func describe() (computer, error) {
+	c := computer{Cores: runtime.NumCPU()} // those that this process may run on
+	text, err := os.ReadFile("/proc/cpuinfo")
+	if err != nil {
+		return c, err
+	}
+	c.Processor = field(string(text), "model name")
+	if text, err = os.ReadFile("/proc/meminfo"); err != nil {
+		return c, err
+	}
+	var kb int
+	if _, err := fmt.Sscanf(field(string(text), "MemTotal"), "%d kB", &kb); err != nil {
+		return c, fmt.Errorf("read /proc/meminfo: %w", err)
+	}
+	c.MemoryMB = kb >> 10
+	var name unix.Utsname
+	if err := unix.Uname(&name); err != nil {
+		return c, err
+	}
+	c.Kernel = unix.ByteSliceToString(name.Release[:])
+	c.Disk, err = disk("/var/lib")
+	return c, err
+}
+
+// field is what stands after "name :" in a file of lines.
+func field(text, name string) string {
+	for _, line := range lines(text) {
+		if key, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(key) == name {
+			return strings.TrimSpace(value)
+		}
+	}
+	return ""
+}
+
+// disk names the file system and the device that dir is on.
+func disk(dir string) (string, error) {
+	text, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return "", err
+	}
+	found, longest := "", 0
+	for _, line := range lines(string(text)) {
+		left, right, ok := strings.Cut(line, " - ")
+		mount, kind := strings.Fields(left), strings.Fields(right)
+		if !ok || len(mount) < 5 || len(kind) < 2 {
+			continue
+		}
+		at := mount[4]
+		if (dir == at || at == "/" || strings.HasPrefix(dir, at+"/")) && len(at) >= longest {
+			longest, found = len(at), kind[0]+" on "+filepath.Base(kind[1])
+		}
+	}
+	return found, nil
+}

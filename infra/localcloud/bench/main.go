@@ -1,0 +1,119 @@
+// Bench measures what Townsquare promises: how long users wait during an upgrade, beside the vendor's
+// own guide and beside the floor, a bare restart; and what rolling back, backups, a run with nothing
+// to do and a new server cost. It plays on a local cloud of its own and writes each figure down as
+// soon as it has it.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"regexp"
+	"syscall"
+	"time"
+
+	"townsquare/infra/localcloud/stage"
+)
+
+func main() { os.Exit(run()) }
+
+// bench is one run of the suite.
+type bench struct {
+	stage  *stage.Stage
+	sizes  []size
+	passes int
+	found  *results
+	commit string
+}
+
+// part is a piece of the suite that can be run alone.
+type part struct {
+	name string
+	run  func(context.Context) error
+}
+
+func (b *bench) parts() []part {
+	var all []part
+	add := func(name string, run func(context.Context) error) { all = append(all, part{name, run}) }
+	add("prepare", b.prepare)
+	for pass := range b.passes {
+		for _, s := range b.sizes {
+			add(fmt.Sprintf("downtime %s %d", s.name(), pass+1), func(ctx context.Context) error { return b.serving(ctx, s) })
+		}
+	}
+	for _, s := range b.sizes {
+		add("offline "+s.name(), func(ctx context.Context) error { return b.offline(ctx, s) })
+		add("guide "+s.name(), func(ctx context.Context) error { return b.guided(ctx, s) })
+	}
+	largest := b.sizes[len(b.sizes)-1]
+	add("leap "+largest.name(), func(ctx context.Context) error { return b.leap(ctx, largest) })
+	add("rollback", func(ctx context.Context) error { return b.rollback(ctx, largest) })
+	add("backup", func(ctx context.Context) error { return b.backup(ctx, largest) })
+	add("nothing", func(ctx context.Context) error { return b.nothing(ctx, largest) })
+	add("provision", b.provision)
+	return all
+}
+
+func run() int {
+	quick := flag.Bool("quick", false, "two small sizes, one pass: under ten minutes")
+	only := flag.String("only", "", "only the parts that this regular expression matches")
+	list := flag.Bool("list", false, "name the parts, and end")
+	commit := flag.String("commit", "", "what is measured, for the record")
+	flag.Parse()
+	wanted, err := regexp.Compile(*only)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench: --only:", err)
+		return 2
+	}
+	b := &bench{stage: stage.New("bench"), sizes: sizes, passes: 3, commit: *commit}
+	home := "scripts/bench"
+	if *quick {
+		b.sizes, b.passes, home = small, 1, "bin/bench-quick"
+	}
+	if *list {
+		for _, p := range b.parts() {
+			fmt.Println(p.name)
+		}
+		return 0
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	if b.found, err = openResults(home); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		return 1
+	}
+	if err := b.play(ctx, wanted); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		return 1
+	}
+	fmt.Println("written:", filepath.Join(home, "RESULTS.md"))
+	return 0
+}
+
+// play runs the wanted parts. One that fails does not keep the others from being measured.
+func (b *bench) play(ctx context.Context, wanted *regexp.Regexp) (err error) {
+	if err := b.stage.Up(ctx); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, b.stage.Down(context.WithoutCancel(ctx))) }()
+	for _, p := range b.parts() {
+		if !wanted.MatchString(p.name) {
+			continue
+		}
+		if ctx.Err() != nil {
+			return errors.Join(err, ctx.Err())
+		}
+		began := time.Now()
+		fmt.Printf("%s  %s\n", began.Format(time.TimeOnly), p.name)
+		if e := p.run(ctx); e != nil {
+			fmt.Printf("          failed: %v\n", e)
+			err = errors.Join(err, fmt.Errorf("%s: %w", p.name, e))
+		}
+		fmt.Printf("          took %v\n", time.Since(began).Round(time.Second))
+	}
+	return err
+}

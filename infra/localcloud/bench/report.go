@@ -1,0 +1,195 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// seconds writes a duration as a person compares it.
+func seconds(d time.Duration) string {
+	switch {
+	case d == 0:
+		return "–"
+	case d < 10*time.Second:
+		return fmt.Sprintf("%.2f s", d.Seconds())
+	}
+	return fmt.Sprintf("%.1f s", d.Seconds())
+}
+
+func times(f float64) string {
+	if f == 0 {
+		return "–"
+	}
+	return fmt.Sprintf("%.2f", f)
+}
+
+// table is one of Markdown's.
+type table struct{ b *bytes.Buffer }
+
+func (t table) head(columns ...string) {
+	t.row(columns...)
+	t.row(slices.Repeat([]string{"---"}, len(columns))...)
+}
+
+func (t table) row(cells ...string) {
+	fmt.Fprintf(t.b, "| %s |\n", strings.Join(cells, " | "))
+}
+
+// markdown writes RESULTS.md: what was measured, and nothing else.
+func (r *results) markdown() []byte {
+	var b bytes.Buffer
+	c := r.Computer
+	fmt.Fprintf(&b, `# Measured
+
+Written by `+"`make bench`"+` on %s. Every figure stands beside a baseline from the same run, on the same boot of the same
+machine; compare ratios, not seconds.
+
+The computer: %s, %d cores, %d MB of memory, Linux %s, %s. The server: a local machine (Debian 13 in systemd-nspawn) limited
+to 8 GB of memory and those cores, which it shares with the visitors.
+`, r.Updated.Format("2 January 2006, 15:04 UTC"), c.Processor, c.Cores, c.MemoryMB, c.Kernel, c.Disk)
+	if from, to := r.commits(); from != "" {
+		fmt.Fprintf(&b, "Measured at commit %s", from)
+		if to != from {
+			fmt.Fprintf(&b, " to %s", to)
+		}
+		fmt.Fprintf(&b, "; this computer's load when a measurement began: %s.\n", r.loads())
+	}
+	r.writeDowntime(&b)
+	r.writeFailures(&b)
+	r.writeRollback(&b)
+	r.writeBackups(&b)
+	r.writeNothing(&b)
+	r.writeMemory(&b)
+	r.writeProvision(&b)
+	return b.Bytes()
+}
+
+// commits are the first and the last that something was measured at.
+func (r *results) commits() (from, to string) {
+	if len(r.Outages) == 0 {
+		return "", ""
+	}
+	return r.Outages[0].Commit, r.Outages[len(r.Outages)-1].Commit
+}
+
+// loads are the least and the most of the load averages over a minute.
+func (r *results) loads() string {
+	var all []float64
+	for _, o := range r.Outages {
+		var load float64
+		if _, err := fmt.Sscan(o.Load, &load); err == nil {
+			all = append(all, load)
+		}
+	}
+	if len(all) == 0 {
+		return "not known"
+	}
+	return fmt.Sprintf("%.2f to %.2f", slices.Min(all), slices.Max(all))
+}
+
+// sizesSeen are the sizes that something was measured at, the smallest first.
+func (r *results) sizesSeen() []outage {
+	var all []outage
+	for _, o := range r.Outages {
+		if !slices.ContainsFunc(all, func(x outage) bool { return x.Size == o.Size }) {
+			all = append(all, o)
+		}
+	}
+	slices.SortFunc(all, func(x, y outage) int { return x.Posts - y.Posts })
+	return all
+}
+
+func (r *results) writeDowntime(b *bytes.Buffer) {
+	b.WriteString(`
+## Downtime
+
+The longest time without a good answer that a visitor saw who asks through HTTPS every 20 ms (database included), while a
+crowd reads, posts, uploads and listens. Medians; in brackets how often it was measured; × is the median of the ratios to
+` + "`systemctl restart mattermost`" + ` (the same version, warm, the process older than 15 s) on the same boot.
+
+![Downtime against the size of the community](downtime.svg)
+
+`)
+	t := table{b}
+	t.head("posts", "database", "files", "restart", "patch", "×", "minor, migrated beside the users", "×", "minor, behind a checkpoint", "×", "the vendor's guide, patch", "× of apply")
+	for _, s := range r.sizesSeen() {
+		row := []string{s.Size, fmt.Sprintf("%d MB", s.DatabaseMB), fmt.Sprintf("%.1f GB", float64(s.FilesMB)/1000)}
+		cell := func(all []outage) string {
+			if len(all) == 0 {
+				return "–"
+			}
+			return fmt.Sprintf("%s (%d)", seconds(median(gaps(all))), len(all))
+		}
+		row = append(row, cell(r.of(floor, s.Size)))
+		for _, how := range []string{toPatch, toMinor, toOffline} {
+			all := r.of(how, s.Size)
+			row = append(row, cell(all), times(ratio(all)))
+		}
+		guide, ours := r.of(byGuide, s.Size), median(gaps(r.of(toPatch, s.Size)))
+		row = append(row, cell(guide))
+		if ours > 0 && len(guide) > 0 {
+			row = append(row, fmt.Sprintf("%.0f", float64(median(gaps(guide)))/float64(ours)))
+		} else {
+			row = append(row, "–")
+		}
+		t.row(row...)
+	}
+	b.WriteString("\n")
+	seen := r.sizesSeen()
+	for _, how := range []string{toPatch, toMinor} {
+		if len(seen) < 2 {
+			break
+		}
+		least, most := median(gaps(r.of(how, seen[0].Size))), median(gaps(r.of(how, seen[len(seen)-1].Size)))
+		if least > 0 && most > 0 {
+			fmt.Fprintf(b, "`%s` at %s posts is %.2f times that at %s.\n", how, seen[len(seen)-1].Size, float64(most)/float64(least), seen[0].Size)
+		}
+	}
+	for _, o := range r.of(toLeap, "") {
+		fmt.Fprintf(b, "7.7.0 to 9.10.0 (20 migrations behind a checkpoint) at %s posts: %s, × %s.\n", o.Size, seconds(o.Seen.Gap), times(ratio([]outage{o})))
+	}
+	for _, o := range r.of(byGuideMinor, "") {
+		fmt.Fprintf(b, "The vendor's guide to the minor at %s posts: %s", o.Size, seconds(o.Seen.Gap))
+		if ours := median(gaps(r.of(toMinor, o.Size))); ours > 0 {
+			fmt.Fprintf(b, ", × %.0f of `upgrade apply`", float64(o.Seen.Gap)/float64(ours))
+		}
+		b.WriteString(".\n")
+	}
+	for _, o := range slices.Concat(r.of(toOffline, ""), r.of(toLeap, "")) {
+		if o.Foretold != "" {
+			fmt.Fprintf(b, "At %s posts, `%s` said before the stop: %q; it was %s in all.\n", o.Size, o.How, o.Foretold, seconds(o.Seen.Gap))
+		}
+	}
+}
+
+func (r *results) writeFailures(b *bytes.Buffer) {
+	b.WriteString("\n## Failed requests\n\nOf all measurements together. Each reader keeps one connection; a listener that is cut off connects again at once.\n\n")
+	t := table{b}
+	t.head("", "visits", "failed", "reads", "posts", "uploads", "failed", "acknowledged and lost", "longest wait of a reader", "readers' connections", "websockets cut", "back within")
+	for _, how := range []string{floor, toPatch, toMinor, toOffline, toLeap, byGuide, byGuideMinor} {
+		all := r.of(how, "")
+		if len(all) == 0 {
+			continue
+		}
+		var o outage
+		var connections int
+		for _, x := range all {
+			o.Seen.Asked += x.Seen.Asked
+			o.Seen.Failed += x.Seen.Failed
+			o.Traffic.Reads += x.Traffic.Reads
+			o.Traffic.Posts += x.Traffic.Posts
+			o.Traffic.Uploads += x.Traffic.Uploads
+			o.Traffic.Failed += x.Traffic.Failed
+			o.Traffic.Cut += x.Traffic.Cut
+			o.Traffic.Back = max(o.Traffic.Back, x.Traffic.Back)
+			o.Traffic.Slowest = max(o.Traffic.Slowest, x.Traffic.Slowest)
+			o.Lost += x.Lost
+			connections = max(connections, x.Traffic.Connections)
+		}
+		t.row(how, fmt.Sprint(o.Seen.Asked), fmt.Sprint(o.Seen.Failed), fmt.Sprint(o.Traffic.Reads), fmt.Sprint(o.Traffic.Posts), fmt.Sprint(o.Traffic.Uploads),
+			fmt.Sprint(o.Traffic.Failed), fmt.Sprint(o.Lost), seconds(o.Traffic.Slowest), fmt.Sprint(connections), fmt.Sprint(o.Traffic.Cut), seconds(o.Traffic.Back))
+	}
+}

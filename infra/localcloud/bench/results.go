@@ -1,0 +1,121 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+)
+
+// results is everything that was measured, kept in a file so that parts can be measured one by one.
+type results struct {
+	home string // where results.json, RESULTS.md and downtime.svg go
+
+	Computer  computer  `json:"computer"`
+	Outages   []outage  `json:"outages"`
+	Backups   []timed   `json:"backups,omitempty"`
+	Nothing   nothing   `json:"nothing"`
+	Provision []timed   `json:"provision,omitempty"`
+	Updated   time.Time `json:"updated"`
+}
+
+// timed is one thing and how long it took.
+type timed struct {
+	What     string        `json:"what"`
+	Took     time.Duration `json:"took_ns"`
+	Baseline time.Duration `json:"baseline_ns,omitempty"`
+	Note     string        `json:"note,omitempty"`
+	Peaks    []peak        `json:"peaks,omitempty"`
+	Commit   string        `json:"commit,omitempty"`
+}
+
+// openResults reads what was measured before on a computer like this one; elsewhere it begins anew.
+func openResults(home string) (*results, error) {
+	r := &results{home: home}
+	if err := os.MkdirAll(home, 0o755); err != nil {
+		return nil, err
+	}
+	here, err := describe()
+	if err != nil {
+		return nil, err
+	}
+	text, err := os.ReadFile(r.path())
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	if err == nil {
+		if err := json.Unmarshal(text, r); err != nil {
+			return nil, fmt.Errorf("read %s: %w", r.path(), err)
+		}
+	}
+	if r.Computer != here {
+		r = &results{home: home, Computer: here}
+	}
+	return r, nil
+}
+
+func (r *results) path() string { return filepath.Join(r.home, "results.json") }
+
+// addOutage writes one more down.
+func (r *results) addOutage(o outage) error {
+	r.Outages = append(r.Outages, o)
+	return r.save()
+}
+
+func (r *results) save() error {
+	r.Updated = time.Now().UTC()
+	text, err := json.MarshalIndent(r, "", " ")
+	if err != nil {
+		return err
+	}
+	for name, text := range map[string][]byte{"results.json": append(text, '\n'), "RESULTS.md": r.markdown(), "downtime.svg": r.plot()} {
+		if err := os.WriteFile(filepath.Join(r.home, name), text, 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// of are the outages of one way and one size; an empty size is all.
+func (r *results) of(how, size string) []outage {
+	var found []outage
+	for _, o := range r.Outages {
+		if o.How == how && (size == "" || o.Size == size) {
+			found = append(found, o)
+		}
+	}
+	return found
+}
+
+// gaps are how long people were kept waiting.
+func gaps(all []outage) []time.Duration {
+	var found []time.Duration
+	for _, o := range all {
+		found = append(found, o.Seen.Gap)
+	}
+	return found
+}
+
+// ratio is the median of the outages, each divided by the restarts of its own boot.
+func ratio(all []outage) float64 {
+	var found []time.Duration // in millionths
+	for _, o := range all {
+		if o.Floor > 0 {
+			found = append(found, time.Duration(1e6*float64(o.Seen.Gap)/float64(o.Floor)))
+		}
+	}
+	return float64(median(found)) / 1e6
+}
+
+// median is 0 of nothing, and the mean of the middle two of an even number.
+func median(all []time.Duration) time.Duration {
+	if len(all) == 0 {
+		return 0
+	}
+	all = slices.Sorted(slices.Values(all))
+	return (all[(len(all)-1)/2] + all[len(all)/2]) / 2
+}
