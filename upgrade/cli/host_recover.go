@@ -71,7 +71,7 @@ func (h *server) recover(ctx context.Context, o recoverOptions) (err error) {
 		o.run = left.ID
 	}
 	if o.run == "" {
-		return nil
+		return host.SweepLock(h.path(host.LockPath))
 	}
 	ended, err := h.said(o.run)
 	if err != nil || ended && !o.boot && (left == nil || !left.Again) {

@@ -205,6 +205,24 @@ func ReadLock(path string) (h Holder, held bool, err error) {
 	return h, errors.Is(err, syscall.EWOULDBLOCK), nil
 }
 
+// SweepLock removes the file of a lock that was held when the power was cut. It locks nothing any
+// more; only people who look might think so.
+func SweepLock(path string) error {
+	left, held, err := ReadLock(path)
+	if _, boot := Process(); err != nil || held || left == (Holder{}) || left.BootID == boot {
+		return err
+	}
+	l, err := TakeLock(path, Holder{Who: "the host itself", Why: "tidy up"}, func(error) {})
+	var busy *LockedError
+	if errors.As(err, &busy) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return l.Release()
+}
+
 // Unlock takes the lock away from its holder, who puts its run back when it notices. Without force
 // it refuses to do so to one that lives. It returns who had it.
 func Unlock(path string, force bool) (h Holder, held bool, err error) {

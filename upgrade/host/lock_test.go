@@ -72,6 +72,39 @@ func TestLeftLockIsTakenOver(t *testing.T) {
 	}
 }
 
+// Of a lock from before the boot nothing is left; that of this boot is its holder's, though it died.
+func TestSweepLock(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "lock")
+	_, boot := Process()
+	for left, want := range map[string]bool{
+		`{"who":"ada@laptop","why":"apply","pid":1,"boot_id":"another"}`: false,
+		`{"who":"ada@la`: false, // the power was cut in the middle of a beat
+		`{"who":"ada@laptop","why":"apply","pid":1,"boot_id":"` + boot + `"}`: true,
+	} {
+		if err := os.WriteFile(path, []byte(left), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := SweepLock(path); err != nil {
+			t.Errorf("%s: %v", left, err)
+		}
+		if _, err := os.Stat(path); (err == nil) != want {
+			t.Errorf("%s: still there: %v, want %v", left, err == nil, want)
+		}
+	}
+	_ = os.Remove(path)
+	if err := SweepLock(path); err != nil {
+		t.Errorf("without a lock: %v", err)
+	}
+	lock, err := TakeLock(path, Holder{Who: "bob"}, never(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer release(t, lock)
+	if err := SweepLock(path); err != nil || !same(lock.file, path) {
+		t.Errorf("a living holder lost its lock (%v)", err)
+	}
+}
+
 func TestUnlock(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "lock")
 	if h, held, err := Unlock(path, false); err != nil || held || h != (Holder{}) {
