@@ -25,7 +25,7 @@ func releases() []kase {
 	loops := broken("crash-loops", "crash", "9.10.4")
 	loops.watch = 20 * time.Second
 	return []kase{
-		damaged("truncated", stage.After, "cut", "--bytes", "20000000"),
+		damaged("truncated", stage.After, "truncated", "--bytes", "20000000"),
 		damaged("corrupt", stage.After, "corrupt", "--bytes", "1000000"),
 		damaged("of another hash", "archive", "wrong-hash", "--version", stage.After),
 		damaged("signed by another key", stage.After+".sig", "wrong-signature"),

@@ -177,7 +177,7 @@ func faultCommand(dir func() (string, error)) *cobra.Command {
 	var f Fault
 	var clear bool
 	var about strings.Builder
-	for _, kind := range []Kind{Cut, Corrupt, Slow, Stall, Status, HTML, RateLimit, WrongSignature, NoSignature,
+	for _, kind := range []Kind{Cut, Truncated, Corrupt, Slow, Stall, Status, HTML, RateLimit, WrongSignature, NoSignature,
 		ExpiredKey, WrongKey, WrongHash, TBD, Shape} {
 		fmt.Fprintf(&about, "  %-16s %s\n", kind, kinds()[kind].about)
 	}
@@ -217,7 +217,7 @@ func faultCommand(dir func() (string, error)) *cobra.Command {
 	}
 	flags := cmd.Flags()
 	flags.BoolVar(&clear, "clear", false, "make everything work again")
-	flags.Int64Var(&f.Bytes, "bytes", 0, "for cut and corrupt: place in the answer")
+	flags.Int64Var(&f.Bytes, "bytes", 0, "for cut, truncated and corrupt: place in the answer")
 	flags.Int64Var(&f.Rate, "rate", 0, "for slow: bytes a second")
 	flags.IntVar(&f.Status, "status", 0, "for status: of the answer")
 	flags.StringVar(&f.Version, "version", "", "for wrong-hash and tbd: entry of the page")

@@ -14,7 +14,7 @@ type Fault struct {
 	Path string `json:"path"` // of the URL, on whatever host: "/release-policy.mdx"
 	Kind Kind   `json:"kind"`
 
-	Bytes   int64  `json:"bytes,omitempty"`   // Cut: sent of each answer before the connection breaks; Corrupt: place of the wrong byte
+	Bytes   int64  `json:"bytes,omitempty"`   // Cut: sent of each answer before the connection breaks; Truncated: size; Corrupt: place of the wrong byte
 	Rate    int64  `json:"rate,omitempty"`    // Slow: bytes a second
 	Status  int    `json:"status,omitempty"`  // Status: of the answer
 	Version string `json:"version,omitempty"` // WrongHash, TBD: the entry of the page, in both tabs
@@ -27,6 +27,7 @@ type Kind string
 // The kinds. Those up to RateLimit happen to any path, the rest only where they make sense.
 const (
 	Cut       Kind = "cut"        // the connection breaks after Bytes
+	Truncated Kind = "truncated"  // the file ends after Bytes, and says so; its hash on the page stays
 	Corrupt   Kind = "corrupt"    // one byte, at Bytes, is another; size, ETag and hash on the page stay
 	Slow      Kind = "slow"       // Rate bytes a second
 	Stall     Kind = "stall"      // the request is taken and never answered
@@ -57,6 +58,7 @@ func kinds() map[Kind]struct {
 		paths func(path string) bool
 	}{
 		Cut:            {"break the connection after --bytes", nil},
+		Truncated:      {"end the file after --bytes", nil},
 		Corrupt:        {"change the byte at --bytes", nil},
 		Slow:           {"send --rate bytes a second", nil},
 		Stall:          {"never answer", nil},
@@ -98,7 +100,7 @@ func (f Fault) check() error {
 func (f Fault) String() string {
 	out := fmt.Sprintf("%d: %s %s", f.ID, f.Path, f.Kind)
 	switch f.Kind {
-	case Cut, Corrupt:
+	case Cut, Truncated, Corrupt:
 		out += fmt.Sprintf(" at byte %d", f.Bytes)
 	case Slow:
 		out += fmt.Sprintf(" %d bytes/s", f.Rate)

@@ -94,8 +94,11 @@ func (m *Mirror) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	body := what.body
 	for _, f := range faults {
-		if f.Kind == Corrupt {
+		switch f.Kind {
+		case Corrupt:
 			body = &corruptReader{ReadSeeker: body, at: f.Bytes}
+		case Truncated:
+			body = &shortReader{ReadSeeker: body, size: f.Bytes}
 		}
 	}
 	h := counter.Header()

@@ -157,6 +157,14 @@ func TestTransportFaults(t *testing.T) {
 		t.Errorf("after two cuts: %d bytes, %v", len(a.body), a.err)
 	}
 
+	m.fault(Fault{Path: p.path(), Kind: Truncated, Bytes: 70, Times: 2})
+	if a := m.get(hostReleases, p.path()); a.err != nil || a.status != http.StatusOK || a.body != whole[:70] {
+		t.Errorf("truncated: status %d, %d bytes, %v", a.status, len(a.body), a.err)
+	}
+	if a := m.get(hostReleases, p.path(), "Range", "bytes=50-"); a.err != nil || a.body != whole[50:70] {
+		t.Errorf("truncated, from byte 50 on: %d bytes, %v", len(a.body), a.err)
+	}
+
 	m.fault(Fault{Path: p.path(), Kind: Corrupt, Bytes: 60, Times: 2})
 	a := m.get(hostReleases, p.path())
 	if a.body == whole || a.body[:60] != whole[:60] || a.body[61:] != whole[61:] {

@@ -28,6 +28,32 @@ func (c *corruptReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// shortReader is the beginning of its content.
+type shortReader struct {
+	io.ReadSeeker
+	size int64
+	pos  int64
+}
+
+func (s *shortReader) Seek(offset int64, whence int) (int64, error) {
+	if whence == io.SeekEnd {
+		offset, whence = s.size+offset, io.SeekStart
+	}
+	pos, err := s.ReadSeeker.Seek(offset, whence)
+	s.pos = pos
+	return pos, err
+}
+
+func (s *shortReader) Read(p []byte) (int, error) {
+	left := s.size - s.pos
+	if left <= 0 {
+		return 0, io.EOF
+	}
+	n, err := s.ReadSeeker.Read(p[:min(int64(len(p)), left)])
+	s.pos += int64(n)
+	return n, err
+}
+
 // countingWriter remembers what was answered.
 type countingWriter struct {
 	http.ResponseWriter
