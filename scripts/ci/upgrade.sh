@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Upgrades our stacks as far as their policy lets a machine go, in their windows. See lib.sh for the
-# settings, and besides:
+# Upgrades our stacks as far as their policy lets a machine go, in their windows; with them, and with
+# one restart for both, their systems. See lib.sh for the settings, and besides:
 #
 #   TOWNSQUARE_VERSION   this version and no other, now: someone has decided it
 #   TOWNSQUARE_DRY_RUN   true: only say what would be done
@@ -27,7 +27,7 @@ elif [ ${#wanted[@]} -gt 0 ]; then
 elif [ -n "$notice" ]; then
   with_results notice --apply "${watch[@]}" <"$notice"
 else
-  with_results apply --unattended "${watch[@]}"
+  with_results apply --all --unattended "${watch[@]}"
 fi
 publish 'Mattermost upgrade'
 

@@ -24,6 +24,8 @@ import (
 type applyOptions struct {
 	fleetFlags
 	choiceFlags
+	system     bool // as well
+	reboot     bool
 	yes        bool
 	unattended bool
 	watch      time.Duration
@@ -40,11 +42,17 @@ nothing is changed. If a run is in progress on the server, it is followed instea
 The work is done on the server: Ctrl-C here only stops the watching. To end a run and put
 everything back, type: upgrade cancel.
 
+With --all the system's packages are brought up to date as well, with one restart for both: they are
+installed while the old version serves, and the database restarts while the service is away for its
+upgrade. If the new version does not work, it is put back and the packages stay. Where the server itself
+must restart, and its window is open, the new version starts with it. See also: upgrade os --help
+
 Of several stacks the first goes alone. When it is well, the others follow, some at a time, and
 without the versions that failed on any of them. After a rollback no other is begun.
 ` + exitCodes,
 		Example: `  upgrade apply --stack prod
   upgrade apply --stack prod --to 9.10.0 --yes
+  upgrade apply --stack prod --all
   upgrade apply --stack staging --stack prod --stack prod-eu --yes
   upgrade apply --host ops@chat.example.org --host-key "ssh-ed25519 AAAA…"`,
 		Args: noArgs,
@@ -53,6 +61,8 @@ without the versions that failed on any of them. After a rollback no other is be
 		},
 	}
 	o.choiceFlags.add(cmd)
+	cmd.Flags().BoolVar(&o.system, "all", false, "Mattermost and the operating system, with one restart")
+	cmd.Flags().BoolVar(&o.reboot, "reboot", false, "with --all: if the server must be restarted, do it now, whatever its window")
 	cmd.Flags().BoolVarP(&o.yes, "yes", "y", false, "do not ask")
 	cmd.Flags().BoolVar(&o.unattended, "unattended", false, "for scheduled runs: do not ask, and only begin within the server's window")
 	cmd.Flags().DurationVar(&o.watch, "watch", 0, "how long to watch the new version before it is kept (default 60s)")
@@ -65,6 +75,10 @@ without the versions that failed on any of them. After a rollback no other is be
 func (o *applyOptions) check(a *app) problem.List {
 	found := append(o.choiceFlags.check(), o.fleetFlags.check()...)
 	found = append(found, watchProblems(o.watch)...)
+	if o.reboot && !o.system {
+		found = append(found, problem.Problem{Where: "--reboot", Found: "given without --all", Allowed: "with --all: only the system needs it"})
+	}
+	found = append(found, rebootProblems(o.reboot, o.unattended)...)
 	if !o.yes && !o.unattended && !isTerminal(a.stdin) {
 		found = append(found, problem.Problem{Where: "--yes", Found: "missing, and there is no terminal to ask on",
 			Hint: "upgrade apply --yes …"})
@@ -100,16 +114,24 @@ func (a *app) runApply(ctx context.Context, o *applyOptions) error {
 
 // applyTo brings one server as far as it goes; skip are versions that failed elsewhere.
 func (a *app) applyTo(ctx context.Context, o *applyOptions, f *targetFlags, skip map[string]string) (phase.Report, error) {
+	r := request{Operation: "apply", Options: phase.Options{To: o.to, Retry: o.retry, Watch: o.watch, Unattended: o.unattended, Skip: skip}, Who: who()}
+	if o.system {
+		r.Operation, r.Reboot = "all", o.reboot
+	}
+	return a.bring(ctx, f, r, o.sure())
+}
+
+// bring does what is asked for on one server, as often as that takes.
+func (a *app) bring(ctx context.Context, f *targetFlags, r request, sure bool) (phase.Report, error) {
 	s, err := a.open(ctx, f)
 	if err != nil {
 		return phase.Report{}, err
 	}
 	defer s.close()
-	r := request{Operation: "apply", Options: phase.Options{To: o.to, Retry: o.retry, Watch: o.watch, Unattended: o.unattended, Skip: skip}, Who: who()}
 	began, announced := time.Now(), false
-	for sure := o.sure(); ; {
+	for {
 		plan, err := s.examine(ctx, "plan", r)
-		if again, ended := patiently(ctx, o.unattended && plan.Running == "", began, err, plan.Exit); again {
+		if again, ended := patiently(ctx, r.Unattended && plan.Running == "", began, err, plan.Exit); again {
 			if ended != nil {
 				return phase.Report{}, ended
 			}
@@ -118,8 +140,12 @@ func (a *app) applyTo(ctx context.Context, o *applyOptions, f *targetFlags, skip
 		if err != nil {
 			return phase.Report{}, err
 		}
+		if plan.Instead != "" {
+			r.Operation = a.instead(plan)
+			continue
+		}
 		if plan.Left != "" {
-			if plan.Stuck && o.unattended {
+			if plan.Stuck && r.Unattended {
 				plan.Error, plan.Hint = needsPerson(plan.Left), "put everything back: "+a.printer.Command("recover")
 				return a.still(plan, r.Operation), nil
 			}
@@ -128,7 +154,7 @@ func (a *app) applyTo(ctx context.Context, o *applyOptions, f *targetFlags, skip
 			}
 			continue
 		}
-		if o.unattended && !announced && begins(plan) {
+		if r.Unattended && !announced && begins(plan) {
 			if announced, err = a.announce(ctx, s, plan); err != nil {
 				return phase.Report{}, err
 			}
@@ -140,7 +166,7 @@ func (a *app) applyTo(ctx context.Context, o *applyOptions, f *targetFlags, skip
 		if err != nil {
 			return report, err
 		}
-		if again, ended := patiently(ctx, o.unattended, began, nil, report.Exit); again {
+		if again, ended := patiently(ctx, r.Unattended, began, nil, report.Exit); again {
 			if ended != nil {
 				return report, ended
 			}
@@ -153,11 +179,17 @@ func (a *app) applyTo(ctx context.Context, o *applyOptions, f *targetFlags, skip
 			a.printer.Say("Mattermost is now %s, a stop on the way to %s. Going on.", report.To, plan.Target)
 			sure = true
 			continue
-		case report.UpToDate:
+		case report.UpToDate && r.Operation != "os":
 			return report, a.syncTimers(ctx, s)
 		}
 		return report, nil
 	}
+}
+
+// instead says of both which one has something to do; its own operation does it.
+func (a *app) instead(plan phase.Preview) string {
+	a.printer.Say("%s%s.", strings.ToUpper(plan.Why[:1]), plan.Why[1:])
+	return plan.Instead
 }
 
 // applyFleet brings several stacks as far as they go: the first alone, then the others.

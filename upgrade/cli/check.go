@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"townsquare/upgrade/phase"
+	"townsquare/upgrade/problem"
 	"townsquare/upgrade/ui"
 )
 
@@ -13,6 +14,7 @@ func (a *app) check() *cobra.Command {
 	var (
 		f          fleetFlags
 		unattended bool
+		system     bool
 	)
 	cmd := &cobra.Command{
 		Use:   "check",
@@ -25,9 +27,10 @@ Exit codes: 0 up to date, 10 an update is available, 1 an error, 2 not understoo
 		Example: "  upgrade check --stack prod\n  upgrade check --stack prod --json",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.runCheck(cmd.Context(), &f, unattended)
+			return a.runCheck(cmd.Context(), &f, unattended, system)
 		},
 	}
+	cmd.Flags().BoolVar(&system, "all", false, "for Mattermost, and for the operating system")
 	f.add(cmd)
 	cmd.Flags().BoolVar(&unattended, "unattended", false, "for scheduled runs: wait for who is at work, and let the server tell people what was found")
 	a.keepFlags(cmd)
@@ -35,16 +38,24 @@ Exit codes: 0 up to date, 10 an update is available, 1 an error, 2 not understoo
 	return cmd
 }
 
-func (a *app) runCheck(ctx context.Context, f *fleetFlags, unattended bool) error {
-	if found := f.check(); len(found) > 0 {
+func (a *app) runCheck(ctx context.Context, f *fleetFlags, unattended, system bool) error {
+	found := f.check()
+	if unattended && system {
+		found = append(found, problem.Problem{Where: "--all", Found: "given with --unattended", Allowed: "--unattended alone, which looks at both"})
+	}
+	if len(found) > 0 {
 		return &usageError{problems: found}
 	}
-	if f.several() {
-		return a.lookFleet(ctx, f, func(ctx context.Context, a *app, t *targetFlags) (phase.Preview, error) {
-			return a.checkOn(ctx, t, phase.Options{})
-		})
+	on := func(ctx context.Context, a *app, t *targetFlags) (phase.Preview, error) {
+		if system {
+			return a.checkAll(ctx, t)
+		}
+		return a.checkOn(ctx, t, phase.Options{})
 	}
-	look := func() (phase.Preview, error) { return a.checkOn(ctx, &f.targetFlags, phase.Options{}) }
+	if f.several() {
+		return a.lookFleet(ctx, f, on)
+	}
+	look := func() (phase.Preview, error) { return on(ctx, a, &f.targetFlags) }
 	if unattended {
 		look = func() (phase.Preview, error) { return a.checkAlone(ctx, &f.targetFlags) }
 	}
@@ -55,10 +66,28 @@ func (a *app) runCheck(ctx context.Context, f *fleetFlags, unattended bool) erro
 	if err := a.busy(plan); err != nil {
 		return err
 	}
-	if err := a.printer.Check(plan); err != nil {
+	tell := a.printer.Check
+	if plan.Operation == "os" {
+		tell = a.printer.SystemCheck
+	}
+	if err := tell(plan); err != nil {
 		return err
 	}
 	return exitWith(plan.Exit)
+}
+
+// checkAll asks one server what is new for it and for its system.
+func (a *app) checkAll(ctx context.Context, f *targetFlags) (phase.Preview, error) {
+	s, err := a.open(ctx, f)
+	if err != nil {
+		return phase.Preview{}, err
+	}
+	defer s.close()
+	plan, err := a.lookAtAll(ctx, s, phase.Options{})
+	if err == nil {
+		plan.Exit = systemExit(plan)
+	}
+	return plan, err
 }
 
 // checkOn asks one server what is new for it.

@@ -64,7 +64,13 @@ func (h *server) recover(ctx context.Context, o recoverOptions) (err error) {
 		return nil // the next boot does it
 	}
 	if o.boot && left.Rebooting() {
+		if err := phase.HoldBack(ctx, left); err != nil {
+			return err
+		}
 		argv := []string{h.self, "host", "run", "--id", left.ID, "--who", "the host itself", "--operation", left.Operation, "--resume"}
+		if left.Options != "" {
+			argv = append(argv, "--options", left.Options)
+		}
 		return h.service.Resume(ctx, left.ID, argv, h.self+" host recover --run "+left.ID)
 	}
 	if o.run == "" && left != nil {

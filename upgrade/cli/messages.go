@@ -67,10 +67,20 @@ func foundMessage(plan phase.Preview, waits map[schedule.Kind]state.Pending, to 
 // announcement says that people will be without service soon.
 func announcement(plan phase.Preview, in time.Duration) *notify.Message {
 	var f facts
-	f.add("Now", plan.From)
-	f.add("Then", plan.To)
-	f.add("Away for", "a few seconds; what you write meanwhile is kept")
-	return &notify.Message{Event: "announced", Facts: f, Title: fmt.Sprintf("Mattermost is upgraded in %.0f minutes", in.Minutes())}
+	what, away := "The server is updated", "a few seconds at most; what you write meanwhile is kept"
+	if plan.To != "" {
+		what, away = "Mattermost is upgraded", "a few seconds; what you write meanwhile is kept"
+		f.add("Now", plan.From)
+		f.add("Then", plan.To)
+	}
+	if s := plan.System; s != nil {
+		f.add("System", s.Summary())
+		if s.Reboot.Needed() && s.Later == "" {
+			away = "about a minute, while the server restarts"
+		}
+	}
+	f.add("Away for", away)
+	return &notify.Message{Event: "announced", Facts: f, Title: fmt.Sprintf("%s in %.0f minutes", what, in.Minutes())}
 }
 
 // quietOperations are those whose success is no news.

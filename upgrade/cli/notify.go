@@ -22,7 +22,7 @@ stack's secret townsquare:notify says (or /etc/townsquare/notify.yaml on the ser
   mattermost: https://chat.example.org/hooks/KEY     an incoming webhook of a channel
   webhook: https://example.org/KEY                   gets JSON
   email: [ops@example.org]                           by the server's sendmail
-  announce: 10m                                      how long before an unattended upgrade to say so
+  announce: 10m                                      how long before an unattended run to say so
 
 What was said is in the journal on the server, too: journalctl -t townsquare`,
 		Example: "  upgrade notify test --stack prod",
@@ -68,7 +68,7 @@ func (a *app) announce(ctx context.Context, s *session, plan phase.Preview) (boo
 	if err != nil || answer.Wait == 0 {
 		return false, err
 	}
-	a.printer.Say("The upgrade is announced; it begins in %s.", answer.Wait)
+	a.printer.Say("It is announced, and begins in %s.", answer.Wait)
 	select {
 	case <-ctx.Done():
 		return true, context.Cause(ctx)

@@ -2,8 +2,6 @@ package cli
 
 import (
 	"context"
-	"errors"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -69,15 +67,21 @@ has to be put right first, 11 a run is in progress.`,
 			if err != nil {
 				return err
 			}
-			if f := plan.System; plan.Exit == phase.ExitDone && (!plan.UpToDate || f != nil && f.Reboot.Needed()) {
-				plan.Exit = phase.ExitAvailable
-			}
+			plan.Exit = systemExit(plan)
 			if err := a.printer.SystemCheck(plan); err != nil {
 				return err
 			}
 			return exitWith(plan.Exit)
 		},
 	})
+}
+
+// systemExit is the exit code of a check that looked at the system.
+func systemExit(plan phase.Preview) int {
+	if f := plan.System; plan.Exit == phase.ExitDone && (!plan.UpToDate || f != nil && f.Reboot.Needed()) {
+		return phase.ExitAvailable
+	}
+	return plan.Exit
 }
 
 func (a *app) osPlan() *cobra.Command {
@@ -144,53 +148,28 @@ Refused is what would remove a package or bring another major version of Postgre
 	return cmd
 }
 
+func rebootProblems(reboot, unattended bool) problem.List {
+	if !reboot || !unattended {
+		return nil
+	}
+	return problem.List{{Where: "--reboot", Found: "given with --unattended", Allowed: "one of them: an unattended run keeps to the window"}}
+}
+
 func (a *app) runOSApply(ctx context.Context, o *osOptions) error {
 	found := o.check()
 	if !o.sure() && !isTerminal(a.stdin) {
 		found = append(found, problem.Problem{Where: "--yes", Found: "missing, and there is no terminal to ask on", Hint: "upgrade os apply --yes …"})
 	}
-	if o.reboot && o.unattended {
-		found = append(found, problem.Problem{Where: "--reboot", Found: "given with --unattended", Allowed: "one of them: an unattended run keeps to the window"})
-	}
+	found = append(found, rebootProblems(o.reboot, o.unattended)...)
 	if len(found) > 0 {
 		return &usageError{problems: found}
 	}
-	s, err := a.open(ctx, &o.targetFlags)
+	report, err := a.bring(ctx, &o.targetFlags, o.request(), o.sure())
 	if err != nil {
 		return err
 	}
-	defer s.close()
-	began := time.Now()
-	for r := o.request(); ; {
-		plan, err := s.examine(ctx, "plan", r)
-		if again, ended := patiently(ctx, o.unattended && plan.Running == "", began, err, plan.Exit); again {
-			if ended != nil {
-				return ended
-			}
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		if plan.Left != "" {
-			if report, again, err := a.mend(ctx, s, plan.Left); !again {
-				return errors.Join(err, exitWith(report.Exit))
-			}
-			continue
-		}
-		report, then, err := a.step(ctx, s, plan, r, o.sure())
-		if err != nil {
-			return err
-		}
-		if again, ended := patiently(ctx, o.unattended, began, nil, report.Exit); again || then == lookAgain {
-			if ended != nil {
-				return ended
-			}
-			continue
-		}
-		if err := a.printer.SystemReport(report); err != nil {
-			return err
-		}
-		return exitWith(report.Exit)
+	if err := a.printer.Report(report); err != nil {
+		return err
 	}
+	return exitWith(report.Exit)
 }

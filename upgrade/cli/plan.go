@@ -34,8 +34,9 @@ func (c *choiceFlags) check() problem.List {
 
 func (a *app) plan() *cobra.Command {
 	var (
-		f fleetFlags
-		c choiceFlags
+		f      fleetFlags
+		c      choiceFlags
+		system bool
 	)
 	cmd := &cobra.Command{
 		Use:   "plan",
@@ -46,20 +47,21 @@ what a killed run left half done: that is put back first.
 Exit codes: 0 it could be done, or nothing is to do; 1 an error, 2 not understood,
 3 refused: something has to be put right first, 5 a run could not be put back and needs a
 person, 11 a run is in progress.`,
-		Example: "  upgrade plan --stack prod\n  upgrade plan --stack prod --to 9.10.0",
+		Example: "  upgrade plan --stack prod\n  upgrade plan --stack prod --to 9.10.0\n  upgrade plan --stack prod --all",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.runPlan(cmd.Context(), &f, c)
+			return a.runPlan(cmd.Context(), &f, c, system)
 		},
 	}
 	c.add(cmd)
+	cmd.Flags().BoolVar(&system, "all", false, "of Mattermost and the operating system, with one restart")
 	f.add(cmd)
 	a.keepFlags(cmd)
 	a.common(cmd, &f.targetFlags)
 	return cmd
 }
 
-func (a *app) runPlan(ctx context.Context, f *fleetFlags, c choiceFlags) error {
+func (a *app) runPlan(ctx context.Context, f *fleetFlags, c choiceFlags, system bool) error {
 	if found := append(c.check(), f.check()...); len(found) > 0 {
 		return &usageError{problems: found}
 	}
@@ -69,7 +71,11 @@ func (a *app) runPlan(ctx context.Context, f *fleetFlags, c choiceFlags) error {
 			return phase.Preview{}, err
 		}
 		defer s.close()
-		return a.look(ctx, s, "plan", request{Operation: "apply", Options: phase.Options{To: c.to, Retry: c.retry}})
+		r := request{Operation: "apply", Options: phase.Options{To: c.to, Retry: c.retry}}
+		if system {
+			return a.lookAtAll(ctx, s, r.Options)
+		}
+		return a.look(ctx, s, "plan", r)
 	}
 	if f.several() {
 		return a.lookFleet(ctx, f, look)
@@ -85,4 +91,13 @@ func (a *app) runPlan(ctx context.Context, f *fleetFlags, c choiceFlags) error {
 		return err
 	}
 	return exitWith(plan.Exit)
+}
+
+// lookAtAll plans for Mattermost and the system; where only one has something to do, for that.
+func (a *app) lookAtAll(ctx context.Context, s *session, o phase.Options) (phase.Preview, error) {
+	plan, err := a.look(ctx, s, "plan", request{Operation: "all", Options: o})
+	if err == nil && plan.Instead != "" {
+		return a.look(ctx, s, "plan", request{Operation: a.instead(plan), Options: o})
+	}
+	return plan, err
 }

@@ -246,6 +246,7 @@ func (s *session) examine(ctx context.Context, what string, r request) (phase.Pr
 	}}
 	r.Delivery, r.Who = s.target.delivery, who()
 	err := s.call(ctx, []string{"examine", what}, r, lines)
+	plan.Operation = r.Operation
 	if got {
 		return plan, nil // whatever the exit code says, the plan says too
 	}

@@ -111,13 +111,10 @@ func (t *target) fromOutputs(stack string, data []byte, a *app) error {
 	t.made = true
 	t.address = host.Address{User: o.SSHUser, Host: o.Address, HostKey: key}
 	t.delivery = host.Delivery{Config: &config, SiteURL: o.URL,
-		DatabaseURL: o.DatabaseURL, AdminURL: o.DatabaseAdminURL, CA: o.DatabaseCA}
+		DatabaseURL: o.DatabaseURL, AdminURL: o.DatabaseAdminURL, CA: o.DatabaseCA, Notify: &tell}
 	if config.Backup.Repository != "" {
 		t.delivery.BackupPassword = o.BackupPassword
 		t.delivery.BackupCredentials = fmt.Sprintf("[default]\naws_access_key_id = %s\naws_secret_access_key = %s\n", o.BackupAccessKey, o.BackupSecretKey)
-	}
-	if o.Notify != "" {
-		t.delivery.Notify = &tell
 	}
 	return nil
 }

@@ -168,7 +168,7 @@ func TestAnnouncement(t *testing.T) {
 		t.Fatal(err)
 	}
 	writeFile(t, h, state.NotifyFile, string(config)+"announce: 50ms\n")
-	wants(t, h.upgrade(t.Context(), "apply", "--unattended"), 0, "The upgrade is announced", "is now 9.10.0")
+	wants(t, h.upgrade(t.Context(), "apply", "--unattended"), 0, "It is announced", "is now 9.10.0")
 	if got := heard(); len(got) != 1 || got[0].Event != "announced" {
 		t.Errorf("%+v", got)
 	}

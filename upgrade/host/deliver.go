@@ -29,7 +29,7 @@ type Delivery struct {
 	BackupPassword    string         `json:"backup_password,omitempty"`
 	BackupCredentials string         `json:"backup_credentials,omitempty"` // AWS's shared credentials file
 	BackupKey         string         `json:"backup_key,omitempty"`         // private SSH key
-	Notify            *notify.Config `json:"notify,omitempty"`             // whom the host tells what it did
+	Notify            *notify.Config `json:"notify,omitempty"`             // whom the host tells what it did; an empty one: nobody, unless somebody on the host says so
 }
 
 // Secrets lists what must never be seen.
@@ -65,6 +65,13 @@ func (d Delivery) Write(root string) ([]string, error) {
 	var changed []string
 	for _, f := range files {
 		path := filepath.Join(root, f.path)
+		if f.data == nil {
+			if err := os.Remove(path); err != nil {
+				return changed, err
+			}
+			changed = append(changed, f.path)
+			continue
+		}
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			return changed, err
 		}
@@ -114,7 +121,7 @@ const head = "# Written by upgrade from the stack's outputs: change it there.\n"
 
 type file struct {
 	path string
-	data []byte
+	data []byte // nil: it is to go, if it was written from here
 	mode fs.FileMode
 }
 
@@ -132,7 +139,11 @@ func (d Delivery) files() ([]file, error) {
 		if err != nil {
 			return nil, err
 		}
-		files = append(files, file{state.NotifyFile, append([]byte(head), data...), 0o600})
+		tell := file{state.NotifyFile, append([]byte(head), data...), 0o600}
+		if string(data) == "{}\n" {
+			tell.data = nil
+		}
+		files = append(files, tell)
 	}
 	if d.CA != "" {
 		files = append(files, file{state.CAFile, []byte(strings.TrimSpace(d.CA) + "\n"), 0o644})
@@ -202,7 +213,7 @@ func quoteEnv(value string) string {
 func isSame(path string, f file) (bool, error) {
 	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
+		return f.data == nil, nil
 	}
 	if err != nil {
 		return false, err
@@ -210,6 +221,9 @@ func isSame(path string, f file) (bool, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return false, err
+	}
+	if f.data == nil {
+		return !bytes.HasPrefix(data, []byte(head)), nil
 	}
 	return info.Mode().Perm() == f.mode && bytes.Equal(data, f.data), nil
 }

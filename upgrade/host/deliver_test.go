@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"townsquare/upgrade/notify"
 	"townsquare/upgrade/problem"
 	"townsquare/upgrade/state"
 )
@@ -50,6 +51,33 @@ func TestDelivery(t *testing.T) {
 	config, err := state.LoadConfig(filepath.Join(root, state.ConfigFile))
 	if err != nil || config.Track != "11.10" {
 		t.Errorf("read back %+v, %v", config, err)
+	}
+}
+
+// Whoever takes notify out of a stack is told nothing any more; what someone wrote on the host stays.
+func TestNotifyIsTakenBack(t *testing.T) {
+	root := t.TempDir()
+	path := filepath.Join(root, state.NotifyFile)
+	write := func(c notify.Config, want int) {
+		t.Helper()
+		changed, err := Delivery{Notify: &c}.Write(root)
+		if err != nil || len(changed) != want {
+			t.Errorf("%+v: changed %v, %v", c, changed, err)
+		}
+	}
+	write(notify.Config{}, 0)
+	write(notify.Config{Email: []string{"ops@example.org"}}, 1)
+	write(notify.Config{Late: time.Hour}, 1)
+	write(notify.Config{}, 1)
+	if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("it is there still: %v", err)
+	}
+	if err := os.WriteFile(path, []byte("email: [root@localhost]\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	write(notify.Config{}, 0)
+	if _, err := os.Stat(path); err != nil {
+		t.Error(err)
 	}
 }
 

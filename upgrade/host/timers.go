@@ -30,10 +30,11 @@ type Timer struct {
 func TimersOf(c state.Config) []Timer {
 	calendar := c.Calendar()
 	const jitter = 15 * time.Minute // less than the hour to the next try, and than most windows last
+	// The first does both where both wait, with one restart; the other one finds what it could not take.
 	timers := []Timer{
 		{"townsquare-check", "look for updates", "check --local --unattended", []string{calendar.Daily(7, 0)}, time.Hour},
-		{"townsquare-upgrade", "upgrade Mattermost", "apply --local --unattended", calendar.Hours(), jitter},
-		{"townsquare-os", "update the system", "os apply --local --unattended", calendar.Hours(), jitter},
+		{"townsquare-upgrade", "upgrade Mattermost and the system", "apply --all --local --unattended", calendar.Hours(0), jitter},
+		{"townsquare-os", "update the system", "os apply --local --unattended", calendar.Hours(30), jitter},
 	}
 	if c.Backup.Repository != "" {
 		timers = append(timers,

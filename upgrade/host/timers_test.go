@@ -46,6 +46,12 @@ func TestTimers(t *testing.T) {
 		!strings.Contains(text, "Persistent=true") || !strings.Contains(text, "Unit=townsquare-apply.service\n") || !strings.Contains(text, "RandomizedDelaySec=900") {
 		t.Errorf("%s, %v", unit, err)
 	}
+	if unit, err := os.ReadFile(filepath.Join(root, unitDir, "townsquare-apply.service")); err != nil || !strings.Contains(string(unit), " apply --all --local --unattended\n") {
+		t.Errorf("both are not done in one: %s, %v", unit, err)
+	}
+	if unit, err := os.ReadFile(filepath.Join(root, unitDir, "townsquare-os.timer")); err != nil || !strings.Contains(string(unit), "OnCalendar=Sun *-*-* 03:30:00 Europe/Berlin\n") {
+		t.Errorf("the system does not let both go first: %s, %v", unit, err)
+	}
 	if _, err := os.Stat(filepath.Join(root, unitDir, Unit)); err == nil {
 		t.Errorf("%s is the name of a run", Unit)
 	}

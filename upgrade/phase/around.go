@@ -12,12 +12,6 @@ import (
 	"townsquare/upgrade/mattermost"
 )
 
-// before is how things were just before the stop.
-type before struct {
-	plugins []string // that ran
-	public  bool     // the public address answered well
-}
-
 // noteBefore looks at what Watch compares with. What it cannot see is not compared.
 func noteBefore(ctx context.Context, op *Operation) {
 	f := op.Facts
@@ -25,12 +19,12 @@ func noteBefore(ctx context.Context, op *Operation) {
 		return
 	}
 	var err error
-	if op.before.plugins, err = service(op.Record.Run).RunningPlugins(ctx, f.PluginDir()); err != nil {
+	if op.Record.Run.Plugins, err = service(op.Record.Run).RunningPlugins(ctx, f.PluginDir()); err != nil {
 		op.Warn("look at the plugins: %v", err)
 	}
 	if url := publicURL(op); url != "" {
 		answer, err := mattermost.Public(ctx, url)
-		op.before.public = err == nil && answer.Build == op.Record.Run.From
+		op.Record.Run.Public = err == nil && answer.Build == op.Record.Run.From
 	}
 }
 
@@ -73,7 +67,7 @@ func comparePlugins(ctx context.Context, op *Operation) error {
 	}
 	missing := mattermost.MissingPlugins(f.Plugins, plugins)
 	for _, id := range missing {
-		if !slices.Contains(op.before.plugins, id) {
+		if !slices.Contains(run.Plugins, id) {
 			op.Warn("plugin %s is gone or switched off since the upgrade", id)
 		}
 	}
@@ -83,7 +77,7 @@ func comparePlugins(ctx context.Context, op *Operation) error {
 			op.Warn("look at the plugins: %v", err)
 			return nil
 		}
-		gone := slices.DeleteFunc(slices.Clone(op.before.plugins), func(id string) bool { return slices.Contains(running, id) })
+		gone := slices.DeleteFunc(slices.Clone(run.Plugins), func(id string) bool { return slices.Contains(running, id) })
 		if len(gone) == 0 {
 			return nil
 		}
@@ -149,7 +143,7 @@ func comparePublic(ctx context.Context, op *Operation) error {
 			return context.Cause(ctx)
 		}
 	}
-	if !op.before.public || unreachable(err) { // it never did, or nobody can get there now
+	if !op.Record.Run.Public || unreachable(err) { // it never did, or nobody can get there now
 		op.Warn("%s does not answer from this host: %v", url, err)
 		return nil
 	}

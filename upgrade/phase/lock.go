@@ -36,6 +36,9 @@ func (Lock) Run(ctx context.Context, op *Operation) error {
 			run.Moves = append(run.Moves, state.Move{From: filepath.Join(f.Dir, p.Name), To: p.Target})
 		}
 	}
+	if op.OS != nil {
+		run.System = &state.System{Packages: op.OS.Changes()}
+	}
 	return op.Acquire(ctx, run)
 }
 

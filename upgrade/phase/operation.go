@@ -2,6 +2,7 @@ package phase
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"sync/atomic"
@@ -101,7 +102,6 @@ type Operation struct {
 
 	unlisted []string // of Named, by choose: what the vendor's pages do not list
 	dumps    string   // by preflight: why the database is kept by a dump at the stop; empty: by a copy
-	before   before   // by stop, for watch to compare with
 
 	restore *backup.Snapshot        // by findBackup
 	cancel  context.CancelCauseFunc // of the run's context; set by Run
@@ -143,6 +143,11 @@ func (op *Operation) Acquire(ctx context.Context, begin state.Run) error {
 	begin.ID, begin.Operation = op.ID, op.Name
 	begin.Started, begin.Phase = time.Now().UTC(), op.current
 	begin.PID, begin.BootID = host.Process()
+	options, err := json.Marshal(op.Options)
+	if err != nil {
+		return err
+	}
+	begin.Options = string(options)
 	op.Record.Run = &begin
 	if err := op.Save(); err != nil || op.Guard == nil {
 		return err

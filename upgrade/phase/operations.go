@@ -11,6 +11,7 @@ type Sequence struct {
 func Operations() map[string]Sequence {
 	return map[string]Sequence{
 		"apply":    {All: Apply(), Looks: len(Plan())},
+		"all":      {All: All(), Looks: len(AllPlan())},
 		"rehearse": {All: Rehearse(), Looks: len(lookAhead())},
 		"backup":   {All: BackUp(), Looks: 2},
 		"prune":    {All: PruneBackups(), Looks: 2},

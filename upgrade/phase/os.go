@@ -297,14 +297,25 @@ func (op *Operation) reportSystem(r *Report) {
 		r.Reboot, r.Held = op.OS.Reboot, op.OS.Held
 	}
 	run := op.Record.Run
-	if run == nil || run.ID != op.ID || run.System == nil {
+	if run == nil || run.ID != op.ID {
+		return
+	}
+	noteSystem(&r.Finished, run)
+}
+
+// noteSystem puts what a run did to the system into what is kept of it.
+func noteSystem(f *state.Finished, run *state.Run) {
+	if run.System == nil {
 		return
 	}
 	if run.System.Installed {
-		r.Packages = run.System.Packages
+		f.Packages = run.System.Packages
 	}
-	r.Restarted, r.Rebooted = run.System.Restarted, ""
+	f.Restarted, f.Rebooted = run.System.Restarted, ""
+	if run.To != "" && !run.OpenedAt.IsZero() && !run.System.Rebooted {
+		f.Restarted = append(slices.Clone(f.Restarted), run.Unit)
+	}
 	if run.System.Rebooted {
-		r.Rebooted = run.System.RebootFor
+		f.Rebooted = run.System.RebootFor
 	}
 }

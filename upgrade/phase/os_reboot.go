@@ -2,7 +2,6 @@ package phase
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -36,22 +35,26 @@ func (OSReboot) Describe(op *Operation) string {
 const rebootTimeout = 10 * time.Minute
 
 // Run stops the service cleanly first: PostgreSQL and Mattermost need not be killed at the end.
-func (OSReboot) Run(ctx context.Context, op *Operation) (err error) {
-	run, s := op.Record.Run, op.machine()
-	plan := run.System
-	if plan.RebootFor == "" {
+func (OSReboot) Run(ctx context.Context, op *Operation) error {
+	if op.Record.Run.System.RebootFor == "" {
 		return nil
 	}
-	if err := s.Await(ctx, op.blocked); err != nil {
+	if err := op.machine().Await(ctx, op.blocked); err != nil {
 		return err
 	}
+	if err := stopService(ctx, op); err != nil {
+		return err
+	}
+	return op.reboot(ctx)
+}
+
+// reboot restarts the host, and does not return before that, unless it fails.
+func (op *Operation) reboot(ctx context.Context) (err error) {
+	plan, s := op.Record.Run.System, op.machine()
 	if plan.Failed, err = s.Failed(ctx); err != nil {
 		return err
 	}
 	if plan.Timers, err = s.Timers(ctx); err != nil {
-		return err
-	}
-	if err := stopService(ctx, op); err != nil {
 		return err
 	}
 	plan.Rebooting = time.Now().UTC()
@@ -125,7 +128,7 @@ func (OSVerify) Title() string { return "verify" }
 
 // Describe says it for a plan.
 func (OSVerify) Describe(op *Operation) string {
-	return "the service with its database, the public address with its certificate, timers, units that failed"
+	return "the service with its database, the public address with its certificate; after a restart of the host also timers, units that failed, the backups"
 }
 
 // bootPatience is how long the service may take to answer after a reboot.
@@ -209,6 +212,11 @@ func compareBoots(ctx context.Context, op *Operation) error {
 	if err != nil {
 		return err
 	}
+	if op.Config.Backup.Repository != "" {
+		if _, err := openBackups(ctx, op); err != nil {
+			op.Warn("the backups cannot be reached since the restart of the host: %v", err)
+		}
+	}
 	if lost := without(plan.Timers, timers); len(lost) > 0 {
 		op.Warn("timers that were on before the restart of the host are off: %s", strings.Join(lost, ", "))
 	}
@@ -251,12 +259,16 @@ func (OSCommit) Run(ctx context.Context, op *Operation) error {
 		run.Committed = false
 		return err
 	}
-	var err error
-	if run.System.Installed {
+	return op.tidyPackages(ctx)
+}
+
+// tidyPackages removes old archives of packages, and says what is left to do.
+func (op *Operation) tidyPackages(ctx context.Context) (err error) {
+	if op.Record.Run.System.Installed {
 		err = op.machine().Clean(ctx)
 	}
 	if op.OS != nil && op.OS.Later != "" && op.OS.Reboot.Needed() {
 		op.Note("a reboot is needed (%s), but %s", op.OS.Reboot.Reason(), op.OS.Later)
 	}
-	return errors.Join(err)
+	return err
 }

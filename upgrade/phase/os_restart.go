@@ -75,8 +75,7 @@ func restarted(op *Operation, units ...string) {
 	}
 }
 
-// OSDatabase restarts PostgreSQL and the service together, behind the proxy's hold. Where the service
-// is stopped already, as in an upgrade of both, it is left to who stopped it.
+// OSDatabase restarts PostgreSQL and the service together, behind the proxy's hold.
 type OSDatabase struct{}
 
 // Title says what a person reads.
@@ -94,21 +93,11 @@ func (OSDatabase) Run(ctx context.Context, op *Operation) error {
 	if !plan.Service || plan.RebootFor != "" {
 		return nil
 	}
-	ours := !run.Stopped
-	if ours {
-		if err := stopService(ctx, op); err != nil {
-			return err
-		}
+	if err := stopService(ctx, op); err != nil {
+		return err
 	}
-	for _, unit := range plan.Database {
-		if err := op.machine().Restart(ctx, unit); err != nil {
-			return err
-		}
-		restarted(op, unit)
-	}
-	plan.Database = nil
-	if !ours {
-		return op.Save()
+	if err := op.restartDatabase(ctx); err != nil {
+		return err
 	}
 	if run.WasActive && run.From != "" {
 		if err := serveAgain(ctx, op); err != nil {
@@ -118,6 +107,19 @@ func (OSDatabase) Run(ctx context.Context, op *Operation) error {
 	}
 	plan.Service = false
 	return openAgain(ctx, op)
+}
+
+// restartDatabase restarts the plan's units of PostgreSQL, with the service stopped.
+func (op *Operation) restartDatabase(ctx context.Context) error {
+	plan := op.Record.Run.System
+	for _, unit := range plan.Database {
+		if err := op.machine().Restart(ctx, unit); err != nil {
+			return err
+		}
+		restarted(op, unit)
+	}
+	plan.Database = nil
+	return nil
 }
 
 // stopService shuts the gate and stops the service, so that it can be started again as it is.

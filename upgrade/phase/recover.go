@@ -73,6 +73,7 @@ func recoverRun(ctx context.Context, phases []Phase, op *Operation) (done state.
 			Run: left.ID, Since: left.Started, Beat: time.Now()}}
 	}
 	done = state.Finished{ID: left.ID, Operation: left.Operation, From: left.From, To: left.To, Started: left.Started}
+	noteSystem(&done, left)
 	if left.Committed {
 		done.Outcome, done.Ended = OutcomeDone, time.Now().UTC()
 		return done, closeRun(op, done)

@@ -10,8 +10,9 @@ import (
 // (systemd.time(7)): at each begin in the window, and every hour after it, as what could not be done
 // at first may be possible then. systemd leaves a time out that the clock skips, so the second hour
 // is asked for even when the window is shorter. Nights are among them where a window, or the lack of
-// one, lets a fix or a reboot wait for them. Asking too often costs nothing: May decides.
-func (c Calendar) Hours() []string {
+// one, lets a fix or a reboot wait for them. Asking too often costs nothing: May decides. What should
+// let something else go first asks some minutes later.
+func (c Calendar) Hours(later int) []string {
 	parts := c.Window.parts
 	if c.Window.IsZero() || c.SecurityWithin > 0 {
 		parts = append(parts[:len(parts):len(parts)], Night(c.Window.Zone()).parts...)
@@ -23,7 +24,7 @@ func (c Calendar) Hours() []string {
 			length += 24 * 60
 		}
 		for after := 0; after < max(length, 61); after += 60 {
-			at := p.begin + after
+			at := p.begin + after + later
 			days := p.days
 			if at >= 24*60 {
 				at -= 24 * 60

@@ -21,8 +21,12 @@ func TestHours(t *testing.T) {
 	} {
 		calendar := calendar(t, c.window)
 		calendar.SecurityWithin = c.within
-		if diff := cmp.Diff(c.want, calendar.Hours()); diff != "" {
+		if diff := cmp.Diff(c.want, calendar.Hours(0)); diff != "" {
 			t.Errorf("%q: %s", c.window, diff)
 		}
+	}
+	want := []string{"Tue *-*-* 00:00:00 UTC", "Tue *-*-* 01:00:00 UTC"}
+	if diff := cmp.Diff(want, calendar(t, "Mon 23:30-00:45").Hours(30)); diff != "" {
+		t.Errorf("half an hour later: %s", diff)
 	}
 }

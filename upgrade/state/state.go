@@ -80,7 +80,8 @@ type Run struct {
 	Started   time.Time `json:"started"`
 	Phase     string    `json:"phase"` // the last phase that was begun
 	PID       int       `json:"pid"`
-	BootID    string    `json:"boot_id"` // of the boot it runs in: another one means the power was cut
+	BootID    string    `json:"boot_id"`           // of the boot it runs in: another one means the power was cut
+	Options   string    `json:"options,omitempty"` // phase.Options as JSON, for the half of a run behind a reboot
 
 	Edition            string    `json:"edition"`
 	Unit               string    `json:"unit"`                          // the service's systemd unit
@@ -109,6 +110,8 @@ type Run struct {
 	SpareAt            time.Time `json:"spare_at,omitzero"`             // when it was complete; only then may it be put back
 	Stopped            bool      `json:"stopped,omitempty"`             // the service was stopped, or was about to be
 	StoppedAt          time.Time `json:"stopped_at,omitzero"`
+	Plugins            []string  `json:"plugins,omitempty"`  // that ran at the stop
+	Public             bool      `json:"public,omitempty"`   // the public address answered well then
 	OpenedAt           time.Time `json:"opened_at,omitzero"` // users reach the new version since: the checkpoint may lose their posts
 	Committed          bool      `json:"committed,omitempty"`
 	Again              bool      `json:"again,omitempty"` // putting back waits for the database: the host tries again by itself
@@ -125,7 +128,7 @@ type Run struct {
 	Filled    bool       `json:"filled,omitempty"`    // the application's own empty database is filled, as no role may make another
 	Exchanges []Exchange `json:"exchanges,omitempty"` // directories and files that are exchanged for those of the backup
 
-	System *System     `json:"system,omitempty"` // of a run on the operating system
+	System *System     `json:"system,omitempty"` // of a run that works on the operating system
 	Phases []PhaseTime `json:"phases,omitempty"` // that ended; for the half of a run after a reboot
 }
 

@@ -15,19 +15,38 @@ func (p *Printer) Check(plan phase.Preview) error {
 		switch {
 		case plan.Error != "":
 			p.refusal(w, plan)
+		case plan.UpToDate && plan.System != nil:
+			fmt.Fprintln(w, p.paint(green, "Mattermost "+plan.From+" and the system are up to date."))
+			p.why(w, plan)
 		case plan.UpToDate:
 			fmt.Fprintln(w, p.paint(green, "Mattermost "+plan.From+" is up to date."))
 			p.why(w, plan)
 		default:
 			fmt.Fprintln(w, p.paint(bold, available(plan)))
 			p.why(w, plan)
+			if plan.System != nil {
+				fmt.Fprintln(w, p.paint(bold, "The system: "+plan.System.Summary()))
+			}
 		}
+		p.pending(w, plan.System)
 	})
 	if plan.Error == "" && !plan.UpToDate {
-		p.Hint("see what would happen: " + p.Command("plan"))
-		p.Hint("do it: " + p.Command("apply"))
+		look, do := commands(plan.Operation)
+		p.Hint("see what would happen: " + p.Command(look))
+		p.Hint("do it: " + p.Command(do))
 	}
 	return err
+}
+
+// commands are what looks at an operation and what does it.
+func commands(operation string) (plan, apply string) {
+	switch operation {
+	case "all":
+		return "plan --all", "apply --all"
+	case "os":
+		return "os plan", "os apply"
+	}
+	return "plan", "apply"
 }
 
 func available(plan phase.Preview) string {
@@ -72,7 +91,10 @@ func (p *Printer) Plan(plan phase.Preview) error {
 			return
 		case plan.UpToDate:
 			text := upToDate(plan.From, plan.Why)
-			if plan.System != nil {
+			switch {
+			case plan.Operation == "all":
+				text = strings.TrimSpace("Mattermost " + plan.From + " and the system are up to date. Nothing was changed. " + plan.Why)
+			case plan.System != nil:
 				text = strings.TrimSpace("The system is up to date. Nothing was changed. " + plan.Why)
 			}
 			fmt.Fprintln(w, p.paint(green, text))
@@ -96,26 +118,28 @@ func (p *Printer) Plan(plan phase.Preview) error {
 	if plan.Error != "" {
 		p.Hint(plan.Hint)
 	} else if !plan.UpToDate {
-		command := "apply"
-		if plan.System != nil {
-			command = "os apply"
-		}
-		p.Hint("do it: " + p.Command(command))
+		_, do := commands(plan.Operation)
+		p.Hint("do it: " + p.Command(do))
 	}
 	return err
 }
 
 // Title says in one line what would be done.
 func (p *Printer) Title(plan phase.Preview) string {
-	switch {
-	case plan.System != nil:
+	if plan.System != nil && plan.To == "" {
 		return "Update the system: " + plan.System.Summary()
-	case plan.From == "":
-		return "Install Mattermost " + plan.To
-	case len(plan.Ways) > 0:
-		return fmt.Sprintf("Go back from Mattermost %s to %s", plan.From, plan.To)
 	}
-	return fmt.Sprintf("Upgrade Mattermost from %s to %s", plan.From, plan.To)
+	text := fmt.Sprintf("Upgrade Mattermost from %s to %s", plan.From, plan.To)
+	switch {
+	case plan.From == "":
+		text = "Install Mattermost " + plan.To
+	case len(plan.Ways) > 0:
+		text = fmt.Sprintf("Go back from Mattermost %s to %s", plan.From, plan.To)
+	}
+	if plan.System != nil {
+		text += ", and update the system: " + plan.System.Summary()
+	}
+	return text
 }
 
 // Warnings writes what someone should look after.

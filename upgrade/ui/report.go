@@ -11,14 +11,18 @@ import (
 	"townsquare/upgrade/state"
 )
 
-// Report ends an apply: the result on stdout, what to type next on stderr.
+// Report ends a run: the result on stdout, what to type next on stderr.
 func (p *Printer) Report(r phase.Report) error {
+	if r.Operation == "os" {
+		return p.systemReport(r)
+	}
 	if r.ID == "" { // of no run, so nothing was said yet
 		p.Warnings(r.Warnings)
 	}
 	err := p.Result(r, func(w io.Writer) {
 		fmt.Fprintln(w)
 		fmt.Fprintln(w, p.headline(r))
+		p.restarts(w, r)
 		p.phases(w, r.Finished)
 		p.problems(w, r.Problems)
 	})
@@ -42,13 +46,23 @@ func (p *Printer) headline(r phase.Report) string {
 	if r.To != "" {
 		to += " " + r.To
 	}
+	as := "Everything is as it was"
+	kept := "nothing was changed"
+	if n := len(r.Packages); n > 0 {
+		kept = fmt.Sprintf("what was installed of the system stays (%s)", count(n, "package"))
+		as = "W" + kept[1:]
+	}
 	switch {
 	case r.Outcome == phase.OutcomeLater:
 		return r.Why + " Nothing was changed."
+	case r.UpToDate && r.Operation == "all":
+		return p.paint(green, fmt.Sprintf("Mattermost %s and the system are up to date.\nNothing was changed.", r.From))
 	case r.UpToDate:
 		return p.paint(green, upToDate(r.From, r.Why))
 	case r.Outcome == phase.OutcomeDone && r.From == "":
 		return p.paint(green, to+" is installed.")
+	case r.Outcome == phase.OutcomeDone && r.Operation == "all":
+		return p.paint(green, fmt.Sprintf("Mattermost is now %s; it was %s. The system is up to date: %s.", r.To, r.From, systemChange(r.Finished)))
 	case r.Outcome == phase.OutcomeDone:
 		return p.paint(green, fmt.Sprintf("Mattermost is now %s; it was %s.", r.To, r.From))
 	case r.Outcome == phase.OutcomeRefused && r.Operation == "rollback":
@@ -56,17 +70,17 @@ func (p *Printer) headline(r phase.Report) string {
 	case r.Outcome == phase.OutcomeRefused:
 		return p.paint(yellow, to+" cannot be installed yet. Nothing was changed.")
 	case r.Outcome == phase.OutcomeRolledBack && r.From == "":
-		return p.paint(red, fmt.Sprintf("%s could not be installed: %s\nEverything is as it was before.", to, reason))
+		return p.paint(red, fmt.Sprintf("%s could not be installed: %s\n%s.", to, reason, as))
 	case r.Outcome == phase.OutcomeRolledBack:
-		return p.paint(red, fmt.Sprintf("%s did not work: %s\n%s serves again, and everything is as it was.", to, reason, r.From))
+		return p.paint(red, fmt.Sprintf("%s did not work: %s\n%s serves again. %s.", to, reason, r.From, as))
 	case r.Outcome == phase.OutcomeNotRolledBack:
 		return p.paint(red, fmt.Sprintf("%s did not work, and putting everything back did not work either.\n%s\nMattermost may be down until someone looks.", to, r.Error))
 	case r.Outcome == phase.OutcomeInterrupted:
-		return p.paint(yellow, "Stopped on request. Everything is as it was.")
+		return p.paint(yellow, "Stopped on request. "+as+".")
 	case r.From == "":
 		return p.paint(red, fmt.Sprintf("%s was not installed: %s\nNothing was changed.", to, reason))
 	default:
-		return p.paint(red, fmt.Sprintf("%s was not installed: %s\nMattermost kept running; nothing was changed.", to, reason))
+		return p.paint(red, fmt.Sprintf("%s was not installed: %s\nMattermost kept running; %s.", to, reason, kept))
 	}
 }
 
@@ -116,6 +130,7 @@ func (p *Printer) problems(w io.Writer, list []problem.Problem) {
 
 // next is what can be typed after a run, the most urgent first.
 func (p *Printer) next(r phase.Report) []string {
+	plan, apply := commands(r.Operation)
 	logs := "on the host: sudo journalctl -u mattermost -u townsquare-upgrade -n 100"
 	var hints []string
 	if r.Hint != "" {
@@ -129,14 +144,17 @@ func (p *Printer) next(r phase.Report) []string {
 	case phase.OutcomeRolledBack:
 		hints = append(hints, "see why: "+logs)
 		if r.Skipped {
-			hints = append(hints, r.To+" is not tried again by itself; to try it all the same: "+p.Command("apply --retry-failed"))
+			hints = append(hints, r.To+" is not tried again by itself; to try it all the same: "+p.Command(apply+" --retry-failed"))
 		} else {
-			hints = append(hints, "try again: "+p.Command("apply"))
+			hints = append(hints, "try again: "+p.Command(apply))
+		}
+		if len(r.Packages) > 0 {
+			hints = append(hints, "restart what still runs old files: "+p.Command("os apply"))
 		}
 	case phase.OutcomeRefused:
-		hints = append(hints, "then look again: "+p.Command("plan"))
+		hints = append(hints, "then look again: "+p.Command(plan))
 	case phase.OutcomeFailed, phase.OutcomeInterrupted:
-		hints = append(hints, "try again: "+p.Command("apply"))
+		hints = append(hints, "try again: "+p.Command(apply))
 	case phase.OutcomeDone:
 		if !r.UpToDate {
 			hints = append(hints, "see how it is: "+p.Command("status"))

@@ -78,6 +78,9 @@ func (r Result) cells() []string {
 // what is the step in question, such as "7.7.0 to 9.10.0".
 func (r Result) what() string {
 	from, to, still := "", "", false
+	if run := r.Report; run != nil && run.Outcome == phase.OutcomeDone && !run.UpToDate && (run.Operation == "all" || run.Operation == "os") {
+		return change(run.Finished)
+	}
 	switch {
 	case r.Report != nil:
 		from, to, still = r.Report.From, r.Report.To, r.Report.UpToDate

@@ -171,6 +171,9 @@ func change(r state.Finished) string {
 	switch {
 	case r.Operation == "os":
 		return "system: " + systemChange(r)
+	case r.Operation == "all":
+		r.Operation = "apply"
+		return change(r) + "; system: " + systemChange(r)
 	case r.Operation == "rehearse":
 		return r.To + " rehearsed"
 	case r.Operation == "rollback":

@@ -9,7 +9,6 @@ import (
 
 	"townsquare/upgrade/phase"
 	"townsquare/upgrade/state"
-	"townsquare/upgrade/system"
 )
 
 // SystemCheck ends a look at the operating system: what is pending.
@@ -82,18 +81,15 @@ func sinceDay(t time.Time) string {
 	return " since " + t.Local().Format("2006-01-02 15:04")
 }
 
-// SystemReport ends a run on the operating system.
-func (p *Printer) SystemReport(r phase.Report) error {
+// systemReport ends a run on the operating system alone.
+func (p *Printer) systemReport(r phase.Report) error {
 	if r.ID == "" { // of no run, so nothing was said yet
 		p.Warnings(r.Warnings)
 	}
 	err := p.Result(r, func(w io.Writer) {
 		fmt.Fprintln(w)
 		fmt.Fprintln(w, p.systemHeadline(r))
-		if len(r.Restarted) > 0 {
-			fmt.Fprintf(w, "Restarted, each once: %s.\n", strings.Join(r.Restarted, ", "))
-		}
-		p.rebootNeeded(w, r.Reboot)
+		p.restarts(w, r)
 		p.phases(w, r.Finished)
 		p.problems(w, r.Problems)
 	})
@@ -113,9 +109,16 @@ func (p *Printer) SystemReport(r phase.Report) error {
 	return err
 }
 
-func (p *Printer) rebootNeeded(w io.Writer, r system.Reboot) {
-	if r.Needed() {
-		fmt.Fprintf(w, "%s %s.\n", p.paint(yellow, "A reboot is needed still:"), r.Reason())
+// restarts says what a run on the system restarted, and what it did not.
+func (p *Printer) restarts(w io.Writer, r phase.Report) {
+	if len(r.Restarted) > 0 {
+		fmt.Fprintf(w, "Restarted, each once: %s.\n", strings.Join(r.Restarted, ", "))
+	}
+	if r.Rebooted != "" {
+		fmt.Fprintf(w, "The server was restarted: %s.\n", r.Rebooted)
+	}
+	if r.Reboot.Needed() {
+		fmt.Fprintf(w, "%s %s.\n", p.paint(yellow, "A reboot is needed still:"), r.Reboot.Reason())
 	}
 }
 

@@ -102,6 +102,7 @@ func (a archive) withdraw(names ...string) {
 // systemReport is what `upgrade os apply --json` prints.
 type systemReport struct {
 	ID        string        `json:"id"`
+	To        string        `json:"to"`
 	Outcome   string        `json:"outcome"`
 	Error     string        `json:"error"`
 	Why       string        `json:"why"`

@@ -174,6 +174,7 @@ func (r *runner) dispatch(version string) []string {
 // of a person, and a release notice.
 func TestScheduled(t *testing.T) {
 	s := square.Fresh(t)
+	a := newArchive(t, s) // nothing is new for the system, until the test says so
 	r := newRunner(t, s)
 	t.Cleanup(func() {
 		if r := square.Localcloud(context.Background(), "pulumi", "up", "--stack", "dev"); r.Code != 0 {
@@ -212,8 +213,11 @@ func TestScheduled(t *testing.T) {
 	r.window(6 * time.Hour)
 	r.still(func() { r.run("upgrade.sh").says(t, "later: ") })
 	r.window(-time.Hour)
-	r.run("upgrade.sh").says(t, "| dev | 7.7.0 to 7.7.1 | done |", "| stop the service |", "done=7.7.1", "waiting=9.10.0")
+	a.installed(database("1"))
+	a.publish(database("2"))
+	r.run("upgrade.sh").says(t, "| dev | 7.7.0 to 7.7.1; system: 1 package, 2 services restarted | done |", "| stop the service |", "done=7.7.1", "waiting=9.10.0")
 	s.Serves(t, patch)
+	r.still(func() { r.run("os.sh").says(t, "The system is up to date") })
 
 	r.run("upgrade.sh", "TOWNSQUARE_VERSION=9.10.0").says(t, "| dev | 7.7.1 to 9.10.0 | done |", "people had to wait")
 	r.run("check.sh").says(t, "up to date")

@@ -4,7 +4,6 @@ package upkeep
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
@@ -24,6 +23,8 @@ func window(in time.Duration) string {
 // new release, waits for the window, and installs it there with nobody typing anything.
 func TestTimers(t *testing.T) {
 	s := square.Upgraded(t)
+	a := newArchive(t, s)
+	a.installed(database("1"))
 	square.Localcloud(t.Context(), "pulumi", "up", "--stack", "dev", "--set", "townsquare:timers=true",
 		"--set", "townsquare:window="+window(6*time.Hour)).Must(t)
 	t.Cleanup(func() {
@@ -35,7 +36,8 @@ func TestTimers(t *testing.T) {
 			t.Errorf("without a word:\n%s", r)
 		}
 		listed := s.Exec(t, "systemctl list-timers --no-pager 'townsquare-*'")
-		for _, name := range []string{"townsquare-check.timer", "townsquare-upgrade.timer", "townsquare-os.timer"} {
+		for _, name := range []string{"check", "upgrade", "os", "backup", "verify"} {
+			name = "townsquare-" + name + ".timer"
 			if !strings.Contains(listed, name) {
 				t.Errorf("no %s in\n%s", name, listed)
 			}
@@ -74,6 +76,8 @@ func TestTimers(t *testing.T) {
 		}
 		s.Serves(t, stage.After)
 	})
+	t.Run("a backup is made by itself", func(t *testing.T) { backupByItself(t, s) })
+	a.publish(database("2"))
 	t.Run("in the window it is installed, when nobody else is at work", func(t *testing.T) { inWindow(t, s) })
 	t.Run("switched off", func(t *testing.T) {
 		s.Upgrade(t.Context(), "timers", "disable").Must(t)
@@ -83,32 +87,61 @@ func TestTimers(t *testing.T) {
 	})
 }
 
+// soon makes a timer elapse a second after it is started, and starts it.
+func soon(t *testing.T, s *stage.Server, name string) {
+	t.Helper()
+	s.Exec(t, strings.ReplaceAll(`mkdir -p /etc/systemd/system/NAME.timer.d
+printf '[Timer]\nOnActiveSec=1s\nAccuracySec=100ms\nRandomizedDelaySec=0\n' >/etc/systemd/system/NAME.timer.d/soon.conf
+systemctl daemon-reload
+systemctl restart NAME.timer`, "NAME", name))
+}
+
+// past is a run in the server's history.
+type past struct {
+	stage.Report
+	Operation string
+	Packages  []struct{ Name string }
+}
+
+// ended waits for the newest run in the history to be of an operation.
+func ended(t *testing.T, s *stage.Server, operation string) past {
+	t.Helper()
+	var history []past
+	until(t, 3*time.Minute, func() error {
+		history = nil
+		s.Upgrade(t.Context(), "history", "--json").Must(t).Into(t, &history)
+		if len(history) == 0 || history[0].Operation != operation {
+			return fmt.Errorf("no %s is the newest in the history: %+v", operation, history)
+		}
+		return nil
+	})
+	return history[0]
+}
+
+// backupByItself lets the backup's timer elapse, for the bucket of the stack.
+func backupByItself(t *testing.T, s *stage.Server) {
+	soon(t, s, "townsquare-backup")
+	if last := ended(t, s, "backup"); last.Outcome != "done" {
+		t.Errorf("the record is %+v", last)
+	}
+	var list []struct{ ID string }
+	if s.Upgrade(t.Context(), "backup", "list", "--json").Must(t).Into(t, &list); len(list) == 0 {
+		t.Error("no backup in the bucket")
+	}
+}
+
 // inWindow lets the timer elapse by itself, while somebody holds the lock for a while.
 func inWindow(t *testing.T, s *stage.Server) {
 	s.Exec(t, fmt.Sprintf(`sed -i 's/^window:.*/window: %s/' /etc/townsquare/upgrade.yaml
 echo 'watch: 2s' >>/etc/townsquare/upgrade.yaml
-mkdir -p /etc/systemd/system/townsquare-upgrade.timer.d
-printf '[Timer]\nOnActiveSec=1s\nAccuracySec=100ms\nRandomizedDelaySec=0\n' >/etc/systemd/system/townsquare-upgrade.timer.d/soon.conf
-systemctl daemon-reload
-systemd-run --quiet flock /var/lib/townsquare/lock sleep 8
-systemctl restart townsquare-upgrade.timer`, window(-time.Hour)))
+systemd-run --quiet flock /var/lib/townsquare/lock sleep 8`, window(-time.Hour)))
+	soon(t, s, "townsquare-upgrade")
 	if err := s.Await(t.Context(), 3*time.Minute, stage.Patch); err != nil {
 		t.Log(s.Exec(t, "journalctl --no-pager -o cat -n 60 -u 'townsquare-*'"))
 		t.Fatal(err)
 	}
-	var history []stage.Report
-	deadline := time.Now().Add(time.Minute)
-	for len(history) == 0 || history[0].To != stage.Patch {
-		if time.Now().After(deadline) {
-			t.Fatalf("history has no such run: %+v", history)
-		}
-		time.Sleep(time.Second)
-		if err := json.Unmarshal([]byte(s.Upgrade(t.Context(), "history", "--json").Must(t).Stdout), &history); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if history[0].From != stage.After || history[0].Outcome != "done" {
-		t.Errorf("the record is %+v", history[0])
+	if last := ended(t, s, "all"); last.From != stage.After || last.To != stage.Patch || last.Outcome != "done" || len(last.Packages) != 1 {
+		t.Errorf("the record is %+v", last)
 	}
 	s.Serves(t, stage.Patch)
 	if failed := s.Exec(t, "systemctl list-units --failed --no-legend 'townsquare-*'"); failed != "" {

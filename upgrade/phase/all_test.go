@@ -1,0 +1,155 @@
+package phase
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"townsquare/upgrade/host"
+	"townsquare/upgrade/problem"
+	"townsquare/upgrade/state"
+	"townsquare/upgrade/system"
+)
+
+func TestAllBeginsWithItsPlan(t *testing.T) {
+	plan, titles := AllPlan(), map[string]bool{}
+	for i, p := range All() {
+		if titles[p.Title()] {
+			t.Errorf("%q is there twice: nobody could go on behind it", p.Title())
+		}
+		titles[p.Title()] = true
+		if i < len(plan) {
+			if _, changes := p.(Undoer); changes || p.Title() != plan[i].Title() {
+				t.Errorf("%q is number %d of the operation", p.Title(), i)
+			}
+		} else if _, ok := p.(Describer); !ok {
+			t.Errorf("%q cannot say what it would do", p.Title())
+		}
+	}
+}
+
+// All has everything that Apply and OS do, each in the same order, but for what it does in one.
+func TestAllIsBoth(t *testing.T) {
+	var all []string
+	for _, p := range All() {
+		all = append(all, p.Title())
+	}
+	for name, list := range map[string][]Phase{"apply": Apply()[len(Plan()):], "os": OS()[len(OSPlan()):]} {
+		at := 0
+		for _, p := range list {
+			switch p.(type) {
+			case OSDatabase, OSReboot, OSVerify, OSCommit: // AllDatabase, AllReboot and AllReview
+				continue
+			}
+			i := slices.Index(all[at:], p.Title())
+			if i < 0 {
+				t.Fatalf("%s does %q, and all does not, or too early", name, p.Title())
+			}
+			at += i
+		}
+	}
+}
+
+// Where one has nothing to do, or may not, the other's own operation does its part.
+func TestWhichOfBoth(t *testing.T) {
+	later, fails := &Later{Why: "it is day"}, errors.New("no such page")
+	list := problem.List{{Where: "disk"}}
+	for _, c := range []struct {
+		name               string
+		mattermost, system error
+		alone              bool
+		want               string
+	}{
+		{"both", nil, nil, false, ""},
+		{"neither", Done, Done, false, "nothing to do"},
+		{"the system is current", nil, Done, false, "apply"},
+		{"Mattermost is current", Done, nil, false, "os"},
+		{"the system waits", nil, later, true, "apply"},
+		{"Mattermost waits", later, nil, true, "os"},
+		{"both wait", later, later, true, "not now"},
+		{"one waits", Done, later, true, "not now"},
+		{"the other waits", later, Done, true, "not now"},
+		{"no page, and somebody is there", fails, nil, false, "no such page"},
+		{"no page, and nobody is there", fails, nil, true, "os"},
+		{"the system cannot, and somebody is there", nil, list, false, "disk"},
+		{"the system cannot, and nobody is there", nil, list, true, "apply"},
+		{"both cannot", list, list, true, "disk"},
+		{"one waits, and one cannot", later, list, true, "disk"},
+	} {
+		op := &Operation{Options: Options{Unattended: c.alone}}
+		err := op.either(c.mattermost, c.system)
+		var instead *Instead
+		got := ""
+		if errors.As(err, &instead) {
+			got = instead.Operation
+		} else if err != nil {
+			got = err.Error()
+		}
+		if got != c.want && (c.want == "" || !strings.Contains(got, c.want)) {
+			t.Errorf("%s: %q, want %q", c.name, got, c.want)
+		}
+	}
+	if err := (&Operation{}).either(list, list); len(err.(problem.List)) != 2 {
+		t.Errorf("all problems at once: %v", err)
+	}
+}
+
+// An upgrade that fails after the database restarted is put back, and what was installed stays.
+func TestPackagesStayWhenTheVersionGoes(t *testing.T) {
+	h := newSmallHost(t)
+	old, target := filepath.Join(h.dir, "versions/7.7.0"), filepath.Join(h.dir, "versions/9.10.0")
+	var asked []string
+	h.op.System = system.System{Root: t.TempDir(), Run: func(_ context.Context, c host.Command) ([]byte, error) {
+		if h.op.Record.Run.Stopped && c.Args[0] != "reset-failed" {
+			asked = append(asked, strings.Join(c.Args, " "))
+		}
+		return nil, nil
+	}}
+	h.op.Name = "all"
+	phases := []Phase{begin{state.Run{From: "7.7.0", To: "9.10.0", Unit: "mm.service", Link: h.link, OldTarget: old, NewTarget: target,
+		Address: h.op.Facts.Health.URL, Port: 8065, Migrates: true, SchemaTarget: 101,
+		System: &state.System{Packages: []state.Package{{Name: "postgresql-17"}}, Installed: true, Service: true, Database: []string{"postgresql@17-main.service"}}}},
+		Stop{}, Checkpoint{}, AllDatabase{}, Swap{}, AllReboot{}, AllFacts{}, Start{}, broken{}}
+	r, err := Run(t.Context(), phases, h.op)
+	var back *RolledBack
+	if !errors.As(err, &back) {
+		t.Fatal(err)
+	}
+	if strings.Join(asked, ", ") != "restart postgresql@17-main.service" {
+		t.Errorf("asked while the service was away: %q", asked)
+	}
+	if link, err := os.Readlink(h.link); err != nil || link != old {
+		t.Errorf("leads to %s, %v", link, err)
+	}
+	if len(r.Packages) != 1 || !slices.Contains(r.Restarted, "postgresql@17-main.service") || slices.Contains(r.Restarted, "mm.service") {
+		t.Errorf("report is %+v", r)
+	}
+	if kept := h.op.Record.History; len(kept) != 1 || len(kept[0].Packages) != 1 {
+		t.Errorf("history is %+v", kept)
+	}
+}
+
+// A host that restarts for an upgrade lets nobody in before the new version is verified; one that
+// restarts for its system alone does.
+func TestHoldBack(t *testing.T) {
+	for name, c := range map[string]struct {
+		run  state.Run
+		want int
+	}{
+		"an upgrade":           {state.Run{To: "9.10.0", Stopped: true, Port: 8065}, 1},
+		"the system":           {state.Run{Stopped: true, Port: 8065}, 0},
+		"one that is verified": {state.Run{To: "9.10.0", Stopped: true, OpenedAt: time.Now(), Port: 8065}, 0},
+	} {
+		h := newSmallHost(t)
+		must(t, h.op.Record.Save(filepath.Join(h.dir, "state.json")))
+		must(t, HoldBack(t.Context(), &c.run))
+		if got := h.commands(); len(got) != c.want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}
