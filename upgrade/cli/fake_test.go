@@ -176,6 +176,8 @@ func (h *fakeHost) main(ctx context.Context, args []string, in io.Reader, out, e
 			choice: h.phases(checks[:2]...),
 			operations: map[string]phase.Sequence{
 				"apply": {All: h.phases(append(checks, "lock", "fetch", "stop", "start", "open", "commit", "timers")...)(), Looks: len(checks)},
+				"all":   {All: h.phases("facts", "both", "lock", "install", "stop", "start", "open", "commit", "timers")(), Looks: 2},
+				"os":    {All: h.phases("facts", "packages", "lock", "install", "commit")(), Looks: 2},
 			}}
 	}
 	return a.main(ctx, args)

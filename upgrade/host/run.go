@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"os/user"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -68,13 +69,19 @@ func Run(ctx context.Context, c Command) ([]byte, error) {
 // where nothing else wants the processor.
 const systemdBack = 10 * time.Second
 
-// systemdAway tells that nobody listened at systemd's socket, so that the program did nothing: that
-// is so while systemd executes itself anew, as needrestart has it do when a library of its own was
-// exchanged.
+// systemdAway tells that systemd was away while it executed itself anew, as needrestart has it do when
+// a library of its own was exchanged, and that the program may be run again: nobody listened at its
+// socket, so that nothing was done, or the answer to a question was cut off.
 func systemdAway(c Command, err error) bool {
 	var exit *ExitError
-	return (c.Name == "systemctl" || c.Name == "systemd-run") && c.Stdin == nil && errors.As(err, &exit) &&
-		strings.Contains(exit.Stderr, "Failed to connect to") && strings.Contains(exit.Stderr, "Connection refused")
+	if c.Name != "systemctl" && c.Name != "systemd-run" || c.Stdin != nil || !errors.As(err, &exit) {
+		return false
+	}
+	if strings.Contains(exit.Stderr, "Failed to connect to") && strings.Contains(exit.Stderr, "Connection refused") {
+		return true
+	}
+	asks := c.Name == "systemctl" && len(c.Args) > 0 && slices.Contains([]string{"show", "list-units", "is-system-running"}, c.Args[0])
+	return asks && (strings.Contains(exit.Stderr, "Transport endpoint is not connected") || strings.Contains(exit.Stderr, "Connection reset by peer"))
 }
 
 func runOnce(ctx context.Context, c Command) ([]byte, error) {

@@ -113,6 +113,8 @@ func (f *OSFacts) Summary() string {
 		words = append(words, one.Name+" "+one.To)
 	}
 	switch {
+	case len(words) == 1:
+		return "1 package: " + words[0]
 	case len(words) > 0:
 		return fmt.Sprintf("%d packages: %s", len(f.Packages), strings.Join(words, ", "))
 	case f.Interrupted != "":

@@ -35,7 +35,7 @@ func TestNotify(t *testing.T) {
 	const key = "0123456789keyofwebhook"
 	received := receive(t, s.Cloud, "/"+key)
 	s.Exec(t, "DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends dma >/dev/null 2>&1")
-	s.Input(t, strings.NewReader(fmt.Sprintf("mattermost: %s/hooks/%s\nwebhook: https://releases.%s:9443/%s\nemail: [root@localhost]\n",
+	s.Input(t, strings.NewReader(fmt.Sprintf("mattermost: %s/hooks/%s\nwebhook: https://releases.%s:9443/%s\nemail: [root@localhost]\nannounce: 3s\n",
 		s.URL, hook.ID, network.Zone, key)), "umask 077; cat >/etc/townsquare/notify.yaml")
 
 	r := s.Upgrade(t.Context(), "notify", "test").Must(t)
@@ -55,7 +55,8 @@ func TestNotify(t *testing.T) {
 	for range 2 { // the second time nobody is told the same again
 		s.Upgrade(t.Context(), "check", "--unattended").Must(t, 10)
 	}
-	s.Apply(t, stage.Patch, "2s")
+	s.Upgrade(t.Context(), "apply", "--unattended", "--watch", "2s").Must(t)
+	wantPost(t, s, channel, "Mattermost is upgraded in 0 minutes") // by the server itself, before it goes away
 	post := wantPost(t, s, channel, "Mattermost is now "+stage.Patch)
 	for _, row := range []string{"| Version | " + stage.After + " → " + stage.Patch + " |", "| Away for |", "| Restarted | Mattermost |"} {
 		if !strings.Contains(post, row) {
@@ -67,6 +68,9 @@ func TestNotify(t *testing.T) {
 	}
 	if found := next(t, received); found["event"] != "found" || !strings.Contains(fmt.Sprint(found["facts"]), stage.Patch) {
 		t.Errorf("the webhook got %v", found)
+	}
+	if said := next(t, received); said["event"] != "announced" {
+		t.Errorf("the webhook got %v", said)
 	}
 	if done := next(t, received); done["event"] != "done" {
 		t.Errorf("the webhook got %v", done)

@@ -26,7 +26,7 @@ func TestDpkgInterrupted(t *testing.T) {
 	pid := mainPID(t, s)
 	atWork := func(version string) *stage.Process {
 		p := s.StartUpgrade(t.Context(), "os", "apply", "--json", "--yes")
-		until(t, time.Minute, func() error {
+		stage.Until(t, time.Minute, func() error {
 			if s.Exec(t, "cat /run/slow") != version {
 				return errors.New("dpkg is not there yet")
 			}
@@ -65,7 +65,7 @@ func TestDpkgInterrupted(t *testing.T) {
 	if err := s.Await(t.Context(), time.Minute, stage.Before); err != nil {
 		t.Fatal(err)
 	}
-	until(t, time.Minute, func() error {
+	stage.Until(t, time.Minute, func() error {
 		if s.Record(t).Run != nil {
 			return errors.New("the host has not put the run back")
 		}
@@ -82,20 +82,4 @@ func TestDpkgInterrupted(t *testing.T) {
 	osApply(t, s, nil)
 	whole("4")
 	osCheck(t, s)
-}
-
-// until tries again every 200 ms for at most limit.
-func until(t testing.TB, limit time.Duration, try func() error) {
-	t.Helper()
-	deadline := time.Now().Add(limit)
-	for {
-		err := try()
-		if err == nil {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("after %v still: %v", limit, err)
-		}
-		time.Sleep(200 * time.Millisecond)
-	}
 }

@@ -83,8 +83,21 @@ until [ -e /run/locked ]; do sleep 0.1; done`)
 			}
 			a.withdraw("demo")
 		}},
+		{"the disk fills up while packages are unpacked", func(t *testing.T) {
+			s.Exec(t, "mkdir /usr/share/full && mount -t tmpfs -o size=16k none /usr/share/full")
+			a.publish(deb{name: "demo", version: "6", files: map[string]string{"/usr/share/full/much": strings.Repeat("0123456789", 6000)}})
+			got := osApply(t, s, []int{1})
+			if !strings.Contains(got.Error, "No space left on device") || version(t, s, "demo") != "3" {
+				t.Errorf("error is %q, demo %s", got.Error, version(t, s, "demo"))
+			}
+			s.Exec(t, "umount /usr/share/full")
+			osApply(t, s, nil)
+			if got := version(t, s, "demo"); got != "6" {
+				t.Errorf("with room again demo is %s", got)
+			}
+		}},
 		{"a package's own script fails", func(t *testing.T) {
-			a.publish(deb{name: "demo", version: "6", postinst: "echo no >&2; exit 7"})
+			a.publish(deb{name: "demo", version: "7", postinst: "echo no >&2; exit 7"})
 			got := osApply(t, s, []int{1})
 			if !strings.Contains(got.Error, "demo: ") || !strings.Contains(got.Error, "post-installation script") {
 				t.Errorf("error is %q", got.Error)
@@ -92,9 +105,9 @@ until [ -e /run/locked ]; do sleep 0.1; done`)
 			if left := s.Exec(t, "ls /usr/sbin/policy-rc.d /run/townsquare/held-back 2>/dev/null || true"); left != "" {
 				t.Errorf("left: %s", left)
 			}
-			a.publish(deb{name: "demo", version: "7"}) // the cure
+			a.publish(deb{name: "demo", version: "8"}) // the cure
 			osApply(t, s, nil)
-			if got := version(t, s, "demo"); got != "7" {
+			if got := version(t, s, "demo"); got != "8" {
 				t.Errorf("demo is %s", got)
 			}
 		}},

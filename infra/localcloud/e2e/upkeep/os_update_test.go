@@ -63,11 +63,15 @@ func TestUpdates(t *testing.T) {
 	if !slices.Contains(check.System.Restart, "mattermost") {
 		t.Errorf("check says that these restart: %v", check.System.Restart)
 	}
+	saidBefore(t, s, names)
 	const lives = `systemctl show --value -p InvocationID mattermost postgresql@17-main caddy ssh systemd-journald systemd-logind systemd-networkd cron dbus | grep .`
 	was := strings.Fields(s.Exec(t, lives))
 	began := time.Now()
-	var got systemReport
-	seen := s.Watched(t, func() { got = osApply(t, s, nil) })
+	var got, rest systemReport
+	seen := s.Watched(t, func() {
+		got = osApply(t, s, nil, "--security-only")
+		rest = osApply(t, s, nil)
+	})
 	if seen.Failed > 0 {
 		t.Errorf("%d visitors of %d saw an error: %v", seen.Failed, seen.Asked, seen.Wrong)
 	}
@@ -75,11 +79,14 @@ func TestUpdates(t *testing.T) {
 		t.Errorf("report is %+v", got)
 	}
 	// By name, what needrestart says of a libssl and a PostgreSQL that were replaced on Debian 13.
-	want := []string{"caddy.service", "mattermost.service", "postgresql@17-main.service", "ssh.service",
+	want := []string{"mattermost.service", "postgresql@17-main.service", "ssh.service",
 		"systemd-journald.service", "systemd-logind.service", "systemd-manager", "systemd-networkd.service"}
 	slices.Sort(got.Restarted)
 	if diff := cmp.Diff(want, got.Restarted); diff != "" {
 		t.Error(diff)
+	}
+	if diff := cmp.Diff([]string{"caddy.service"}, rest.Restarted); diff != "" || rest.Downtime != 0 {
+		t.Errorf("for what is not of the security archive: %s, away for %v", diff, rest.Downtime)
 	}
 	is := strings.Fields(s.Exec(t, lives))
 	for i, unit := range []string{"mattermost", "postgresql@17-main", "caddy", "ssh", "systemd-journald", "systemd-logind", "systemd-networkd", "cron", "dbus"} {
@@ -110,5 +117,28 @@ find /opt/mattermost /etc /usr /boot /var/lib/dpkg /var/lib/townsquare -xdev ! -
 		if !slices.Contains(before, line) {
 			t.Errorf("changed: %s", line)
 		}
+	}
+}
+
+// saidBefore: what is pending is in the status, and only the security archive's part where that is
+// asked for.
+func saidBefore(t *testing.T, s *stage.Server, names []string) {
+	t.Helper()
+	var only systemPlan
+	s.Upgrade(t.Context(), "os", "check", "--security-only", "--json").Must(t, 10).Into(t, &only)
+	for _, one := range only.System.Packages {
+		if !one.Security {
+			t.Errorf("not a security update: %+v", one)
+		}
+	}
+	if n := len(only.System.Packages); n == 0 || n >= len(names) {
+		t.Errorf("%d of %d packages are security updates", n, len(names))
+	}
+	if r := s.Upgrade(t.Context(), "status").Must(t); !strings.Contains(r.Stdout, fmt.Sprintf("%d packages pending, %d of them security", len(names), len(only.System.Packages))) {
+		t.Errorf("status says\n%s", r.Stdout)
+	}
+	var status systemPlan
+	if s.Upgrade(t.Context(), "status", "--json").Must(t).Into(t, &status); len(status.System.Packages) != len(names) {
+		t.Errorf("status has %+v", status.System)
 	}
 }

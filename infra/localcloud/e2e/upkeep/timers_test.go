@@ -107,7 +107,7 @@ type past struct {
 func ended(t *testing.T, s *stage.Server, operation string) past {
 	t.Helper()
 	var history []past
-	until(t, 3*time.Minute, func() error {
+	stage.Until(t, 3*time.Minute, func() error {
 		history = nil
 		s.Upgrade(t.Context(), "history", "--json").Must(t).Into(t, &history)
 		if len(history) == 0 || history[0].Operation != operation {
