@@ -73,6 +73,11 @@ done; exit 1`)
 	if seen.Failed > 0 {
 		t.Errorf("%d visitors of %d saw an error: %v", seen.Failed, seen.Asked, seen.Wrong)
 	}
+	// The release is unpacked now, so that a plan can ask it, and changes nothing either.
+	plan := s.Upgrade(t.Context(), "plan", "--to", stage.After).Must(t, 0, 10)
+	if !strings.Contains(plan.Stdout, "migrations to run: 20, while the service is away, because of ") {
+		t.Errorf("the plan does not say how the database is migrated, and why:\n%s", plan)
+	}
 	if is := s.Exec(t, live); is != was {
 		t.Errorf("the rehearsal changed something:\nbefore:\n%s\nafter:\n%s", was, is)
 	}
