@@ -151,10 +151,13 @@ func (c *Client) listen(ctx context.Context, own *http.Transport) (*websocket.Co
 	}
 	url := "ws" + strings.TrimPrefix(strings.TrimRight(c.URL, "/"), "http") + "/api/v4/websocket"
 	conn, res, err := dialer.DialContext(ctx, url, http.Header{"Authorization": {"Bearer " + c.token}})
-	if res != nil && err != nil {
-		err = &StatusError{Method: http.MethodGet, Path: "/websocket", Status: res.StatusCode}
+	if res != nil {
+		res.Body.Close()
 	}
-	if err != nil {
+	switch {
+	case err != nil && res != nil:
+		return nil, &StatusError{Method: http.MethodGet, Path: "/websocket", Status: res.StatusCode}
+	case err != nil:
 		return nil, fmt.Errorf("open a websocket: %w", err)
 	}
 	return conn, nil
