@@ -52,7 +52,7 @@ func TestChanges(t *testing.T) {
 
 // What was not measured is a dash, never a number; and what is written is well-formed.
 func TestWritesWhatWasMeasured(t *testing.T) {
-	r := &results{home: t.TempDir()}
+	r := &results{home: t.TempDir(), shown: t.TempDir()}
 	for _, s := range sizes {
 		for how, gap := range map[string]time.Duration{floor: 500 * time.Millisecond, toPatch: 600 * time.Millisecond, byGuide: 30 * time.Second} {
 			o := outage{How: how, Size: s.name(), Posts: s.posts, Seen: community.Summary{Gap: gap, Asked: 10}, Load: "0.50 0.40 0.30 1/100 1", Commit: "abc"}

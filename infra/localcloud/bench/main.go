@@ -70,9 +70,9 @@ func run() int {
 		return 2
 	}
 	b := &bench{stage: stage.New("bench"), sizes: sizes, passes: 3, commit: *commit}
-	home := "scripts/bench"
+	home, shown := "bin/bench", "scripts/bench"
 	if *quick {
-		b.sizes, b.passes, home = small, 1, "bin/bench-quick"
+		b.sizes, b.passes, home, shown = small, 1, "bin/bench-quick", "bin/bench-quick"
 	}
 	if *list {
 		for _, p := range b.parts() {
@@ -82,7 +82,7 @@ func run() int {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	if b.found, err = openResults(home); err != nil {
+	if b.found, err = openResults(home, shown); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		return 1
 	}
@@ -90,7 +90,7 @@ func run() int {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		return 1
 	}
-	fmt.Println("written:", filepath.Join(home, "RESULTS.md"))
+	fmt.Println("written:", filepath.Join(shown, "RESULTS.md"))
 	return 0
 }
 

@@ -13,7 +13,8 @@ import (
 
 // results is everything that was measured, kept in a file so that parts can be measured one by one.
 type results struct {
-	home string // where results.json, RESULTS.md and downtime.svg go
+	home  string // where results.json is
+	shown string // where RESULTS.md and downtime.svg go
 
 	Computer  computer  `json:"computer"`
 	Outages   []outage  `json:"outages"`
@@ -34,10 +35,12 @@ type timed struct {
 }
 
 // openResults reads what was measured before on a computer like this one; elsewhere it begins anew.
-func openResults(home string) (*results, error) {
-	r := &results{home: home}
-	if err := os.MkdirAll(home, 0o755); err != nil {
-		return nil, err
+func openResults(home, shown string) (*results, error) {
+	r := &results{home: home, shown: shown}
+	for _, dir := range []string{home, shown} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return nil, err
+		}
 	}
 	here, err := describe()
 	if err != nil {
@@ -53,7 +56,7 @@ func openResults(home string) (*results, error) {
 		}
 	}
 	if r.Computer != here {
-		r = &results{home: home, Computer: here}
+		r = &results{home: home, shown: shown, Computer: here}
 	}
 	return r, nil
 }
@@ -72,12 +75,10 @@ func (r *results) save() error {
 	if err != nil {
 		return err
 	}
-	for name, text := range map[string][]byte{"results.json": append(text, '\n'), "RESULTS.md": r.markdown(), "downtime.svg": r.plot()} {
-		if err := os.WriteFile(filepath.Join(r.home, name), text, 0o644); err != nil {
-			return err
-		}
-	}
-	return nil
+	return errors.Join(
+		os.WriteFile(r.path(), append(text, '\n'), 0o644),
+		os.WriteFile(filepath.Join(r.shown, "RESULTS.md"), r.markdown(), 0o644),
+		os.WriteFile(filepath.Join(r.shown, "downtime.svg"), r.plot(), 0o644))
 }
 
 // of are the outages of one way and one size; an empty size is all.
