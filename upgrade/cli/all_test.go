@@ -130,3 +130,36 @@ func TestRebootWithoutReturn(t *testing.T) {
 		t.Errorf("it says %q", said.String())
 	}
 }
+
+// A host that restarted for both lets nobody in before the run has gone on and verified the version.
+func TestBootInTheMiddle(t *testing.T) {
+	h := newFakeHost(t)
+	bin := t.TempDir()
+	log := filepath.Join(bin, "log")
+	if err := os.WriteFile(filepath.Join(bin, "nft"), []byte("#!/bin/sh\ncat >>"+log+"\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", bin+":"+os.Getenv("PATH"))
+	id := "20261122T030000Z-all"
+	record := &state.State{Run: &state.Run{ID: id, Operation: "all", From: "7.7.0", To: "9.10.0", Phase: "stop", BootID: "the boot before", Port: 8065,
+		Stopped: true, StoppedAt: time.Now(), Options: `{"watch_ns":7}`, System: &state.System{RebootFor: "a kernel", Rebooting: time.Now()}}}
+	if err := record.Save(filepath.Join(h.root, state.Path)); err != nil {
+		t.Fatal(err)
+	}
+	shut, watch := "", time.Duration(0)
+	h.acts["start"] = func(_ context.Context, op *phase.Operation) error {
+		data, err := os.ReadFile(log)
+		shut, watch = string(data), op.Watch
+		return err
+	}
+	if code := h.main(t.Context(), []string{"host", "recover", "--boot"}, strings.NewReader(""), io.Discard, os.Stderr); code != 0 {
+		t.Fatalf("exit code %d", code)
+	}
+	h.ended.Wait()
+	if !strings.Contains(shut, "tcp dport 8065") || watch != 7 {
+		t.Errorf("before the new version was started: gate %q, options %v", shut, watch)
+	}
+	if r := h.record(); r.Run != nil || r.Active != "9.10.0" || len(r.History) != 1 || r.History[0].Rebooted != "a kernel" {
+		t.Errorf("the record is %+v", r)
+	}
+}

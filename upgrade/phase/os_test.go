@@ -221,3 +221,18 @@ func (p marker) Run(context.Context, *Operation) error {
 	*p.done = append(*p.done, p.title)
 	return nil
 }
+
+// Backups that cannot be reached since the host restarted are named.
+func TestBackupsAfterAReboot(t *testing.T) {
+	op, _ := systemOp(t, nil)
+	op.Config.Backup.Repository = t.TempDir()
+	var said []string
+	op.Emit = func(e Event) {
+		if e.Kind == Warn {
+			said = append(said, e.Text)
+		}
+	}
+	if err := compareBoots(t.Context(), op); err != nil || len(said) != 1 || !strings.Contains(said[0], "the backups cannot be reached") {
+		t.Errorf("%v, said %q", err, said)
+	}
+}
