@@ -94,7 +94,8 @@ func TestWhichOfBoth(t *testing.T) {
 			t.Errorf("%s: %q, want %q", c.name, got, c.want)
 		}
 	}
-	if err := (&Operation{}).either(list, list); len(err.(problem.List)) != 2 {
+	var all problem.List
+	if err := (&Operation{}).either(list, list); !errors.As(err, &all) || len(all) != 2 {
 		t.Errorf("all problems at once: %v", err)
 	}
 }
