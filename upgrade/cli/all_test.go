@@ -131,21 +131,26 @@ func TestRebootWithoutReturn(t *testing.T) {
 	}
 }
 
-// A host that restarted for both lets nobody in before the run has gone on and verified the version.
-func TestBootInTheMiddle(t *testing.T) {
-	h := newFakeHost(t)
+// halfWay is a host that comes up in the middle of both, with a firewall that does as nft says.
+func halfWay(t *testing.T, nft string) (h *fakeHost, log string) {
+	h = newFakeHost(t)
 	bin := t.TempDir()
-	log := filepath.Join(bin, "log")
-	if err := os.WriteFile(filepath.Join(bin, "nft"), []byte("#!/bin/sh\ncat >>"+log+"\n"), 0o755); err != nil {
+	log = filepath.Join(bin, "log")
+	if err := os.WriteFile(filepath.Join(bin, "nft"), []byte("#!/bin/sh\n"+strings.ReplaceAll(nft, "LOG", log)+"\n"), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	t.Setenv("PATH", bin+":"+os.Getenv("PATH"))
-	id := "20261122T030000Z-all"
-	record := &state.State{Run: &state.Run{ID: id, Operation: "all", From: "7.7.0", To: "9.10.0", Phase: "stop", BootID: "the boot before", Port: 8065,
-		Stopped: true, StoppedAt: time.Now(), Options: `{"watch_ns":7}`, System: &state.System{RebootFor: "a kernel", Rebooting: time.Now()}}}
+	record := &state.State{Run: &state.Run{ID: "20261122T030000Z-all", Operation: "all", From: "7.7.0", To: "9.10.0", Phase: "stop", BootID: "the boot before",
+		Port: 8065, Stopped: true, StoppedAt: time.Now(), Options: `{"watch_ns":7}`, System: &state.System{RebootFor: "a kernel", Rebooting: time.Now()}}}
 	if err := record.Save(filepath.Join(h.root, state.Path)); err != nil {
 		t.Fatal(err)
 	}
+	return h, log
+}
+
+// A host that restarted for both lets nobody in before the run has gone on and verified the version.
+func TestBootInTheMiddle(t *testing.T) {
+	h, log := halfWay(t, "cat >>LOG")
 	shut, watch := "", time.Duration(0)
 	h.acts["start"] = func(_ context.Context, op *phase.Operation) error {
 		data, err := os.ReadFile(log)
@@ -161,5 +166,22 @@ func TestBootInTheMiddle(t *testing.T) {
 	}
 	if r := h.record(); r.Run != nil || r.Active != "9.10.0" || len(r.History) != 1 || r.History[0].Rebooted != "a kernel" {
 		t.Errorf("the record is %+v", r)
+	}
+}
+
+// Where the gate cannot be shut, everything is put back before the service starts.
+func TestBootWithoutAGate(t *testing.T) {
+	h, _ := halfWay(t, "exit 1")
+	began := false
+	h.acts["start"] = func(context.Context, *phase.Operation) error {
+		began = true
+		return nil
+	}
+	if code := h.main(t.Context(), []string{"host", "recover", "--boot"}, strings.NewReader(""), io.Discard, io.Discard); code != 0 {
+		t.Fatalf("exit code %d", code)
+	}
+	h.ended.Wait()
+	if r := h.record(); began || r.Run != nil || len(r.History) != 1 || r.History[0].Outcome != phase.OutcomeRolledBack {
+		t.Errorf("began %v, the record is %+v", began, r)
 	}
 }

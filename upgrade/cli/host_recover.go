@@ -64,14 +64,11 @@ func (h *server) recover(ctx context.Context, o recoverOptions) (err error) {
 		return nil // the next boot does it
 	}
 	if o.boot && left.Rebooting() {
-		if err := phase.HoldBack(ctx, left); err != nil {
-			return err
+		err := phase.HoldBack(ctx, left)
+		if err == nil {
+			return h.goOn(ctx, left)
 		}
-		argv := []string{h.self, "host", "run", "--id", left.ID, "--who", "the host itself", "--operation", left.Operation, "--resume"}
-		if left.Options != "" {
-			argv = append(argv, "--options", left.Options)
-		}
-		return h.service.Resume(ctx, left.ID, argv, h.self+" host recover --run "+left.ID)
+		fmt.Fprintln(os.Stderr, err) // so it is put back, before anybody can write
 	}
 	if o.run == "" && left != nil {
 		o.run = left.ID
@@ -119,6 +116,15 @@ func (h *server) recover(ctx context.Context, o recoverOptions) (err error) {
 		return exitWith(host.ExitLater)
 	}
 	return err
+}
+
+// goOn starts the half of a run that comes after the reboot that it asked for.
+func (h *server) goOn(ctx context.Context, left *state.Run) error {
+	argv := []string{h.self, "host", "run", "--id", left.ID, "--who", "the host itself", "--operation", left.Operation, "--resume"}
+	if left.Options != "" {
+		argv = append(argv, "--options", left.Options)
+	}
+	return h.service.Resume(ctx, left.ID, argv, h.self+" host recover --run "+left.ID)
 }
 
 // said tells whether the run's log has a result.
