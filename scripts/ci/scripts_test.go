@@ -119,7 +119,7 @@ func TestUpgradeDoesWhatItWasStartedFor(t *testing.T) {
 		code int
 		says []string
 	}{
-		{[]string{"GITHUB_EVENT_NAME=schedule"}, 0, []string{"upgrade apply --unattended --project"}},
+		{[]string{"GITHUB_EVENT_NAME=schedule"}, 0, []string{"upgrade apply --all --unattended --project"}},
 		{[]string{"TOWNSQUARE_VERSION=9.10.0", "TOWNSQUARE_WATCH=5s"}, 0, []string{"upgrade apply --yes --to 9.10.0 --watch 5s --project"}},
 		{[]string{"TOWNSQUARE_VERSION=9.10.0", "TOWNSQUARE_DRY_RUN=true"}, 0, []string{"upgrade plan --to 9.10.0 --project"}},
 		{[]string{"GITHUB_EVENT_NAME=repository_dispatch", "GITHUB_EVENT_PATH=" + notice}, 0, []string{"upgrade notice --apply --project"}},
