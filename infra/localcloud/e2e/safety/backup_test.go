@@ -166,33 +166,3 @@ printf 'rotten' | dd of="$pack" bs=1 seek=4000 conv=notrunc status=none; rm -rf 
 	}
 	tidy(t, s)
 }
-
-// TestRestore: in the place of a service that has lost something, and not without being told to.
-func TestRestore(t *testing.T) {
-	s := own(t)
-	backups(t, s)
-	s.Exec(t, "echo ours >/opt/mattermost/motd.txt; chown mattermost: /opt/mattermost/motd.txt")
-	made := do(t, s, 0, "backup", "create")
-	s.Exec(t, "rm -rf /var/lib/mattermost/data/2*; echo changed >/opt/mattermost/motd.txt; echo mine >/opt/mattermost/later.txt")
-	later := s.Admin().Write(t.Context(), s.People.Channels[0].ID)
-	time.Sleep(2 * time.Second)
-	if l := later.End(); len(l.Posts) == 0 {
-		t.Fatal("nobody could write")
-	}
-	if r := do(t, s, 3, "restore", "latest", "--yes"); len(r.Problems) != 1 || !strings.Contains(r.Problems[0].Hint, "--replace") {
-		t.Errorf("in the place of a service, unasked: %+v", r)
-	}
-	r := do(t, s, 0, "restore", made.Backup.ID, "--yes", "--replace")
-	t.Logf("away for %v", r.Downtime)
-	s.Serves(t, stage.Before)
-	tidy(t, s)
-	if left := s.Exec(t, `find /var/lib/mattermost /opt/townsquare -maxdepth 2 -name '.townsquare-*'`); left != "" {
-		t.Errorf("left behind: %s", left)
-	}
-	if got := s.Exec(t, `cat /opt/mattermost/motd.txt /opt/mattermost/later.txt; stat -c %U -L /opt/mattermost/motd.txt`); got != "ours\nmine\nmattermost" {
-		t.Errorf("files that were added: %q", got)
-	}
-	if got := s.Exec(t, `stat -c '%U %a' /var/lib/mattermost/data /var/lib/mattermost/config/config.json`); strings.Contains(got, "root") {
-		t.Errorf("owners and modes: %s", got)
-	}
-}

@@ -29,6 +29,10 @@ func TestDumpAtTheStop(t *testing.T) {
 sed -i '1i local all postgres,townsquare reject' /etc/postgresql/17/main/pg_hba.conf
 systemctl reload postgresql`)
 	plan("no role here may copy the database")
+	if r := s.Upgrade(t.Context(), "rehearse", "--to", version).Must(t, 3); !strings.Contains(r.Stdout+r.Stderr, "for a copy to rehearse on") ||
+		!strings.Contains(r.Stdout+r.Stderr, "/etc/townsquare/database-admin.url") {
+		t.Errorf("a rehearsal does not say what it lacks:\n%s", r)
+	}
 	s.Watched(t, func() {
 		if got := s.Apply(t, version, "2s", 4); got.Outcome != "rolled-back" {
 			t.Errorf("report is %+v", got)

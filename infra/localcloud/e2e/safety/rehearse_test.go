@@ -15,6 +15,7 @@ type rehearsal struct {
 	Outcome string `json:"outcome"`
 	Error   string `json:"error"`
 	Trial   *struct {
+		Source     string        `json:"source"`
 		Migrations int           `json:"migrations"`
 		Downtime   time.Duration `json:"downtime_ns"`
 		Copying    time.Duration `json:"copying_ns"`
@@ -52,6 +53,7 @@ ss -Hlntu | awk '{print $1, $5}' | sort`
 // A rehearsal tells how the upgrade will be, and nobody notices it.
 func TestRehearse(t *testing.T) {
 	s := square.Fresh(t)
+	made := create(t, s)
 	was := s.Exec(t, live)
 	var got rehearsal
 	seen := s.Watched(t, func() {
@@ -85,6 +87,9 @@ done; exit 1`)
 	if got.Trial == nil || got.Outcome != "done" || got.Trial.Migrations == 0 || got.Trial.Asked == 0 || got.Trial.Failed > 0 {
 		t.Fatalf("it says %+v", got)
 	}
+	if !strings.HasPrefix(got.Trial.Source, "backup "+made.Backup.ID) {
+		t.Errorf("it was on %q, and the newest backup is %s", got.Trial.Source, made.Backup.ID)
+	}
 	// On a busy host the rehearsal, which gives way to everybody, takes longer than the upgrade will.
 	real := s.Apply(t, stage.After, "2s").Downtime
 	if said := got.Trial.Downtime; said > 3*real+time.Second || said*3/2+time.Second/2 < real {
@@ -112,7 +117,8 @@ func TestRehearseFindsWhatBreaks(t *testing.T) {
 		t.Errorf("skipped from now on: %v", bad)
 	}
 	installFountain(t, s)
-	if got := rehearse(t, s, stage.After, 3); got.Trial == nil || len(got.Trial.Plugins) != 1 || got.Trial.Plugins[0] != "org.townsquare.fountain" {
+	// There is no backup: it is on the live database.
+	if got := rehearse(t, s, stage.After, 3); got.Trial == nil || got.Trial.Source != "the database as it is now" || len(got.Trial.Plugins) != 1 || got.Trial.Plugins[0] != "org.townsquare.fountain" {
 		t.Errorf("it says %+v", got)
 	}
 	s.Serves(t, stage.Before)

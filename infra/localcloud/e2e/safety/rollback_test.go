@@ -146,10 +146,12 @@ func TestRollbackOfAPatch(t *testing.T) {
 	}
 }
 
-// The backup that the upgrade began with is a way back, too: with all that it lacks counted before.
+// The backup that the upgrade began with is a way back, too, with all that it lacks counted before;
+// also when nothing else is left of the old version. And then it is a server like any other.
 func TestRollbackByBackup(t *testing.T) {
 	s := square.Upgraded(t)
 	since := write(t, s)
+	s.Exec(t, "rm -r /opt/townsquare/versions/"+stage.Before+"*")
 	found := false
 	for name, w := range ways(t, s) {
 		if strings.HasPrefix(name, "backup=") {
@@ -167,6 +169,8 @@ func TestRollbackByBackup(t *testing.T) {
 	}
 	s.Serves(t, stage.Before)
 	s.Upgrade(t.Context(), "apply", "--json", "--yes", "--to", stage.After).Must(t, 3)
+	s.Upgrade(t.Context(), "apply", "--json", "--yes", "--watch", "2s", "--to", stage.After, "--retry-failed").Must(t)
+	s.Serves(t, stage.After)
 }
 
 // Killed in the middle, a rollback ends on one of the two versions, with everything that was written.

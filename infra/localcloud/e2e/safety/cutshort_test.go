@@ -1,0 +1,73 @@
+//go:build machine
+
+package safety
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"townsquare/infra/localcloud/stage"
+)
+
+// holdFiles lets a backup come to its files, with the lock of the repository in its hand, and stops
+// restic there.
+const holdFiles = `for _ in $(seq 1000); do
+	if pid=$(pgrep -f '^restic .*--tag files' | head -1) && [ -n "$(ls ` + repository + `/locks)" ]; then
+		kill -STOP "$pid"; [ -n "$(ls ` + repository + `/locks)" ] && exit 0
+		kill -CONT "$pid"
+	fi
+	sleep 0.02
+done; exit 1`
+
+// A backup that is killed, or whose server loses power, is none: it stands in nobody's list, and in no
+// later one's way.
+func TestBackupCutShort(t *testing.T) {
+	s := own(t)
+	backups(t, s)
+	last := do(t, s, 0, "backup", "create").Backup.ID
+	for _, c := range []struct {
+		name   string
+		strike func(*stage.Process)
+	}{
+		{"killed", func(p *stage.Process) {
+			s.Exec(t, "systemctl kill --kill-whom=all --signal=KILL townsquare-upgrade.service")
+			p.Wait().Must(t, 1, 4)
+		}},
+		{"power cut", func(p *stage.Process) {
+			s.Kill(t)
+			p.Kill()
+			s.Start(t)
+			if err := s.Await(t.Context(), time.Minute, stage.Before); err != nil {
+				t.Fatal(err)
+			}
+		}},
+	} {
+		p := s.StartUpgrade(t.Context(), "backup", "create", "--json")
+		s.Exec(t, holdFiles)
+		c.strike(p)
+		stage.Until(t, time.Minute, func() error {
+			if s.Record(t).Run != nil {
+				return errors.New("the run is in the record")
+			}
+			return nil
+		})
+		if s.Exec(t, "ls "+repository+"/locks") == "" {
+			t.Errorf("%s: restic has left no lock, and nothing was tried", c.name)
+		}
+		var list []backupLine
+		s.Upgrade(t.Context(), "backup", "list", "--json").Must(t).Into(t, &list)
+		if len(list) != 1 || list[0].ID != last {
+			t.Errorf("%s: the backups are %+v, the only whole one is %s", c.name, list, last)
+		}
+		last = do(t, s, 0, "backup", "create").Backup.ID
+		// keep: {daily: 1} leaves that one, of three parts; what was cut short goes with the older.
+		if left := s.Exec(t, restic+`snapshots --json | grep -o '"short_id"' | wc -l; ls `+repository+`/locks`); strings.TrimSpace(left) != "3" {
+			t.Errorf("%s: snapshots and locks that are left: %s", c.name, left)
+		}
+	}
+	if r := do(t, s, 0, "backup", "verify"); !r.Backup.Restorable || r.Backup.ID != last {
+		t.Errorf("the proof: %+v", r)
+	}
+}
