@@ -50,7 +50,11 @@ func (Fetch) Run(ctx context.Context, op *Operation) error {
 	} else if err := unpack(ctx, op, next, program); err != nil {
 		return err
 	}
-	if err := mattermost.Furnish(run.NewTarget, f.Unit.User, f.Places); err != nil {
+	added, err := belongings(ctx, op)
+	if err != nil {
+		return err
+	}
+	if err := mattermost.Furnish(run.NewTarget, f.Unit.User, append(added, f.Places...)); err != nil {
 		return err
 	}
 	return planMigrations(ctx, op, program)

@@ -144,5 +144,5 @@ func (s *server) rebuilt(t *testing.T, version string) {
 	if got := s.Apply(t, version, "10s"); got.Outcome != "done" {
 		t.Errorf("report is %+v", got)
 	}
-	s.Serves(t, version)
+	s.whole(t, version) // with what lay on the lost disk, from the newest backup
 }

@@ -40,8 +40,7 @@ type backupLine struct {
 // own makes the server one whose upgrade.yaml is its administrator's, not a stack's, without backups.
 func own(t *testing.T) *stage.Server {
 	t.Helper()
-	s := square.Fresh(t)
-	s.Target = []string{"--host", s.Outputs.SSHUser + "@" + s.Outputs.Address, "--host-key", s.Outputs.SSHHostKey, "--identity", stage.Identity(s.Cloud)}
+	s := fresh(t)
 	s.Exec(t, `sed -i '/^backup:/,/^[^ ]/{/^backup:/d;/^ /d}' /etc/townsquare/upgrade.yaml; rm -rf /etc/townsquare/backup.* /var/lib/townsquare/backup`)
 	return s
 }

@@ -13,7 +13,7 @@ import (
 // dumped at the stop and what that costs; and the old version comes back from that dump, after a new
 // one has changed the database.
 func TestDumpAtTheStop(t *testing.T) {
-	s := square.Fresh(t)
+	s := fresh(t)
 	square.Localcloud(t.Context(), "mirror", "publish", "--bad", "migrate-exit").Must(t)
 	const version = "9.10.7"
 	plan := func(why string) {

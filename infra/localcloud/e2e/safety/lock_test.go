@@ -10,7 +10,7 @@ import (
 // A living run's lock is not taken without a word; taken by force, its run puts everything back. One
 // that was left behind is freed, and explained.
 func TestLock(t *testing.T) {
-	s := square.Fresh(t)
+	s := fresh(t)
 	square.Localcloud(t.Context(), "mirror", "publish", "--bad", "hang").Must(t)
 	p := untilAway(t, s)
 	if r := s.Upgrade(t.Context(), "unlock").Must(t, 11); !strings.Contains(r.Stderr, "is at work on this host: apply to "+hangs) {

@@ -14,3 +14,20 @@ import (
 var square = stage.New("safety")
 
 func TestMain(m *testing.M) { os.Exit(square.Main(m)) }
+
+// fresh is the server before the upgrade. What these tests are about is on the host: asking Pulumi of
+// it each time would cost two seconds, and tests of the stack's commands do.
+func fresh(t *testing.T) *stage.Server {
+	t.Helper()
+	s := square.Fresh(t)
+	s.Directly()
+	return s
+}
+
+// upgraded is fresh, after the upgrade.
+func upgraded(t *testing.T) *stage.Server {
+	t.Helper()
+	s := square.Upgraded(t)
+	s.Directly()
+	return s
+}

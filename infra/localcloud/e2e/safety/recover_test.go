@@ -68,7 +68,7 @@ func whole(t *testing.T, s *stage.Server) {
 // An upgrader that is stopped, as one that hangs, while the service is away is ended by its
 // watchdog, and the old version is back without anybody's help.
 func TestHungUpgrader(t *testing.T) {
-	s := square.Fresh(t)
+	s := fresh(t)
 	square.Localcloud(t.Context(), "mirror", "publish", "--bad", "hang").Must(t)
 	s.Watched(t, func() {
 		p := untilAway(t, s)
@@ -84,7 +84,7 @@ func TestHungUpgrader(t *testing.T) {
 
 // The recovery is killed as well, twice: systemd goes on until it is done.
 func TestKilledRecovery(t *testing.T) {
-	s := square.Fresh(t)
+	s := fresh(t)
 	square.Localcloud(t.Context(), "mirror", "publish", "--bad", "hang").Must(t)
 	s.Watched(t, func() {
 		p := untilAway(t, s)
@@ -113,7 +113,7 @@ done`)
 
 // Power is lost while the service is away: at the next boot the service waits until all is back.
 func TestPowerCut(t *testing.T) {
-	s := square.Fresh(t)
+	s := fresh(t)
 	square.Localcloud(t.Context(), "mirror", "publish", "--bad", "hang").Must(t)
 	p := untilAway(t, s)
 	s.Kill(t)

@@ -52,7 +52,7 @@ ss -Hlntu | awk '{print $1, $5}' | sort`
 
 // A rehearsal tells how the upgrade will be, and nobody notices it.
 func TestRehearse(t *testing.T) {
-	s := square.Fresh(t)
+	s := fresh(t)
 	made := create(t, s)
 	was := s.Exec(t, live)
 	var got rehearsal
@@ -100,7 +100,7 @@ done; exit 1`)
 
 // What would not work is said beforehand, and comes nowhere near the users.
 func TestRehearseFindsWhatBreaks(t *testing.T) {
-	s := square.Fresh(t)
+	s := fresh(t)
 	was := s.Exec(t, live)
 	for _, c := range []struct{ kind, version string }{{"migrate-exit", "9.10.7"}} {
 		square.Localcloud(t.Context(), "mirror", "publish", "--bad", c.kind).Must(t)
@@ -126,7 +126,7 @@ func TestRehearseFindsWhatBreaks(t *testing.T) {
 
 // Killed in the middle, a rehearsal leaves nothing either.
 func TestRehearseKilled(t *testing.T) {
-	s := square.Fresh(t)
+	s := fresh(t)
 	was := s.Exec(t, live)
 	p := s.StartUpgrade(t.Context(), "rehearse", "--json", "--to", stage.After)
 	s.Exec(t, `for _ in $(seq 600); do

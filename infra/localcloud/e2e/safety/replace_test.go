@@ -54,6 +54,7 @@ func TestRestore(t *testing.T) {
 // that they were to replace.
 func brokenOff(t *testing.T, s *stage.Server, backup string) {
 	t.Helper()
+	s.Upgrade(t.Context(), "backup", "list").Must(t) // from here on its manifest is at hand
 	s.Exec(t, "mv "+repository+"/data "+repository+"/away")
 	r := s.Upgrade(t.Context(), "restore", backup, "--yes", "--replace", "--json").Must(t, 1, 4)
 	s.Exec(t, "rmdir "+repository+"/data 2>/dev/null || true; mv "+repository+"/away "+repository+"/data")
@@ -104,7 +105,7 @@ func rename(t *testing.T, s *stage.Server) func() {
 	t.Helper()
 	s.Exec(t, `chown mattermost: /var/lib/mattermost; chmod 750 /var/lib/mattermost; mkdir -m 777 /srv/won
 systemd-run --quiet --unit=envy --uid=mattermost bash -c 'cd /var/lib/mattermost; while :; do
-	for d in .townsquare-restore-*; do mv -T "$d" gone && ln -s /srv/won "$d"; done 2>/dev/null
+	for d in .townsquare-restore-*; do mv -T "$d" gone && ln -s /srv/won "$d"; done 2>/dev/null; sleep 0.02
 done'`)
 	return func() {
 		t.Helper()

@@ -67,7 +67,7 @@ func clean(t *testing.T, s *stage.Server) {
 // What people wrote on the newer version, for however long, is there on the older one; and no
 // scheduled upgrade goes back to the version that a person left.
 func TestRollbackKeepsWhatWasWritten(t *testing.T) {
-	s := square.Upgraded(t)
+	s := upgraded(t)
 	since := write(t, s)
 	if w := ways(t, s)["downgrade"]; !w.Keeps || len(w.Loses) > 0 {
 		t.Errorf("the way is %+v", w)
@@ -98,7 +98,7 @@ func TestRollbackKeepsWhatWasWritten(t *testing.T) {
 
 // The copy from before the upgrade loses what it says, nothing else, and not for good.
 func TestRollbackLosesWhatItSays(t *testing.T) {
-	s := square.Upgraded(t)
+	s := upgraded(t)
 	since := write(t, s)
 	said := ways(t, s)["checkpoint"]
 	if said.Keeps || said.Loses["posts"] != len(since.Posts) || said.Loses["fileinfo"] != len(since.Files) {
@@ -127,7 +127,7 @@ func TestRollbackLosesWhatItSays(t *testing.T) {
 
 // A patch without migrations is left by the link alone; there is nothing to choose and nothing to lose.
 func TestRollbackOfAPatch(t *testing.T) {
-	s := square.Upgraded(t)
+	s := upgraded(t)
 	square.Localcloud(t.Context(), "mirror", "publish", stage.Patch).Must(t)
 	s.Apply(t, stage.Patch, "2s")
 	since := write(t, s)
@@ -149,7 +149,7 @@ func TestRollbackOfAPatch(t *testing.T) {
 // The backup that the upgrade began with is a way back, too, with all that it lacks counted before;
 // also when nothing else is left of the old version. And then it is a server like any other.
 func TestRollbackByBackup(t *testing.T) {
-	s := square.Upgraded(t)
+	s := upgraded(t)
 	since := write(t, s)
 	s.Exec(t, "rm -r /opt/townsquare/versions/"+stage.Before+"*")
 	found := false
@@ -183,7 +183,7 @@ func TestRollbackKilled(t *testing.T) {
 		{"and the power with it, on the old database", "checkpoint", "start the version before", true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			s := square.Upgraded(t)
+			s := upgraded(t)
 			since := write(t, s)
 			// A power cut takes uploads that are still in memory, of any server: this is about the rest.
 			s.Exec(t, "sync --file-system /var/lib/mattermost")

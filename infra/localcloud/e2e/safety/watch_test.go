@@ -50,7 +50,7 @@ journalctl -u mattermost -n 30 | cat; exit 1`)
 // A plugin that does not survive the upgrade is noticed after the opening, when people have written
 // already: the old version comes back with the plugin, and with all that they wrote.
 func TestPluginThatIsLost(t *testing.T) {
-	s := square.Fresh(t)
+	s := fresh(t)
 	installFountain(t, s)
 	s.Watched(t, func() {
 		got := s.Apply(t, stage.After, "2s", 4)
@@ -68,7 +68,7 @@ func TestPluginThatIsLost(t *testing.T) {
 // Requests that fail in a way that they never did before bring the old version back, though the
 // server calls itself healthy: here a table is missing, as a migration gone wrong would leave it.
 func TestNewKindOfError(t *testing.T) {
-	s := square.Fresh(t)
+	s := fresh(t)
 	p := begun(t, s, []string{"--watch", "15s", "--to", stage.After}, `"phase":"watch"`)
 	s.Input(t, strings.NewReader(`header = "Authorization: Bearer `+s.People.Token+`"`), `
 cd /
