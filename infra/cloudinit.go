@@ -38,15 +38,6 @@ func (d hostData) SharedBuffersMB() int       { return d.MemoryMB / 8 }
 func (d hostData) CacheMB() int               { return d.MemoryMB / 2 }
 func (d hostData) PostgreSQLConnections() int { return d.MaxConnections + reservedConnections }
 
-// Packages are what the host needs beyond the image. In alphabetical order.
-func (d hostData) Packages() string {
-	list := "ca-certificates caddy curl needrestart nftables restic sudo systemd-timesyncd zstd"
-	if d.LocalDatabase() {
-		return list + " postgresql-common"
-	}
-	return list + " postgresql-client-17"
-}
-
 // mountData is one volume's unit.
 type mountData struct{ Description, Volume, Where string }
 
@@ -59,6 +50,7 @@ type hostFile struct {
 func (d hostData) files() []hostFile {
 	const private, public, program = "0600", "0644", "0755"
 	files := []hostFile{
+		{"/etc/apt/preferences.d/townsquare", "apt-preferences", public, d},
 		{"/etc/caddy/Caddyfile", "Caddyfile", public, d},
 		{"/etc/needrestart/conf.d/townsquare.conf", "needrestart.conf", public, d},
 		{"/etc/nftables.conf", "nftables.conf", program, d},
@@ -99,7 +91,8 @@ func (f hostFile) render() (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("read template of %s: %w", f.path, err)
 	}
-	t, err := template.New(f.template).Option("missingkey=error").Parse(string(text))
+	t, err := template.New(f.template).Option("missingkey=error").
+		Funcs(template.FuncMap{"join": func(words []string) string { return strings.Join(words, " ") }}).Parse(string(text))
 	if err != nil {
 		return "", fmt.Errorf("parse template of %s: %w", f.path, err)
 	}

@@ -63,7 +63,13 @@ func build(ctx *pulumi.Context, c *Config) (pulumi.Map, error) {
 	if err := newProject(ctx, c, network, server, database, names, backups); err != nil {
 		return nil, err
 	}
-	return outputs(c, network, database, names, backups), nil
+	host, err := desired(c)
+	if err != nil {
+		return nil, err
+	}
+	out := outputs(c, network, database, names, backups)
+	out["host"] = host
+	return out, nil
 }
 
 // newProject groups everything that can be in a project, so that the bill and the control panel

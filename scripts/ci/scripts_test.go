@@ -182,5 +182,8 @@ exit 255
 	write("echo 'error: no such stack' >&2; exit 255\n")
 	run(t, "ci/drift.sh", "TOWNSQUARE_PULUMI="+pulumi).wants(t, 1, "Pulumi could not tell (exit code 255)", "    error: no such stack")
 	write("exit 0\n")
-	run(t, "ci/drift.sh", "TOWNSQUARE_PULUMI="+pulumi).wants(t, 0, "Everything is as the program says.")
+	run(t, "ci/drift.sh", "TOWNSQUARE_PULUMI="+pulumi).wants(t, 0, "Everything in the cloud is as the program says.", "The server is as its stack says.",
+		"upgrade repair --show --stack prod --project")
+	run(t, "ci/drift.sh", "TOWNSQUARE_PULUMI="+pulumi, "CODE=10").wants(t, 1, "On the server:", "upgrade repair --stack prod", "the server of prod is not as its stack says")
+	run(t, "ci/drift.sh", "TOWNSQUARE_PULUMI="+pulumi, "CODE=1").wants(t, 1, "The server could not be looked at (exit code 1)")
 }

@@ -247,7 +247,7 @@ func (f *fleet) bad(ctx context.Context, retry bool) map[string]string {
 	}
 	var mu sync.Mutex
 	f.each(ctx, f.names, func(ctx context.Context, a *app, t *targetFlags) (ui.Result, error) {
-		status, err := a.askStatus(ctx, t)
+		status, err := a.askStatus(ctx, t, false)
 		mu.Lock()
 		defer mu.Unlock()
 		for version, bad := range status.Bad {

@@ -28,7 +28,7 @@ Exit codes: 0 done, 1 an error, 2 not understood.`,
 }
 
 func (a *app) runHistory(ctx context.Context, f *targetFlags) error {
-	status, err := a.askStatus(ctx, f)
+	status, err := a.askStatus(ctx, f, false)
 	if err != nil {
 		return err
 	}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"townsquare/upgrade/drift"
 	"townsquare/upgrade/host"
 	"townsquare/upgrade/phase"
 	"townsquare/upgrade/release"
@@ -29,8 +30,9 @@ type request struct {
 	Delivery  host.Delivery `json:"delivery"`
 	Operation string        `json:"operation,omitempty"` // of phase.Operations
 	phase.Options
-	Who    string `json:"who,omitempty"`
-	Repair bool   `json:"repair,omitempty"` // put back what was left unfinished, and nothing else
+	Who     string `json:"who,omitempty"`
+	Compare bool   `json:"compare,omitempty"` // of a status: with what the stack says
+	Repair  bool   `json:"repair,omitempty"`  // put back what was left unfinished, and nothing else
 }
 
 // server is the host's side: what its commands need, so that a test can give them another place
@@ -44,11 +46,12 @@ type server struct {
 
 	operations map[string]phase.Sequence
 	system     func(context.Context, *state.State, state.Config) (*phase.OSFacts, error) // what waits for the operating system
+	drift      func(context.Context, *state.Desired) (*drift.Comparison, error)          // how the host differs from its stack
 }
 
 func (a *app) thisServer() *server {
 	return &server{app: a, root: "/", service: host.Service{Run: host.Run}, self: host.Upgrader,
-		choice: phase.Check, operations: phase.Operations(), system: phase.LookAtSystem}
+		choice: phase.Check, operations: phase.Operations(), system: phase.LookAtSystem, drift: phase.Drift}
 }
 
 func (h *server) path(p string) string { return filepath.Join(h.root, p) }

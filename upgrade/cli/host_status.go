@@ -20,7 +20,11 @@ func (h *server) statusCommand() *cobra.Command {
 		Use:  "status",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			status, err := h.status(cmd.Context())
+			r, err := h.take()
+			if err != nil {
+				return err
+			}
+			status, err := h.status(cmd.Context(), r)
 			if err != nil {
 				return err
 			}
@@ -29,8 +33,9 @@ func (h *server) statusCommand() *cobra.Command {
 	}
 }
 
-// status looks at the host and changes nothing. What cannot be found out is a problem in it.
-func (h *server) status(ctx context.Context) (ui.Status, error) {
+// status looks at the host and changes nothing. What cannot be found out is a problem in it. It is
+// compared, if that is asked, with what the request brings, or else with what the host was last told.
+func (h *server) status(ctx context.Context, r request) (ui.Status, error) {
 	var s ui.Status
 	record, err := state.Load(h.path(state.Path))
 	if err != nil {
@@ -63,6 +68,14 @@ func (h *server) status(ctx context.Context) (ui.Status, error) {
 		return s, err
 	}
 	h.installed(ctx, &s)
+	if r.Compare && s.Running == "" && s.Unfinished == "" {
+		c, err := h.drift(ctx, r.Delivery.Desired)
+		if err != nil {
+			s.Warnings = append(s.Warnings, err.Error())
+		} else if c != nil {
+			s.Compared, s.Drift = true, c.Differences
+		}
+	}
 	return s, nil
 }
 

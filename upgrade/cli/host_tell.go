@@ -203,8 +203,9 @@ func (h *server) startTelling(ctx context.Context, run string) {
 
 // behind says for how long something waits, and whether that is too long.
 func behind(waits map[schedule.Kind]state.Pending, to notify.Config, now time.Time) (since time.Time, late bool) {
-	for _, p := range waits {
+	for kind, p := range waits {
 		switch {
+		case kind == schedule.Drift: // nothing is late: it waits for a person
 		case !p.Security.IsZero() && now.Sub(p.Since) > cmp.Or(to.SecurityLate, notify.DefaultSecurityLate),
 			now.Sub(p.Since) > cmp.Or(to.Late, notify.DefaultLate):
 			if !late || p.Since.Before(since) {

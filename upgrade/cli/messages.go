@@ -35,8 +35,15 @@ func foundMessage(plan phase.Preview, waits map[schedule.Kind]state.Pending, to 
 		if !waits[kind].Security.IsZero() {
 			what += " (security)"
 		}
+		if kind == schedule.Drift {
+			f.add("Not as the stack says", what)
+			continue
+		}
 		f.add("Available", what)
 		m.Title = "Updates are available"
+	}
+	if _, differs := waits[schedule.Drift]; differs && m.Title == "" {
+		m.Title = "This server is not as its stack says"
 	}
 	f.add("Supported until", plan.EndOf)
 	switch {

@@ -133,6 +133,14 @@ func (*olderError) Hint() string {
 	return "in the source tree: git pull && CGO_ENABLED=0 go build -o bin/upgrade ./upgrade    (the newer one is on the server: " + host.Upgrader + ")"
 }
 
+// key is the fingerprint of the SSH key that we came with; empty on this machine.
+func (s *session) key() string {
+	if w, ok := s.way.(overSSH); ok {
+		return w.conn.Key
+	}
+	return ""
+}
+
 // overSSH is the way to another machine.
 type overSSH struct{ conn *host.Conn }
 

@@ -44,6 +44,8 @@ type outputs struct {
 	BackupEndpoint   string        `json:"backupEndpoint"`
 	BackupPassword   string        `json:"backupPassword"`
 	BackupKeep       state.Keep    `json:"backupKeep"`
+
+	Host *state.Desired `json:"host"`
 }
 
 // fromStack asks Pulumi for the stack's outputs.
@@ -103,6 +105,11 @@ func (t *target) fromOutputs(stack string, data []byte, a *app) error {
 	if found := config.Check(where); len(found) > 0 {
 		return found.Err()
 	}
+	if o.Host != nil {
+		if found := o.Host.Check(where + ": host"); len(found) > 0 {
+			return found.Err()
+		}
+	}
 	tell, err := notify.Parse(where+": notify", []byte(o.Notify))
 	if err != nil {
 		return err
@@ -111,7 +118,7 @@ func (t *target) fromOutputs(stack string, data []byte, a *app) error {
 	t.made = true
 	t.address = host.Address{User: o.SSHUser, Host: o.Address, HostKey: key}
 	t.delivery = host.Delivery{Config: &config, SiteURL: o.URL,
-		DatabaseURL: o.DatabaseURL, AdminURL: o.DatabaseAdminURL, CA: o.DatabaseCA, Notify: &tell}
+		DatabaseURL: o.DatabaseURL, AdminURL: o.DatabaseAdminURL, CA: o.DatabaseCA, Notify: &tell, Desired: o.Host}
 	if config.Backup.Repository != "" {
 		t.delivery.BackupPassword = o.BackupPassword
 		t.delivery.BackupCredentials = fmt.Sprintf("[default]\naws_access_key_id = %s\naws_secret_access_key = %s\n", o.BackupAccessKey, o.BackupSecretKey)

@@ -16,11 +16,12 @@ func (a *app) status() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "status",
 		Short: "How is the server?",
-		Long: `Says which version is installed, whether it answers, and what goes on. On a server that is still
+		Long: `Says which version is installed, whether it answers, what goes on, and what is not as the stack says
+and first boot made it: files, packages, units, accounts, SSH, the firewall. On a server that is still
 booting it says so and waits. Changes nothing.
 
 Exit codes: 0 healthy, or nothing is installed yet; 1 an error, or Mattermost does not answer as it
-should; 2 not understood.`,
+should; 2 not understood. What differs from the stack is named, and is no error: see upgrade repair.`,
 		Example: "  upgrade status --stack prod",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -32,7 +33,7 @@ should; 2 not understood.`,
 }
 
 func (a *app) runStatus(ctx context.Context, f *targetFlags) error {
-	status, err := a.askStatus(ctx, f)
+	status, err := a.askStatus(ctx, f, true)
 	var booting *host.BootingError
 	switch {
 	case errors.As(err, &booting):
@@ -49,7 +50,8 @@ func (a *app) runStatus(ctx context.Context, f *targetFlags) error {
 	return nil
 }
 
-func (a *app) askStatus(ctx context.Context, f *targetFlags) (ui.Status, error) {
+// askStatus asks the server how it is, and, which takes longer, whether it is as its stack says.
+func (a *app) askStatus(ctx context.Context, f *targetFlags, compare bool) (ui.Status, error) {
 	var status ui.Status
 	s, err := a.open(ctx, f)
 	if err != nil {
@@ -58,7 +60,7 @@ func (a *app) askStatus(ctx context.Context, f *targetFlags) (ui.Status, error) 
 	defer s.close()
 	a.printer.Busy("looking at the server")
 	defer a.printer.Idle()
-	err = s.ask(ctx, []string{"status"}, nil, &status)
+	err = s.ask(ctx, []string{"status"}, request{Delivery: host.Delivery{Desired: s.target.delivery.Desired}, Compare: compare}, &status)
 	status.Host = s.target.name()
 	return status, err
 }

@@ -71,6 +71,10 @@ func (a *app) checkAlone(ctx context.Context, f *targetFlags) (phase.Preview, er
 		} else if system.Error != "" {
 			plan.Warnings = append(plan.Warnings, "the system cannot be updated: "+system.Error)
 		}
+		// So does what was changed by hand, where the server knows how it should be.
+		if _, err := s.examine(ctx, "plan", request{Operation: "repair"}); err != nil {
+			plan.Warnings = append(plan.Warnings, "the server could not be compared with its stack: "+err.Error())
+		}
 		_, told := a.tell(ctx, s, tellRequest{Found: &plan})
 		return plan, errors.Join(err, told)
 	}

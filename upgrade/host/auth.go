@@ -3,6 +3,7 @@ package host
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -121,4 +122,25 @@ func has(signers []ssh.Signer, s ssh.Signer) bool {
 		}
 	}
 	return false
+}
+
+// noting is a key that notes when it is used: only one that the host would accept is asked to sign
+// (RFC 4252, section 7), so that the last one is the one that let us in.
+type noting struct {
+	ssh.Signer
+	used *string
+}
+
+func (n noting) Sign(random io.Reader, data []byte) (*ssh.Signature, error) {
+	*n.used = ssh.FingerprintSHA256(n.PublicKey())
+	return n.Signer.Sign(random, data)
+}
+
+// SignWithAlgorithm is what RSA keys are asked for, whose first way of signing nobody takes any more.
+func (n noting) SignWithAlgorithm(random io.Reader, data []byte, algorithm string) (*ssh.Signature, error) {
+	*n.used = ssh.FingerprintSHA256(n.PublicKey())
+	if s, ok := n.Signer.(ssh.AlgorithmSigner); ok {
+		return s.SignWithAlgorithm(random, data, algorithm)
+	}
+	return n.Signer.Sign(random, data)
 }

@@ -2,6 +2,7 @@ package host
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -29,6 +30,7 @@ type Delivery struct {
 	BackupPassword    string         `json:"backup_password,omitempty"`
 	BackupCredentials string         `json:"backup_credentials,omitempty"` // AWS's shared credentials file
 	BackupKey         string         `json:"backup_key,omitempty"`         // private SSH key
+	Desired           *state.Desired `json:"desired,omitempty"`            // how first boot makes the host
 	Notify            *notify.Config `json:"notify,omitempty"`             // whom the host tells what it did; an empty one: nobody, unless somebody on the host says so
 }
 
@@ -144,6 +146,13 @@ func (d Delivery) files() ([]file, error) {
 			tell.data = nil
 		}
 		files = append(files, tell)
+	}
+	if d.Desired != nil {
+		data, err := json.MarshalIndent(d.Desired, "", "  ")
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, file{state.DesiredFile, append(data, '\n'), 0o600})
 	}
 	if d.CA != "" {
 		files = append(files, file{state.CAFile, []byte(strings.TrimSpace(d.CA) + "\n"), 0o644})

@@ -64,6 +64,7 @@ var ErrCut = errors.New("connection lost")
 
 // Conn is one connection; each command runs in a session of its own.
 type Conn struct {
+	Key    string // fingerprint of the one that let us in
 	client *ssh.Client
 	gone   chan struct{} // closed when the connection is over
 }
@@ -85,6 +86,10 @@ func Dial(ctx context.Context, a Address, keys Keys) (*Conn, error) {
 
 	var wrong *HostKeyError
 	signers, note := keys.signers()
+	used := ""
+	for i := range signers {
+		signers[i] = noting{signers[i], &used}
+	}
 	config := &ssh.ClientConfig{
 		User:              a.User,
 		Auth:              []ssh.AuthMethod{ssh.PublicKeys(signers...)},
@@ -119,7 +124,7 @@ func Dial(ctx context.Context, a Address, keys Keys) (*Conn, error) {
 		conn.Close()
 		return nil, fmt.Errorf("connect to %s: %w", a.dial(), context.Cause(ctx))
 	}
-	c := &Conn{client: ssh.NewClient(conn, channels, requests), gone: make(chan struct{})}
+	c := &Conn{Key: used, client: ssh.NewClient(conn, channels, requests), gone: make(chan struct{})}
 	go func() { _ = conn.Wait(); close(c.gone) }()
 	go c.keepalive(tcp)
 	return c, nil

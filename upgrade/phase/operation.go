@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"townsquare/upgrade/backup"
+	"townsquare/upgrade/drift"
 	"townsquare/upgrade/host"
 	"townsquare/upgrade/mattermost"
 	"townsquare/upgrade/release"
@@ -46,6 +47,9 @@ type Options struct {
 
 	SecurityOnly bool `json:"security_only,omitempty"` // of the operating system's packages
 	Reboot       bool `json:"reboot,omitempty"`        // if one is needed, also outside the window
+
+	RemoveKeys bool   `json:"remove_keys,omitempty"` // of a repair: SSH keys that the stack does not know
+	KeepKey    string `json:"keep_key,omitempty"`    // but for the one with this fingerprint, with which the person came
 }
 
 // Operation is all that phases share. The first part is filled by the command, before Run; the
@@ -100,8 +104,13 @@ type Operation struct {
 	System system.System            // tests have their own
 	Backup *BackupReport            // by the phases that make, prove or bring back a backup
 
-	unlisted []string // of Named, by choose: what the vendor's pages do not list
-	dumps    string   // by preflight: why the database is kept by a dump at the stop; empty: by a copy
+	Desired *state.Desired    // by compare, unless it is given
+	Drift   *drift.Comparison // by compare
+
+	found    []drift.Difference // before a repair
+	repaired []string           // of them
+	unlisted []string           // of Named, by choose: what the vendor's pages do not list
+	dumps    string             // by preflight: why the database is kept by a dump at the stop; empty: by a copy
 
 	restore *backup.Snapshot        // by findBackup
 	cancel  context.CancelCauseFunc // of the run's context; set by Run

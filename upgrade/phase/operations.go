@@ -19,5 +19,6 @@ func Operations() map[string]Sequence {
 		"verify":   {All: VerifyBackup(), Looks: 2},
 		"rollback": {All: Rollback(), Looks: len(lookBack())},
 		"os":       {All: OS(), Looks: len(OSPlan())},
+		"repair":   {All: PutBack(), Looks: 1},
 	}
 }

@@ -6,39 +6,41 @@ import (
 	"slices"
 	"time"
 
+	"townsquare/upgrade/drift"
 	"townsquare/upgrade/problem"
 )
 
 // Preview is what an operation would do: the Data of the last event of Examine.
 type Preview struct {
-	Operation string            `json:"operation,omitempty"` // of Operations; empty for a check
-	From      string            `json:"current,omitempty"`   // what is installed; empty when nothing is
-	Edition   string            `json:"edition,omitempty"`
-	To        string            `json:"to,omitempty"`       // what would be installed now
-	Target    string            `json:"target,omitempty"`   // where the policy leads to; To may be a stop on the way
-	Path      []string          `json:"path,omitempty"`     // the stops before Target
-	Waiting   string            `json:"waiting,omitempty"`  // a larger step that nobody takes unattended
-	Unlisted  []string          `json:"unlisted,omitempty"` // of Options.Named: what the vendor's pages do not list (yet)
-	UpToDate  bool              `json:"up_to_date"`
-	Failures  int               `json:"failures,omitempty"`    // how often To failed here in a row, the last times
-	Newer     bool              `json:"update_available"`      // To can be installed
-	Security  bool              `json:"security,omitempty"`    // Target's notes speak of security
-	EndOf     string            `json:"end_of_life,omitempty"` // last day of support of Target, "2027-05-15"
-	Why       string            `json:"why,omitempty"`
-	Ways      []Way             `json:"ways,omitempty"` // of a rollback
-	Steps     []Step            `json:"steps,omitempty"`
-	Warnings  []string          `json:"warnings,omitempty"`
-	Problems  []problem.Problem `json:"problems,omitempty"` // reasons to refuse
-	Error     string            `json:"error,omitempty"`
-	Hint      string            `json:"hint,omitempty"`
-	Running   string            `json:"running,omitempty"`        // a run in progress; nothing was examined
-	Left      string            `json:"unfinished,omitempty"`     // a run that must be put back; nothing was examined
-	Stuck     bool              `json:"stuck,omitempty"`          // Left said itself that it cannot be put back
-	Closed    bool              `json:"outside_window,omitempty"` // an unattended run may not begin now; Why says what holds it back
-	Next      time.Time         `json:"not_before,omitzero"`      // then it may; zero: it waits for a person
-	System    *OSFacts          `json:"system,omitempty"`         // of the operating system
-	Instead   string            `json:"instead,omitempty"`        // of both, only this operation has something to do, and was not examined; Why says what holds the other one back
-	Exit      int               `json:"exit"`
+	Operation string             `json:"operation,omitempty"` // of Operations; empty for a check
+	From      string             `json:"current,omitempty"`   // what is installed; empty when nothing is
+	Edition   string             `json:"edition,omitempty"`
+	To        string             `json:"to,omitempty"`       // what would be installed now
+	Target    string             `json:"target,omitempty"`   // where the policy leads to; To may be a stop on the way
+	Path      []string           `json:"path,omitempty"`     // the stops before Target
+	Waiting   string             `json:"waiting,omitempty"`  // a larger step that nobody takes unattended
+	Unlisted  []string           `json:"unlisted,omitempty"` // of Options.Named: what the vendor's pages do not list (yet)
+	UpToDate  bool               `json:"up_to_date"`
+	Failures  int                `json:"failures,omitempty"`    // how often To failed here in a row, the last times
+	Newer     bool               `json:"update_available"`      // To can be installed
+	Security  bool               `json:"security,omitempty"`    // Target's notes speak of security
+	EndOf     string             `json:"end_of_life,omitempty"` // last day of support of Target, "2027-05-15"
+	Why       string             `json:"why,omitempty"`
+	Ways      []Way              `json:"ways,omitempty"` // of a rollback
+	Steps     []Step             `json:"steps,omitempty"`
+	Warnings  []string           `json:"warnings,omitempty"`
+	Problems  []problem.Problem  `json:"problems,omitempty"` // reasons to refuse
+	Error     string             `json:"error,omitempty"`
+	Hint      string             `json:"hint,omitempty"`
+	Running   string             `json:"running,omitempty"`        // a run in progress; nothing was examined
+	Left      string             `json:"unfinished,omitempty"`     // a run that must be put back; nothing was examined
+	Stuck     bool               `json:"stuck,omitempty"`          // Left said itself that it cannot be put back
+	Closed    bool               `json:"outside_window,omitempty"` // an unattended run may not begin now; Why says what holds it back
+	Next      time.Time          `json:"not_before,omitzero"`      // then it may; zero: it waits for a person
+	System    *OSFacts           `json:"system,omitempty"`         // of the operating system
+	Drift     []drift.Difference `json:"drift,omitempty"`          // of a repair: what is not as the stack says
+	Instead   string             `json:"instead,omitempty"`        // of both, only this operation has something to do, and was not examined; Why says what holds the other one back
+	Exit      int                `json:"exit"`
 }
 
 // Step is one phase in a plan.
@@ -89,6 +91,9 @@ func Examine(ctx context.Context, checks, rest []Phase, op *Operation) (Preview,
 	op.current = ""
 	plan.choice(op)
 	plan.UpToDate, plan.System = plan.UpToDate || nothing, op.OS
+	if op.Drift != nil {
+		plan.Drift = op.Drift.Differences
+	}
 	plan.Warnings, plan.Exit = l.warnings, Code(err)
 	plan.Newer = err == nil && !plan.UpToDate
 	if later != nil {

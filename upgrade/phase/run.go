@@ -7,6 +7,7 @@ import (
 	"runtime/debug"
 	"time"
 
+	"townsquare/upgrade/drift"
 	"townsquare/upgrade/problem"
 	"townsquare/upgrade/release"
 	"townsquare/upgrade/state"
@@ -20,18 +21,19 @@ const undoTimeout = 30 * time.Minute
 // Report is the outcome of one run: the Data of its last event, and what a person reads at the end.
 type Report struct {
 	state.Finished
-	UpToDate bool              `json:"up_to_date,omitempty"` // Done ended the run before anything was changed
-	Why      string            `json:"why,omitempty"`        // why this target, or why none
-	Waiting  string            `json:"waiting,omitempty"`    // a larger step that nobody takes unattended
-	Trial    *Rehearsal        `json:"rehearsal,omitempty"`  // of a rehearsal: what was found
-	Warnings []string          `json:"warnings,omitempty"`
-	Problems []problem.Problem `json:"problems,omitempty"` // of a refusal
-	Hint     string            `json:"hint,omitempty"`     // what to type about the error
-	Skipped  bool              `json:"skipped,omitempty"`  // To is on the host's skip list now
-	Reboot   system.Reboot     `json:"reboot,omitzero"`    // one that is needed still
-	Held     []string          `json:"held,omitempty"`     // packages that a person holds back
-	Backup   *BackupReport     `json:"backup,omitempty"`   // made, proven or brought back
-	Exit     int               `json:"exit"`               // the exit code of the command
+	UpToDate bool               `json:"up_to_date,omitempty"` // Done ended the run before anything was changed
+	Why      string             `json:"why,omitempty"`        // why this target, or why none
+	Waiting  string             `json:"waiting,omitempty"`    // a larger step that nobody takes unattended
+	Trial    *Rehearsal         `json:"rehearsal,omitempty"`  // of a rehearsal: what was found
+	Warnings []string           `json:"warnings,omitempty"`
+	Problems []problem.Problem  `json:"problems,omitempty"` // of a refusal
+	Hint     string             `json:"hint,omitempty"`     // what to type about the error
+	Skipped  bool               `json:"skipped,omitempty"`  // To is on the host's skip list now
+	Reboot   system.Reboot      `json:"reboot,omitzero"`    // one that is needed still
+	Held     []string           `json:"held,omitempty"`     // packages that a person holds back
+	Backup   *BackupReport      `json:"backup,omitempty"`   // made, proven or brought back
+	Drift    []drift.Difference `json:"drift,omitempty"`    // what is not as the stack says, still
+	Exit     int                `json:"exit"`               // the exit code of the command
 }
 
 // Outcomes of a finished run.
@@ -105,6 +107,9 @@ func report(ctx context.Context, op *Operation, work func(context.Context, *log,
 	}
 	_, r.Skipped = op.Record.Bad[r.To]
 	op.reportSystem(&r)
+	if r.Repaired = op.repaired; op.Drift != nil {
+		r.Drift = op.Drift.Differences
+	}
 	if err != nil {
 		r.Error, r.Hint = op.conceal(err.Error()), Hint(err)
 		var list problem.List

@@ -17,6 +17,7 @@ const (
 	Upgrade Kind = "upgrade" // of Mattermost
 	System  Kind = "os"      // packages of the operating system
 	Reboot  Kind = "reboot"
+	Drift   Kind = "drift"  // a repair; nothing begins one by itself
 	Backup  Kind = "backup" // or the verification of one: it disturbs nobody
 )
 

@@ -128,6 +128,8 @@ type Run struct {
 	Filled    bool       `json:"filled,omitempty"`    // the application's own empty database is filled, as no role may make another
 	Exchanges []Exchange `json:"exchanges,omitempty"` // directories and files that are exchanged for those of the backup
 
+	Repaired []Kept `json:"repaired,omitempty"` // files that are written anew
+
 	System *System     `json:"system,omitempty"` // of a run that works on the operating system
 	Phases []PhaseTime `json:"phases,omitempty"` // that ended; for the half of a run after a reboot
 }
@@ -146,6 +148,12 @@ type Exchange struct {
 	Fresh  bool   `json:"fresh,omitempty"` // nothing was at Path
 }
 
+// Kept is a file as it was before a repair.
+type Kept struct {
+	Path string `json:"path"`
+	Copy string `json:"copy,omitempty"` // where it is kept; empty: it was not there
+}
+
 // Finished is one ended run, for `upgrade history`.
 type Finished struct {
 	ID        string        `json:"id"`
@@ -162,6 +170,7 @@ type Finished struct {
 	Packages  []Package `json:"packages,omitempty"`  // that were installed
 	Restarted []string  `json:"restarted,omitempty"` // units, each once
 	Rebooted  string    `json:"rebooted,omitempty"`  // why the host was restarted; empty: it was not
+	Repaired  []string  `json:"repaired,omitempty"`  // what was put back, a line each
 }
 
 // PhaseTime is how long one phase took.

@@ -73,6 +73,34 @@ func (s System) Install(ctx context.Context, securityOnly bool, l Listener) erro
 	return err
 }
 
+// Add installs packages by their names, and nothing that they only recommend. Like Install it is not
+// ended by ctx.
+func (s System) Add(ctx context.Context, names []string, l Listener) error {
+	if len(names) == 0 {
+		return nil
+	}
+	_, err := s.apt(context.WithoutCancel(ctx), l, append([]string{"--no-install-recommends", "install", "--"}, names...)...)
+	return err
+}
+
+// Purge removes packages by their names, with their settings, and nothing that needs them.
+func (s System) Purge(ctx context.Context, names []string, l Listener) error {
+	for _, name := range names {
+		out, err := s.ask(ctx, "apt-get", "--simulate", "purge", "--", name)
+		if err != nil {
+			return err
+		}
+		if n := strings.Count(out, "\nPurg ") + strings.Count(out, "\nRemv "); n != 1 {
+			return fmt.Errorf("other packages need %s: sudo apt-get purge %[1]s", name)
+		}
+		args := slices.DeleteFunc(slices.Clone(quiet), func(word string) bool { return word == "--no-remove" })
+		if _, err := s.stream(context.WithoutCancel(ctx), l, "apt-get", append(args, "purge", "--", name)...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Repair finishes what a dpkg that was interrupted left half done. Done once, it does nothing.
 func (s System) Repair(ctx context.Context, l Listener) error {
 	text, err := s.interrupted(ctx)

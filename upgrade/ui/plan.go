@@ -126,6 +126,9 @@ func (p *Printer) Plan(plan phase.Preview) error {
 
 // Title says in one line what would be done.
 func (p *Printer) Title(plan phase.Preview) string {
+	if len(plan.Drift) > 0 {
+		return "Put back what differs"
+	}
 	if plan.System != nil && plan.To == "" {
 		return "Update the system: " + plan.System.Summary()
 	}

@@ -34,8 +34,11 @@ func (p *Printer) Report(r phase.Report) error {
 
 // Headline says in a line or a few how a run ended.
 func Headline(r phase.Report) string {
-	if r.Operation == "os" {
+	switch r.Operation {
+	case "os":
 		return (&Printer{}).systemHeadline(r)
+	case "repair":
+		return (&Printer{}).repairHeadline(r)
 	}
 	return (&Printer{}).headline(r)
 }

@@ -8,6 +8,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"townsquare/upgrade/drift"
 	"townsquare/upgrade/host"
 	"townsquare/upgrade/notify"
 	"townsquare/upgrade/phase"
@@ -41,6 +42,8 @@ type Status struct {
 	Problems   problem.List         `json:"problems,omitempty"`
 	History    []state.Finished     `json:"history,omitempty"`
 	System     *phase.OSFacts       `json:"system,omitempty"` // by the lists that apt has
+	Compared   bool                 `json:"compared"`         // with what the stack says
+	Drift      []drift.Difference   `json:"drift,omitempty"`  // and this is not so
 
 	Timers  []host.TimerStatus              `json:"timers,omitempty"`  // what it does by itself
 	Pending map[schedule.Kind]state.Pending `json:"pending,omitempty"` // what waits
@@ -60,6 +63,10 @@ func (p *Printer) Status(s Status) error {
 		p.Hint("put everything back: " + p.Command("recover"))
 	case !s.Installed && len(s.Problems) == 0:
 		p.Hint("install it: " + p.Command("apply"))
+	}
+	if slices.ContainsFunc(s.Drift, func(d drift.Difference) bool { return d.Left == "" }) {
+		p.Hint("see how it differs: " + p.Command("repair --show"))
+		p.Hint("put it back: " + p.Command("repair"))
 	}
 	return err
 }
@@ -96,7 +103,13 @@ func (p *Printer) statusText(w io.Writer, s Status) {
 	row("track", s.Track)
 	row("window", s.Window)
 	row("system", systemLine(s.System))
+	if s.Compared && len(s.Drift) == 0 {
+		row("stack", "as it says")
+	}
 	for _, kind := range sortedKeys(s.Pending) {
+		if kind == schedule.Drift { // that is below
+			continue
+		}
 		row("waits", fmt.Sprintf("%s, since %s", s.Pending[kind].What, s.Pending[kind].Since.Format(time.DateOnly)))
 	}
 	for _, t := range s.Timers {
@@ -127,6 +140,7 @@ func (p *Printer) statusText(w io.Writer, s Status) {
 		last := s.History[n-1]
 		row("last run", fmt.Sprintf("%s, %s: %s", last.Started.Local().Format("2006-01-02 15:04"), change(last), outcomeWord(last.Outcome)))
 	}
+	p.differences(w, s.Drift, false)
 	p.problems(w, s.Problems)
 }
 
@@ -176,6 +190,8 @@ func change(r state.Finished) string {
 		return change(r) + "; system: " + systemChange(r)
 	case r.Operation == "rehearse":
 		return r.To + " rehearsed"
+	case r.Operation == "repair":
+		return "repair: " + count(len(r.Repaired), "difference")
 	case r.Operation == "rollback":
 		return r.From + " back to " + r.To
 	case r.Operation == "backup":

@@ -161,6 +161,12 @@ find /opt/mattermost /opt/mattermost/ /opt/townsquare -xdev -printf '%p %i %T@ %
 	}
 }
 
+// pulumi is the local cloud's engine in place of Pulumi's own command, which cannot run a Go program
+// without a plug-in that is not to be had as a module.
+func (r *runner) pulumi() string {
+	return "TOWNSQUARE_PULUMI=" + r.server.Stage.Program("localcloud") + " pulumi --cloud " + r.server.Cloud.Name
+}
+
 const mail = "From: Mattermost <updates@example.net>\nSubject: Security release %s\n\nPlease upgrade to %[1]s, which fixes issues of high severity.\n"
 
 // dispatch is the event of a release notice, as the step gets it.
@@ -170,9 +176,10 @@ func (r *runner) dispatch(version string) []string {
 }
 
 // TestScheduled is a week of the scheduled scripts, exactly those that the workflows call, with
-// nobody typing: nothing new, a release that waits for a person, a patch in the window, the decision
-// of a person, and a release notice.
+// nobody typing: nothing new, a release that waits for a person, a patch and a package in the window, the
+// decision of a person, and a release notice.
 func TestScheduled(t *testing.T) {
+	tool := func(version string) deb { return deb{name: "tool", version: version} }
 	s := square.Fresh(t)
 	a := newArchive(t, s) // nothing is new for the system, until the test says so
 	r := newRunner(t, s)
@@ -211,13 +218,22 @@ func TestScheduled(t *testing.T) {
 
 	r.publish(stage.Before, patch, stage.After)
 	r.window(6 * time.Hour)
-	r.still(func() { r.run("upgrade.sh").says(t, "later: ") })
+	r.still(func() {
+		r.run("upgrade.sh").says(t, "later: ")
+	})
 	r.window(-time.Hour)
 	a.installed(database("1"))
 	a.publish(database("2"))
+	r.run("preview.sh", r.pulumi(), "PR_NUMBER=7").says(t, "#### dev: what would change", "28 unchanged")
+	if asked, body := r.read("asked"), r.read("body"); !strings.Contains(asked, "pr comment 7 --edit-last --create-if-none") || !strings.Contains(body, "### Preview") {
+		t.Errorf("GitHub was asked: %s\nwith %s", asked, body)
+	}
 	r.run("upgrade.sh").says(t, "| dev | 7.7.0 to 7.7.1; system: 1 package, 2 services restarted | done |", "| stop the service |", "done=7.7.1", "waiting=9.10.0")
 	s.Serves(t, patch)
-	r.still(func() { r.run("os.sh").says(t, "The system is up to date") })
+	a.installed(tool("1"))
+	a.publish(database("2"), tool("2"))
+	r.run("os.sh").says(t, "### Operating systems", "#### dev", "The system is up to date: 1 package.")
+	r.still(func() { r.run("os.sh").says(t, "The system is up to date. Nothing was changed.") })
 
 	r.run("upgrade.sh", "TOWNSQUARE_VERSION=9.10.0").says(t, "| dev | 7.7.1 to 9.10.0 | done |", "people had to wait")
 	r.run("check.sh").says(t, "up to date")

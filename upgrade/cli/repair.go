@@ -1,0 +1,116 @@
+package cli
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"townsquare/upgrade/phase"
+	"townsquare/upgrade/problem"
+)
+
+type repairOptions struct {
+	targetFlags
+	show       bool
+	removeKeys bool
+	yes        bool
+}
+
+func (a *app) repair() *cobra.Command {
+	var o repairOptions
+	cmd := &cobra.Command{
+		Use:   "repair",
+		Short: "Put back what was changed by hand",
+		Long: `Compares the server with what its stack says and first boot made: files, packages, units, accounts, SSH
+keys and settings, the firewall, the kernel's settings. Shows what differs, asks, and puts it back. What a
+newer program makes at first boot comes to a server that exists in the same way: after pulumi up.
+
+Files are kept as they were, and go back if something fails. Nobody's connection is cut: services read
+their files again, once they are proven. What was added by hand, and no file of the stack's says is
+wrong, is named and left, with what to type: what it is for only you know.
+
+Exit codes: 0 done, or nothing differs that could be put back; 10 something differs (with --show); 1 an
+error, or something still differs; 2 not understood, 3 refused, 11 someone else is at work on the server,
+130 interrupted.`,
+		Example: `  upgrade repair --stack prod --show
+  upgrade repair --stack prod --yes`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.runRepair(cmd.Context(), &o) },
+	}
+	flags := cmd.Flags()
+	flags.BoolVar(&o.show, "show", false, "only say what differs, and how")
+	flags.BoolVar(&o.removeKeys, "remove-keys", false, "remove SSH keys that the stack does not know, too; never the one that you come with")
+	flags.BoolVarP(&o.yes, "yes", "y", false, "do not ask")
+	a.common(cmd, &o.targetFlags)
+	return cmd
+}
+
+func (a *app) runRepair(ctx context.Context, o *repairOptions) error {
+	found := o.check()
+	if !o.yes && !o.show && !isTerminal(a.stdin) {
+		found = append(found, problem.Problem{Where: "--yes", Found: "missing, and there is no terminal to ask on", Hint: "upgrade repair --yes …"})
+	}
+	if len(found) > 0 {
+		return &usageError{problems: found}
+	}
+	s, err := a.open(ctx, &o.targetFlags)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	r := request{Operation: "repair", Who: who(), Options: phase.Options{RemoveKeys: o.removeKeys, KeepKey: s.key()}}
+	for {
+		plan, err := s.examine(ctx, "plan", r)
+		if err != nil {
+			return err
+		}
+		if o.show {
+			return a.showDrift(plan)
+		}
+		if plan.Left != "" {
+			if report, again, err := a.mend(ctx, s, plan.Left); !again {
+				if err != nil {
+					return err
+				}
+				return exitWith(report.Exit)
+			}
+			continue
+		}
+		if len(plan.Drift) > 0 && !plan.UpToDate {
+			a.printer.Differences(plan.Drift)
+		}
+		report, then, err := a.step(ctx, s, plan, r, o.yes)
+		if err != nil {
+			return err
+		}
+		if then == lookAgain {
+			continue
+		}
+		if report.ID == "" {
+			report.Drift = plan.Drift
+		}
+		if err := a.printer.Repaired(report); err != nil {
+			return err
+		}
+		for _, d := range report.Drift {
+			if d.Left == "" && report.Exit == phase.ExitDone {
+				return exitWith(phase.ExitError)
+			}
+		}
+		return exitWith(report.Exit)
+	}
+}
+
+// showDrift only says what differs.
+func (a *app) showDrift(plan phase.Preview) error {
+	if err := a.busy(plan); err != nil {
+		return err
+	}
+	if plan.Exit == phase.ExitDone && len(plan.Drift) > 0 {
+		plan.Exit = phase.ExitAvailable
+	}
+	if err := a.printer.DriftOnly(plan); err != nil {
+		return err
+	}
+	return exitWith(plan.Exit)
+}

@@ -1,0 +1,200 @@
+package drift
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/crypto/ssh"
+
+	"townsquare/upgrade/state"
+)
+
+type account struct {
+	name     string
+	uid, gid uint32
+	home     string
+	shell    string
+}
+
+// accounts are those of /etc/passwd.
+type accounts []account
+
+func (h Host) accounts() (list accounts, err error) {
+	data, err := os.ReadFile(h.path("/etc/passwd"))
+	if err != nil {
+		return nil, err
+	}
+	for line := range strings.Lines(string(data)) {
+		f := strings.Split(strings.TrimSpace(line), ":")
+		if len(f) != 7 {
+			continue
+		}
+		uid, err1 := strconv.ParseUint(f[2], 10, 32)
+		gid, err2 := strconv.ParseUint(f[3], 10, 32)
+		if err1 == nil && err2 == nil {
+			list = append(list, account{f[0], uint32(uid), uint32(gid), f[5], f[6]})
+		}
+	}
+	return list, nil
+}
+
+func (a accounts) named(name string) (account, bool) {
+	i := slices.IndexFunc(a, func(one account) bool { return one.name == name })
+	if i < 0 {
+		return account{}, false
+	}
+	return a[i], true
+}
+
+func (a accounts) name(uid uint32) string {
+	for _, one := range a {
+		if one.uid == uid {
+			return one.name
+		}
+	}
+	return fmt.Sprintf("nobody's number %d", uid)
+}
+
+// service is Mattermost's account and unit. Whether it runs is said by the rest of a status.
+const service = "mattermost"
+
+// People's accounts, by Debian's numbers (login.defs(5)).
+const firstPerson, lastPerson = 1000, 60000
+
+// compareAccounts looks for those that first boot makes, and for others that people could use.
+func (c *Comparison) compareAccounts(all accounts) {
+	for _, name := range []string{service, c.want.User} {
+		if _, known := all.named(name); !known && name != "" {
+			c.add(Difference{Kind: KindAccount, Name: "the account " + name, Found: "is missing"})
+			c.accounts = append(c.accounts, name)
+		}
+	}
+	for _, one := range all {
+		person := one.uid >= firstPerson && one.uid <= lastPerson && !strings.HasSuffix(one.shell, "/nologin") && !strings.HasSuffix(one.shell, "/false")
+		if one.name == c.want.User || one.name == "root" || !person && one.uid != 0 {
+			continue
+		}
+		found := "was added"
+		if one.uid == 0 {
+			found = "was added, and is root"
+		}
+		c.add(Difference{Kind: KindAccount, Name: "the account " + one.name, Found: found,
+			Left: "whose it is only you know", Hint: "sudo deluser " + one.name})
+	}
+}
+
+// keyFiles are those that Debian's sshd reads (AuthorizedKeysFile of sshd_config(5)).
+var keyFiles = []string{".ssh/authorized_keys", ".ssh/authorized_keys2"}
+
+// compareKeys looks at who may log in. A key that is missing is put back; one that was added is
+// removed only when a person asks for it, as it may be the one that they come with.
+func (c *Comparison) compareKeys(ctx context.Context, all accounts, o Options) error {
+	user, known := all.named(c.want.User)
+	if c.want.User == "" || len(c.want.Keys) == 0 {
+		return nil
+	}
+	if !known {
+		user.home = "/home/" + c.want.User // where it will be
+	}
+	wanted := map[string]string{} // by the key itself
+	for _, line := range c.want.Keys {
+		key, _, _, _, err := ssh.ParseAuthorizedKey([]byte(line))
+		if err != nil {
+			return fmt.Errorf("key %q of the stack: %w", line, err)
+		}
+		wanted[string(key.Marshal())] = line
+	}
+	for i, name := range keyFiles {
+		path := filepath.Join(user.home, name)
+		text, mode, err := c.host.read(path)
+		if err != nil {
+			return err
+		}
+		var lines []string
+		changed, there := false, map[string]bool{}
+		for line := range bytes.Lines(text) {
+			line := strings.TrimRight(string(line), "\n")
+			key, comment, _, _, err := ssh.ParseAuthorizedKey([]byte(line))
+			if err != nil { // empty, a comment, or not understood by sshd either
+				lines = append(lines, line)
+				continue
+			}
+			there[string(key.Marshal())] = true
+			if _, ok := wanted[string(key.Marshal())]; ok || !c.extraKey(path, key, comment, o) {
+				lines = append(lines, line)
+			} else {
+				changed = true
+			}
+		}
+		for _, line := range c.want.Keys {
+			key, comment, _, _, _ := ssh.ParseAuthorizedKey([]byte(line)) // it was parsed above
+			if i == 0 && !there[string(key.Marshal())] {
+				lines, changed = append(lines, line), true
+				c.add(Difference{Kind: KindKey, Name: keyName(key, comment), Found: "is missing in " + path})
+			}
+		}
+		if changed {
+			c.files = append(c.files, state.File{Path: path, Owner: c.want.User, Mode: mode, Content: strings.Join(lines, "\n") + "\n"})
+		}
+	}
+	return nil
+}
+
+// extraKey notes a key that the stack does not know, and tells whether it goes.
+func (c *Comparison) extraKey(path string, key ssh.PublicKey, comment string, o Options) bool {
+	d := Difference{Kind: KindKey, Name: keyName(key, comment), Found: "was added to " + path + ": the stack does not know it"}
+	switch {
+	case ssh.FingerprintSHA256(key) == o.KeepKey:
+		d.Left, d.Hint = "you came with it", "add it to townsquare:sshKeys of the stack, then: pulumi up"
+	case !o.RemoveKeys:
+		d.Left, d.Hint = "whose it is only you know", "upgrade repair --remove-keys …"
+	}
+	c.add(d)
+	return d.Left == ""
+}
+
+func keyName(key ssh.PublicKey, comment string) string {
+	name := "the SSH key " + ssh.FingerprintSHA256(key)
+	if comment != "" {
+		name += " (" + comment + ")"
+	}
+	return name
+}
+
+// read gives a file and its mode; one that is not there is empty and will be private.
+func (h Host) read(path string) ([]byte, string, error) {
+	info, err := os.Stat(h.path(path))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, "0600", nil
+	}
+	if err != nil {
+		return nil, "", err
+	}
+	data, err := os.ReadFile(h.path(path))
+	return data, fmt.Sprintf("%04o", info.Mode().Perm()), err
+}
+
+// Accounts makes those that are missing, as first boot does.
+func (c *Comparison) Accounts(ctx context.Context) error {
+	for _, name := range c.accounts {
+		if name == service {
+			if err := c.firstBoot(ctx, "users_and_volumes"); err != nil {
+				return err
+			}
+			continue
+		}
+		_, err := c.host.ask(ctx, "useradd", "--create-home", "--user-group", "--shell", "/bin/bash", "--comment", "Operators", name)
+		if err != nil {
+			return fmt.Errorf("make the account %s: %w", name, err)
+		}
+	}
+	return nil
+}

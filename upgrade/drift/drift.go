@@ -1,0 +1,135 @@
+// Package drift compares a host with how its stack says it should be, and puts back what differs: what
+// someone changed by hand, and what a newer program makes at first boot that this host has not seen.
+// It asks Debian's own tools (dpkg, systemd, nft, sshd) how things are, and changes them by the same.
+package drift
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+
+	"townsquare/upgrade/host"
+	"townsquare/upgrade/state"
+	"townsquare/upgrade/system"
+)
+
+// Kind is what a difference is about.
+type Kind string
+
+// The kinds of differences.
+const (
+	KindFile      Kind = "file"
+	KindDirectory Kind = "directory"
+	KindPackage   Kind = "package"
+	KindArchive   Kind = "archive" // that packages come from
+	KindUnit      Kind = "unit"
+	KindAccount   Kind = "account"
+	KindKey       Kind = "key"
+	KindFirewall  Kind = "firewall"
+	KindSSH       Kind = "ssh"
+	KindKernel    Kind = "kernel"
+)
+
+// Difference is one thing that is not as it should be.
+type Difference struct {
+	Kind  Kind   `json:"kind"`
+	Name  string `json:"name"`            // what differs, such as a path
+	Found string `json:"found"`           // how, as the end of a sentence that begins with Name
+	Lines string `json:"lines,omitempty"` // of a text: what a repair changes, as diff -u writes it
+	Left  string `json:"left,omitempty"`  // why a repair leaves it as it is; empty: it puts it back
+	Hint  string `json:"hint,omitempty"`  // of what is left: what a person can type
+}
+
+// String says it in one line.
+func (d Difference) String() string { return d.Name + " " + d.Found }
+
+// Options are what a person asked for.
+type Options struct {
+	RemoveKeys bool   // SSH keys that the stack does not know are removed
+	KeepKey    string // but for the one with this fingerprint: the person came with it
+}
+
+// Host is the one that we run on.
+type Host struct{ system.System }
+
+// Comparison is how a host differs. Differences are for people; the rest is what a repair does.
+type Comparison struct {
+	Differences []Difference
+
+	host        Host
+	want        *state.Desired
+	files       []state.File
+	directories []state.Directory
+	accounts    []string
+	packages    []string
+	unwanted    []string
+	suite       bool
+	units       []order
+	firewall    bool
+	kernel      bool
+}
+
+// Compare looks and changes nothing.
+func (h Host) Compare(ctx context.Context, want *state.Desired, o Options) (*Comparison, error) {
+	c := &Comparison{host: h, want: want}
+	accounts, err := h.accounts()
+	if err != nil {
+		return nil, err
+	}
+	for _, look := range []func() error{
+		func() error { return c.comparePackages(ctx) },
+		func() error { c.compareAccounts(accounts); return nil },
+		func() error { return c.compareDirectories(accounts) },
+		func() error { return c.compareFiles(ctx, accounts) },
+		func() error { return c.compareKeys(ctx, accounts, o) },
+		func() error { return c.compareUnits(ctx) },
+		func() error { return c.compareFirewall(ctx) },
+		func() error { return c.compareSSH(ctx) },
+		func() error { return c.compareKernel(ctx) },
+	} {
+		if err := look(); err != nil {
+			return nil, fmt.Errorf("compare this host with its stack: %w", err)
+		}
+	}
+	return c, nil
+}
+
+// Repairable are the differences that a repair takes away.
+func (c *Comparison) Repairable() (list []Difference) {
+	for _, d := range c.Differences {
+		if d.Left == "" {
+			list = append(list, d)
+		}
+	}
+	return list
+}
+
+func (c *Comparison) add(d Difference) { c.Differences = append(c.Differences, d) }
+
+func (h Host) path(p string) string { return filepath.Join(h.Root, p) }
+
+// ask runs a program in the C locale, so that its answer reads the same everywhere.
+func (h Host) ask(ctx context.Context, name string, args ...string) (string, error) {
+	out, err := h.Run(ctx, host.Command{Name: name, Args: args, Env: []string{"LC_ALL=C.UTF-8"}})
+	return string(out), err
+}
+
+// file finds what the stack says of a file.
+func (c *Comparison) file(path string) *state.File {
+	for i := range c.want.Files {
+		if c.want.Files[i].Path == path {
+			return &c.want.Files[i]
+		}
+	}
+	return nil
+}
+
+// writes tells whether a repair writes that file.
+func (c *Comparison) writes(path string) bool {
+	for _, f := range c.files {
+		if f.Path == path {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,269 @@
+package drift
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"github.com/google/renameio/v2"
+
+	"townsquare/upgrade/host"
+	"townsquare/upgrade/internal/durable"
+	"townsquare/upgrade/state"
+)
+
+// compareDirectories looks at those that first boot makes, not at what is in them.
+func (c *Comparison) compareDirectories(accounts accounts) error {
+	for _, want := range c.want.Directories {
+		info, err := os.Lstat(c.host.path(want.Path))
+		d := Difference{Kind: KindDirectory, Name: want.Path}
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			d.Found = "is missing"
+		case err != nil:
+			return err
+		case !info.IsDir():
+			d.Found, d.Left, d.Hint = "is no directory", "what it is for only you know", "ls -ld "+want.Path
+			c.add(d)
+			continue
+		default:
+			if d.Found = accounts.attributes(info, want.Owner, want.ModeBits()); d.Found == "" {
+				continue
+			}
+		}
+		c.add(d)
+		c.directories = append(c.directories, want)
+	}
+	return nil
+}
+
+// compareFiles looks at each file's content, owner and mode.
+func (c *Comparison) compareFiles(ctx context.Context, accounts accounts) error {
+	for _, want := range c.want.Files {
+		found, lines, err := c.host.differs(ctx, want, accounts)
+		if err != nil {
+			return err
+		}
+		if found != "" {
+			c.add(Difference{Kind: KindFile, Name: want.Path, Found: found, Lines: lines})
+			c.files = append(c.files, want)
+		}
+	}
+	return nil
+}
+
+// differs says how a file is not what it should be; empty when it is.
+func (h Host) differs(ctx context.Context, want state.File, accounts accounts) (found, lines string, err error) {
+	path := h.path(want.Path)
+	info, err := os.Lstat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return "is missing", "", nil
+	case errors.Is(err, syscall.ENOTDIR):
+		return "is missing", "", nil
+	case err != nil:
+		return "", "", err
+	case info.Mode()&fs.ModeSymlink != 0:
+		to, err := os.Readlink(path)
+		return "is a link to " + to, "", err
+	case !info.Mode().IsRegular():
+		return "", "", fmt.Errorf("%s is no file: look at it and remove it", want.Path)
+	}
+	have, err := os.ReadFile(path)
+	if err != nil {
+		return "", "", err
+	}
+	if bytes.Equal(have, []byte(want.Content)) {
+		return accounts.attributes(info, want.Owner, want.ModeBits()), "", nil
+	}
+	lines, err = h.diff(ctx, string(have), want.Content)
+	return "differs in " + changes(lines), lines, err
+}
+
+// attributes says who else owns it, or which other mode it has; empty when both are as they should be.
+func (a accounts) attributes(info fs.FileInfo, owner string, mode uint32) string {
+	if stat, ok := info.Sys().(*syscall.Stat_t); ok {
+		want, known := a.named(owner)
+		if !known {
+			return "should belong to " + owner + ", who is missing"
+		}
+		if stat.Uid != want.uid || stat.Gid != want.gid {
+			return fmt.Sprintf("belongs to %s, not to %s", a.name(stat.Uid), owner)
+		}
+	}
+	if has := uint32(info.Mode().Perm()); has != mode {
+		return fmt.Sprintf("has the mode %04o, not %04o", has, mode)
+	}
+	return ""
+}
+
+// diff is what must change for is to become should.
+func (h Host) diff(ctx context.Context, is, should string) (string, error) {
+	file, err := os.CreateTemp("", "townsquare-*")
+	if err != nil {
+		return "", err
+	}
+	defer os.Remove(file.Name())
+	_, err = file.WriteString(is)
+	if err = errors.Join(err, file.Close()); err != nil {
+		return "", err
+	}
+	out, err := h.Run(ctx, host.Command{Name: "diff", Stdin: strings.NewReader(should),
+		Args: []string{"--unified=1", "--label=on the server", "--label=as the stack says", file.Name(), "-"}})
+	var exit *host.ExitError
+	if errors.As(err, &exit) && exit.Code == 1 { // they differ
+		err = nil
+	}
+	return string(out), err
+}
+
+// changes counts the lines of a diff that are not context.
+func changes(diff string) string {
+	n := 0
+	for line := range strings.Lines(diff) {
+		if (line[0] == '+' || line[0] == '-') && !strings.HasPrefix(line, "+++ ") && !strings.HasPrefix(line, "--- ") {
+			n++
+		}
+	}
+	if n == 1 {
+		return "1 line"
+	}
+	return fmt.Sprintf("%d lines", n)
+}
+
+// Files are the paths that Write changes.
+func (c *Comparison) Files() (paths []string) {
+	for _, f := range c.files {
+		paths = append(paths, f.Path)
+	}
+	return paths
+}
+
+// Keep copies what Write changes into dir, where Restore finds it.
+func (c *Comparison) Keep(dir string) (kept []state.Kept, err error) {
+	for _, f := range c.files {
+		k := state.Kept{Path: f.Path}
+		from, to := c.host.path(f.Path), filepath.Join(dir, f.Path)
+		info, err := os.Lstat(from)
+		switch {
+		case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
+			kept = append(kept, k)
+			continue
+		case err != nil:
+			return kept, err
+		}
+		k.Copy = to
+		if err := os.MkdirAll(c.host.path(filepath.Dir(to)), 0o700); err != nil {
+			return kept, err
+		}
+		if err := copyFile(from, c.host.path(to), info); err != nil {
+			return kept, fmt.Errorf("keep %s: %w", f.Path, err)
+		}
+		kept = append(kept, k)
+	}
+	return kept, nil
+}
+
+// Write puts directories and files in place. Nobody reads them yet: see Prove and Tell.
+func (c *Comparison) Write(context.Context) error {
+	accounts, err := c.host.accounts()
+	if err != nil {
+		return err
+	}
+	for _, d := range c.directories {
+		owner, known := accounts.named(d.Owner)
+		if !known {
+			return fmt.Errorf("%s is to belong to %s, who is missing", d.Path, d.Owner)
+		}
+		path := c.host.path(d.Path)
+		if err := errors.Join(os.MkdirAll(path, 0o755), os.Chown(path, int(owner.uid), int(owner.gid)), os.Chmod(path, fs.FileMode(d.ModeBits()))); err != nil {
+			return err
+		}
+	}
+	for _, f := range c.files {
+		owner, known := accounts.named(f.Owner)
+		if !known {
+			return fmt.Errorf("%s is to belong to %s, who is missing", f.Path, f.Owner)
+		}
+		if err := put(c.host.path(f.Path), []byte(f.Content), fs.FileMode(f.ModeBits()), owner.uid, owner.gid); err != nil {
+			return fmt.Errorf("write %s: %w", f.Path, err)
+		}
+	}
+	return nil
+}
+
+// Restore puts back what Keep kept; what was not there goes. It may be called twice.
+func (h Host) Restore(ctx context.Context, kept []state.Kept) error {
+	var failed []error
+	units := false
+	for _, k := range kept {
+		path := h.path(k.Path)
+		units = units || strings.HasPrefix(k.Path, unitDir)
+		if k.Copy == "" {
+			if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				failed = append(failed, err)
+			}
+			continue
+		}
+		info, err := os.Lstat(h.path(k.Copy))
+		if err == nil {
+			err = copyFile(h.path(k.Copy), path, info)
+		}
+		if err != nil {
+			failed = append(failed, fmt.Errorf("put back %s: %w", k.Path, err))
+		}
+	}
+	if units {
+		_, err := h.ask(ctx, "systemctl", "daemon-reload")
+		failed = append(failed, err)
+	}
+	return errors.Join(failed...)
+}
+
+// copyFile makes to what from is, owner and mode included; from may be a link.
+func copyFile(from, to string, info fs.FileInfo) error {
+	if info.Mode()&fs.ModeSymlink != 0 {
+		target, err := os.Readlink(from)
+		if err != nil {
+			return err
+		}
+		return renameio.Symlink(target, to)
+	}
+	data, err := os.ReadFile(from)
+	if err != nil {
+		return err
+	}
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return errors.New("its owner cannot be told on this system")
+	}
+	return put(to, data, info.Mode().Perm(), stat.Uid, stat.Gid)
+}
+
+// put replaces a file, also one that is a link, and survives a power cut.
+func put(path string, data []byte, mode fs.FileMode, uid, gid uint32) (err error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	file, err := renameio.NewPendingFile(path, renameio.WithPermissions(mode), renameio.IgnoreUmask())
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, file.Cleanup()) }() // nothing once it took its place
+	if _, err := file.Write(data); err != nil {
+		return err
+	}
+	if err := file.Chown(int(uid), int(gid)); err != nil {
+		return err
+	}
+	if err := file.CloseAtomicallyReplace(); err != nil {
+		return err
+	}
+	return durable.SyncDir(filepath.Dir(path))
+}
