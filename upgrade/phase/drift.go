@@ -249,17 +249,17 @@ func (RepairProof) Run(ctx context.Context, op *Operation) error {
 		return err
 	}
 	_ = op.Due(schedule.Drift, Waiting{What: summary(op.Drift.Differences)}) // nobody is unattended here
-	return pruneRepaired()
+	return pruneRepaired(filepath.Join(op.machine().Root, repairedDir))
 }
 
 // pruneRepaired keeps the files of the last repairs. A run's id sorts by time.
-func pruneRepaired() error {
-	entries, err := os.ReadDir(repairedDir)
+func pruneRepaired(dir string) error {
+	entries, err := os.ReadDir(dir)
 	if os.IsNotExist(err) {
 		return nil
 	}
 	for i := 0; err == nil && i < len(entries)-keepRepaired; i++ {
-		err = os.RemoveAll(filepath.Join(repairedDir, entries[i].Name()))
+		err = os.RemoveAll(filepath.Join(dir, entries[i].Name()))
 	}
 	return err
 }
