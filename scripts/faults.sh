@@ -5,6 +5,7 @@
 #
 #   scripts/faults.sh              all of it
 #   FAULTS=2/3 scripts/faults.sh   a third, with some of each kind
+#   FAULTS=today scripts/faults.sh the third whose turn it is
 #   FAULTS='swap/|power cut' scripts/faults.sh   cases by name
 set -euo pipefail
 cd "$(dirname "$0")/.."

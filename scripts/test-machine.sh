@@ -11,14 +11,14 @@ build_programs
 bin/localcloud build
 bin/localcloud build mattermost-{7.7.1,9.10.1,9.11.0} mattermost-9.10.{2,3,4,5,6,7,8,9,11} # for the tests: patches, a minor, and nine that fail
 
-# Of the fault matrix the cases that have held for longest; all of it, which takes an hour, is
-# scripts/faults.sh.
-held='stop/upgrader killed as|commit/upgrader killed|(facts|watch)/operator killed|checkpoint/database killed'
-held+='|release/(exits$|needs a newer|refuses the conf|of another hash|signed by a key|is ready and)'
-export FAULTS=${FAULTS:-$held}
+# Of the fault matrix a dozen cases; all of it, which takes an hour, is scripts/faults.sh, and a third
+# of it runs every night (.github/workflows/faults.yml).
+some='stop/upgrader killed as|commit/upgrader killed|(facts|watch)/operator killed|checkpoint/database killed'
+some+='|release/(exits$|needs a newer|refuses the conf|of another hash|signed by a key|is ready and)'
+export FAULTS=${FAULTS:-$some}
 
-# Only packages that have such tests: the others ran in test-unit.sh. One at a time: machines are
-# large and this one is not.
+# Only packages that have such tests: the others ran in test-unit.sh. Two at a time, each with a cloud
+# of its own: much of a test is waiting.
 for module in . infra/localcloud; do
   mapfile -t packages < <(
     cd "$module"
@@ -26,5 +26,5 @@ for module in . infra/localcloud; do
       printf './%s\n' "$(dirname "$file")"
     done | sort -u
   )
-  [ ${#packages[@]} -eq 0 ] || (cd "$module" && go test -tags machine -count 1 -p 1 -timeout 60m "$@" "${packages[@]}")
+  [ ${#packages[@]} -eq 0 ] || (cd "$module" && go test -tags machine -count 1 -p 2 -timeout 60m "$@" "${packages[@]}")
 done

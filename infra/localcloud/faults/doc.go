@@ -5,5 +5,6 @@
 // the old version or the new one, without anybody's help; if everything that it ever acknowledged is
 // there; and if the next upgrade works.
 //
-// `make faults` runs all of it; `make test` a dozen cases.
+// `make faults` runs all of it, CI a third each night (.github/workflows/faults.yml), and `make test` a
+// dozen cases.
 package faults
