@@ -27,7 +27,12 @@ func (a *Admin) Create(ctx context.Context, name string) error {
 	if err != nil {
 		return fmt.Errorf("make database %s: %w", name, err)
 	}
-	return a.copySettings(ctx, conn, name)
+	if err := a.copySettings(ctx, conn, name); err != nil {
+		return err
+	}
+	// Where the administrator owns the database, as on a managed service, its schema is not the
+	// application's by itself.
+	return a.app.On(name).Grant(ctx, a.Database)
 }
 
 // Exists says whether the server has a database of that name.

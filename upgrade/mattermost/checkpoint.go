@@ -17,7 +17,8 @@ import (
 // Admin is a role that may copy and rename the application's database.
 type Admin struct {
 	*Database           // connected to a database that is not the application's
-	target    string    // the application's
+	app       *Database // the application's, as its own role
+	target    string    // its name
 	owner     string    // of it
 	super     *Database // the superuser on this host, to end what the role may not; nil for a server elsewhere
 }
@@ -57,7 +58,7 @@ func FindAdmin(ctx context.Context, app *Database, adminURL, adminUser string) (
 	for _, c := range candidates {
 		a, err := tryAdmin(ctx, c, app.Name)
 		if err == nil {
-			a.super = super
+			a.app, a.super = app, super
 			return a, nil
 		}
 		why = append(why, err)

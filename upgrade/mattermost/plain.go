@@ -66,8 +66,8 @@ func (d *Database) Stream(ctx context.Context, t Tools, w io.Writer, progress fu
 	return want, at.UTC(), got.compare(want)
 }
 
-// withoutSchema takes out the line by which pg_dump, asked for one schema, makes public: every
-// database has it. The line is at the top.
+// withoutSchema takes out the lines by which pg_dump, asked for one schema, makes public and says what
+// it is: every database has it, and only its owner may. They are at the top.
 type withoutSchema struct {
 	w    io.Writer
 	head []byte
@@ -92,7 +92,10 @@ func (f *withoutSchema) flush() error {
 		return nil
 	}
 	f.past = true
-	_, err := f.w.Write(bytes.Replace(f.head, []byte("\nCREATE SCHEMA public;\n"), []byte("\n"), 1))
+	for _, line := range []string{"CREATE SCHEMA public;\n", "COMMENT ON SCHEMA public IS 'standard public schema';\n"} {
+		f.head = bytes.Replace(f.head, []byte("\n"+line), []byte("\n"), 1)
+	}
+	_, err := f.w.Write(f.head)
 	f.head = nil
 	return err
 }
@@ -110,10 +113,11 @@ func (d *Database) Load(ctx context.Context, t Tools, want Rows, feed func(io.Wr
 	got := &copyCounter{rows: map[string]int64{}}
 	fed := make(chan error, 1)
 	go func() {
-		buffered := bufio.NewWriterSize(io.MultiWriter(write, got), 1<<20)
+		own := &withoutSchema{w: io.MultiWriter(write, got)} // a backup may be older than Stream's own
+		buffered := bufio.NewWriterSize(own, 1<<20)
 		err := feed(buffered)
 		if err == nil {
-			err = buffered.Flush()
+			err = errors.Join(buffered.Flush(), own.flush())
 		}
 		if err != nil {
 			cancel(err) // psql must not take the end for the end
@@ -123,8 +127,9 @@ func (d *Database) Load(ctx context.Context, t Tools, want Rows, feed func(io.Wr
 	}()
 	args := []string{"--no-psqlrc", "--quiet", "--no-password", "--single-transaction", "--set=ON_ERROR_STOP=1", "--output=/dev/null", "--file=-"}
 	_, err := t.run(ctx, host.Command{Name: t.path("psql"), Args: args, Env: d.env, User: d.OSUser, Dir: "/", Stdin: read})
+	starved := context.Cause(ctx) != nil // before psql ended, which else is the one that knows why
 	_ = read.CloseWithError(errors.New("psql has ended"))
-	if e := <-fed; e != nil && (err == nil || errors.Is(context.Cause(ctx), e)) {
+	if e := <-fed; e != nil && (err == nil || starved) {
 		err = e // what psql says of it is only the consequence
 	}
 	if err != nil {

@@ -108,6 +108,40 @@ func TestStreamAndLoad(t *testing.T) {
 	}
 }
 
+// Where the service's provider owns the database, and the application may only use it, a database
+// beside it can be filled all the same; and when it cannot be, psql says why.
+func TestLoadBesideAManagedDatabase(t *testing.T) {
+	s := startPostgres(t)
+	s.as(t, "postgres", "postgres").sql(t, "create role app login", "create role doadmin login createdb", "create database chat owner doadmin")
+	app := s.as(t, "app", "chat")
+	adminURL := "postgres:///postgres?host=" + s.dir + "&user=doadmin"
+	if err := app.Grant(t.Context(), s.as(t, "doadmin", "postgres")); err != nil {
+		t.Fatal(err)
+	}
+	fill(t, app)
+	app.sql(t, "create table padding as select repeat('x', 1000) as a from generate_series(1, 5000)")
+	var dump bytes.Buffer
+	rows, _, err := app.Stream(t.Context(), s.tools, &dump, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	admin, err := FindAdmin(t.Context(), app, adminURL, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	scratch := ScratchName("chat", time.Now())
+	if err := admin.Create(t.Context(), scratch); err != nil {
+		t.Fatal(err)
+	}
+	feed := func(w io.Writer) error { _, err := w.Write(dump.Bytes()); return err }
+	if err := app.On(scratch).Load(t.Context(), s.tools, rows, feed); err != nil {
+		t.Error(err)
+	}
+	if err := app.On(scratch).Load(t.Context(), s.tools, rows, feed); err == nil || !strings.Contains(err.Error(), "already exists") {
+		t.Errorf("error is %v", err)
+	}
+}
+
 // plainLines are those of a dump but for the key that pg_dump draws anew each time.
 func plainLines(dump string) []string {
 	return slices.DeleteFunc(strings.Split(dump, "\n"), func(l string) bool {
