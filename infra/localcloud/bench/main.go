@@ -70,7 +70,7 @@ func run() int {
 		return 2
 	}
 	b := &bench{stage: stage.New("bench"), sizes: sizes, passes: 3, commit: *commit}
-	home, shown := "bin/bench", "scripts/bench"
+	home, shown := "bin/bench-results", "scripts/bench"
 	if *quick {
 		b.sizes, b.passes, home, shown = small, 1, "bin/bench-quick", "bin/bench-quick"
 	}
