@@ -44,6 +44,12 @@ func describe() (computer, error) {
 	return c, err
 }
 
+// loadNow are this computer's load averages.
+func loadNow() (string, error) {
+	text, err := os.ReadFile("/proc/loadavg")
+	return strings.TrimSpace(string(text)), err
+}
+
 // field is what stands after "name :" in a file of lines.
 func field(text, name string) string {
 	for _, line := range lines(text) {

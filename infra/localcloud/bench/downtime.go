@@ -64,11 +64,11 @@ const pollEvery = 20 * time.Millisecond
 
 // watched does something to the server while somebody looks in every 20 ms and a crowd is at work.
 func (b *bench) watched(ctx context.Context, s *stage.Server, how string, to size, what func() error) (outage, error) {
-	load, err := os.ReadFile("/proc/loadavg")
+	load, err := loadNow()
 	if err != nil {
 		return outage{}, err
 	}
-	o := outage{How: how, Size: to.name(), Posts: to.posts, FilesMB: to.filesMB, At: time.Now().UTC(), Commit: b.commit, Load: string(bytes.TrimSpace(load))}
+	o := outage{How: how, Size: to.name(), Posts: to.posts, FilesMB: to.filesMB, At: time.Now().UTC(), Commit: b.commit, Load: load}
 	if o.DatabaseMB, err = databaseMB(ctx, s); err != nil {
 		return o, err
 	}

@@ -13,6 +13,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"syscall"
 	"time"
 
@@ -61,6 +62,7 @@ func (b *bench) parts() []part {
 func run() int {
 	quick := flag.Bool("quick", false, "two small sizes, one pass: under ten minutes")
 	only := flag.String("only", "", "only the parts that this regular expression matches")
+	largest := flag.String("largest", "", "no size beyond this one, such as 100k")
 	list := flag.Bool("list", false, "name the parts, and end")
 	commit := flag.String("commit", "", "what is measured, for the record")
 	flag.Parse()
@@ -73,6 +75,14 @@ func run() int {
 	home, shown := "bin/bench-results", "scripts/bench"
 	if *quick {
 		b.sizes, b.passes, home, shown = small, 1, "bin/bench-quick", "bin/bench-quick"
+	}
+	if *largest != "" {
+		last := slices.IndexFunc(b.sizes, func(s size) bool { return s.name() == *largest })
+		if last < 0 {
+			fmt.Fprintf(os.Stderr, "bench: --largest: there is no size %s\n", *largest)
+			return 2
+		}
+		b.sizes = b.sizes[:last+1]
 	}
 	if *list {
 		for _, p := range b.parts() {

@@ -55,7 +55,7 @@ to 8 GB of memory and those cores, which it shares with the visitors.
 		if to != from {
 			fmt.Fprintf(&b, " to %s", to)
 		}
-		fmt.Fprintf(&b, "; this computer's load when a measurement began: %s.\n", r.loads())
+		fmt.Fprint(&b, ". The load of a row is this computer's, over a minute, when a measurement began: with other work\nbeside it everything takes longer, ours and the baseline.\n")
 	}
 	r.writeDowntime(&b)
 	r.writeFailures(&b)
@@ -75,19 +75,35 @@ func (r *results) commits() (from, to string) {
 	return r.Outages[0].Commit, r.Outages[len(r.Outages)-1].Commit
 }
 
-// loads are the least and the most of the load averages over a minute.
-func (r *results) loads() string {
-	var all []float64
-	for _, o := range r.Outages {
-		var load float64
-		if _, err := fmt.Sscan(o.Load, &load); err == nil {
-			all = append(all, load)
+// loads are the least and the most of the load averages over a minute when these were measured.
+func loads(all []outage) string {
+	var found []float64
+	for _, o := range all {
+		if load, err := minute(o.Load); err == nil {
+			found = append(found, load)
 		}
 	}
-	if len(all) == 0 {
-		return "not known"
+	switch {
+	case len(found) == 0:
+		return "–"
+	case slices.Min(found) == slices.Max(found):
+		return fmt.Sprintf("%.1f", found[0])
 	}
-	return fmt.Sprintf("%.2f to %.2f", slices.Min(all), slices.Max(all))
+	return fmt.Sprintf("%.1f to %.1f", slices.Min(found), slices.Max(found))
+}
+
+// minute is the load average over a minute.
+func minute(load string) (f float64, err error) {
+	_, err = fmt.Sscan(load, &f)
+	return f, err
+}
+
+// atLoad says what else this computer had to do.
+func atLoad(load string) string {
+	if f, err := minute(load); err == nil {
+		return fmt.Sprintf(" (This computer's load was %.1f when it began.)", f)
+	}
+	return ""
 }
 
 // sizesSeen are the sizes that something was measured at, the smallest first.
@@ -114,7 +130,7 @@ crowd reads, posts, uploads and listens. Medians; in brackets how often it was m
 
 `)
 	t := table{b}
-	t.head("posts", "database", "files", "restart", "patch", "×", "minor, migrated beside the users", "×", "minor, behind a checkpoint", "×", "the vendor's guide, patch", "× of apply")
+	t.head("posts", "database", "files", "restart", "patch", "×", "minor, migrated beside the users", "×", "minor, behind a checkpoint", "×", "the vendor's guide, patch", "× of apply", "load")
 	for _, s := range r.sizesSeen() {
 		row := []string{s.Size, fmt.Sprintf("%d MB", s.DatabaseMB), fmt.Sprintf("%.1f GB", float64(s.FilesMB)/1000)}
 		cell := func(all []outage) string {
@@ -135,7 +151,8 @@ crowd reads, posts, uploads and listens. Medians; in brackets how often it was m
 		} else {
 			row = append(row, "–")
 		}
-		t.row(row...)
+		at := func(o outage) bool { return o.Size != s.Size || strings.HasPrefix(o.How, rolledBack) }
+		t.row(append(row, loads(slices.DeleteFunc(slices.Clone(r.Outages), at)))...)
 	}
 	b.WriteString("\n")
 	seen := r.sizesSeen()

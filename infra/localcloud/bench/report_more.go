@@ -20,10 +20,10 @@ func (r *results) writeRollback(b *bytes.Buffer) {
 	}
 	b.WriteString("\n## Rolling back by itself\n\nA release that does not work: how long people waited until the old version was back, against the time in which it was found out and one restart.\n\n")
 	t := table{b}
-	t.head("the release", "posts", "found out in", "restart", "away", "× (found out + restart)", "failed visits", "failed requests", "lost")
+	t.head("the release", "posts", "found out in", "restart", "away", "× (found out + restart)", "failed visits", "failed requests", "lost", "load")
 	for _, o := range all {
 		t.row(strings.TrimPrefix(o.How, rolledBack+" "), o.Size, seconds(o.Detected), seconds(o.Floor), seconds(o.Seen.Gap),
-			times(float64(o.Seen.Gap)/float64(o.Detected+o.Floor)), fmt.Sprint(o.Seen.Failed), fmt.Sprint(o.Traffic.Failed), fmt.Sprint(o.Lost))
+			times(float64(o.Seen.Gap)/float64(o.Detected+o.Floor)), fmt.Sprint(o.Seen.Failed), fmt.Sprint(o.Traffic.Failed), fmt.Sprint(o.Lost), loads([]outage{o}))
 	}
 }
 
@@ -31,7 +31,7 @@ func (r *results) writeBackups(b *bytes.Buffer) {
 	if len(r.Backups) == 0 {
 		return
 	}
-	b.WriteString("\n## Backups\n\nThe largest community, to a repository on the same disk, encrypted; people are served meanwhile.\n\n")
+	b.WriteString("\n## Backups\n\nThe largest community, to a repository on the same disk, encrypted; people are served meanwhile." + atLoad(r.Backups[0].Load) + "\n\n")
 	t := table{b}
 	t.head("", "took", "× the plain way")
 	for _, one := range r.Backups {
@@ -61,7 +61,7 @@ func (r *results) writeNothing(b *bytes.Buffer) {
 	}
 	list("Calls of the upgrader and its programs on the host that change a file (strace)", n.Writing)
 	list("Files that are not as they were", n.Changed)
-	b.WriteString("\n")
+	b.WriteString(atLoad(n.Load) + "\n")
 }
 
 // writeMemory shows the most memory that the upgrader held in each phase, over everything measured.
@@ -103,7 +103,7 @@ func (r *results) writeProvision(b *bytes.Buffer) {
 	if len(r.Provision) == 0 {
 		return
 	}
-	b.WriteString("\n## From `pulumi up` to the first login\n\n")
+	b.WriteString("\n## From `pulumi up` to the first login\n" + atLoad(r.Provision[0].Load) + "\n\n")
 	t := table{b}
 	t.head("", "took", "share", "")
 	whole := r.Provision[len(r.Provision)-1].Took

@@ -32,6 +32,7 @@ type timed struct {
 	Note     string        `json:"note,omitempty"`
 	Peaks    []peak        `json:"peaks,omitempty"`
 	Commit   string        `json:"commit,omitempty"`
+	Load     string        `json:"load,omitempty"`
 }
 
 // openResults reads what was measured before on a computer like this one; elsewhere it begins anew.

@@ -51,6 +51,10 @@ func (b *bench) backup(ctx context.Context, to size) error {
 	if _, err := host(ctx, s, localRepository); err != nil {
 		return err
 	}
+	load, err := loadNow()
+	if err != nil {
+		return err
+	}
 	plain, err := stopwatch(func() error {
 		_, err := host(ctx, s, `mkdir -p /var/backups/plain
 runuser -u postgres -- pg_dump -Fc mattermost >/var/backups/plain/mattermost.dump
@@ -61,7 +65,7 @@ sync -f /var/backups; rm -r /var/backups/plain`)
 	if err != nil {
 		return err
 	}
-	all := []timed{{What: "pg_dump -Fc + cp -a, each time", Took: plain, Commit: b.commit}}
+	all := []timed{{What: "pg_dump -Fc + cp -a, each time", Took: plain, Commit: b.commit, Load: load}}
 	for _, step := range []string{"first backup", "second, nothing changed", fmt.Sprintf("third, %d files more", added)} {
 		if strings.HasPrefix(step, "third") {
 			if err := addFiles(ctx, s, added); err != nil {
@@ -97,6 +101,7 @@ type nothing struct {
 	Writing []string        `json:"writing"`          // calls of the upgrader on the host that change a file, by name, in one run
 	Changed []string        `json:"changed"`          // files on the host that are not as they were, after all runs
 	Commit  string          `json:"commit"`
+	Load    string          `json:"load"`
 }
 
 // nothing measures `upgrade apply` on a server that is up to date.
@@ -123,6 +128,9 @@ func (b *bench) nothing(ctx context.Context, to size) error {
 		return err
 	}
 	n := nothing{Commit: b.commit}
+	if n.Load, err = loadNow(); err != nil {
+		return err
+	}
 	for range 5 {
 		plain, err := b.ssh(ctx, s)
 		if err != nil {
@@ -184,7 +192,7 @@ func (b *bench) ssh(ctx context.Context, s *stage.Server) (time.Duration, error)
 // counters are what the host's network card counted, in and out, and its SSH logins.
 func counters(ctx context.Context, s *stage.Server) ([3]int64, error) {
 	var found [3]int64
-	out, err := host(ctx, s, `cd /sys/class/net/host0/statistics; cat rx_bytes tx_bytes
+	out, err := host(ctx, s, `sed 's/:/ /' /proc/net/dev | awk 'NR > 2 && $1 != "lo" { i += $2; o += $10 } END { print i; print o }'
 journalctl -q -u ssh --grep 'Accepted publickey' --no-pager --output=cat | wc -l`)
 	if err != nil {
 		return found, err
@@ -273,6 +281,10 @@ func (b *bench) provision(ctx context.Context) (err error) {
 			err = fmt.Errorf("%s", r)
 		}
 	}()
+	load, err := loadNow()
+	if err != nil {
+		return err
+	}
 	began := time.Now()
 	up := other.Localcloud(ctx, "pulumi", "up", "--stack", "dev")
 	if up.Code != 0 {
@@ -288,7 +300,7 @@ func (b *bench) provision(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	all := []timed{{What: "pulumi up", Took: up.Took, Commit: b.commit}}
+	all := []timed{{What: "pulumi up", Took: up.Took, Commit: b.commit, Load: load}}
 	r := s.Upgrade(ctx, "apply", "--json", "--yes", "--watch", "2s", "--to", stage.After)
 	if r.Code != 0 {
 		return fmt.Errorf("%s", r)
