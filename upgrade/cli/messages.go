@@ -120,6 +120,7 @@ func runMessage(r phase.Report) *notify.Message {
 	}
 	f.add("Restarted", strings.Join(restarted, ", "))
 	f.add("Rebooted", r.Rebooted)
+	f.add("Put back", strings.Join(r.Repaired, "; "))
 	f.add("Took", ui.Took(r.Ended.Sub(r.Started)))
 	if !done {
 		f.add("Why", r.Error)

@@ -156,6 +156,9 @@ func TestEachDifferenceIsNamed(t *testing.T) {
 		"/etc/caddy/Caddyfile is a link to /tmp/x": func(h Host, _ map[string]string) error {
 			return errors.Join(os.Remove(h.path(caddyFile)), os.Symlink("/tmp/x", h.path(caddyFile)))
 		},
+		"/etc/caddy/Caddyfile is no file | left": func(h Host, _ map[string]string) error {
+			return errors.Join(os.Remove(h.path(caddyFile)), os.Mkdir(h.path(caddyFile), 0o755))
+		},
 		"/opt/townsquare is missing":                              func(h Host, _ map[string]string) error { return os.Remove(h.path("/opt/townsquare")) },
 		"the package restic is not installed":                     answer("dpkg-query", "restic installed", "restic config-files"),
 		"the package unattended-upgrades is installed, and would": answer("dpkg-query", "restic", "unattended-upgrades installed\nrestic"),

@@ -50,13 +50,20 @@ func (c *Comparison) compareFiles(ctx context.Context, accounts accounts) error 
 		if err != nil {
 			return err
 		}
-		if found != "" {
+		switch found {
+		case "":
+		case noFile:
+			c.add(Difference{Kind: KindFile, Name: want.Path, Found: found, Left: "what it is for only you know", Hint: "ls -ld " + want.Path})
+		default:
 			c.add(Difference{Kind: KindFile, Name: want.Path, Found: found, Lines: lines})
 			c.files = append(c.files, want)
 		}
 	}
 	return nil
 }
+
+// noFile is a directory or worse in the place of a file.
+const noFile = "is no file"
 
 // differs says how a file is not what it should be; empty when it is.
 func (h Host) differs(ctx context.Context, want state.File, accounts accounts) (found, lines string, err error) {
@@ -73,7 +80,7 @@ func (h Host) differs(ctx context.Context, want state.File, accounts accounts) (
 		to, err := os.Readlink(path)
 		return "is a link to " + to, "", err
 	case !info.Mode().IsRegular():
-		return "", "", fmt.Errorf("%s is no file: look at it and remove it", want.Path)
+		return noFile, "", nil
 	}
 	have, err := os.ReadFile(path)
 	if err != nil {
