@@ -195,6 +195,10 @@ func TestManagedDatabase(t *testing.T) {
 	}
 	s.install(t)
 	s.fill(t)
+	// A copy of the database is made there, and tried on this host, both ways.
+	if r := s.Upgrade(t.Context(), "rehearse", "--to", after).Must(t); !strings.Contains(r.Stdout, "works here") {
+		t.Errorf("it says:\n%s", r)
+	}
 	s.Watched(t, func() {
 		if got := s.Apply(t, after, "10s"); got.From != before || got.Outcome != "done" {
 			t.Errorf("report is %+v", got)
@@ -202,5 +206,12 @@ func TestManagedDatabase(t *testing.T) {
 	})
 	s.whole(t, after)
 	s.nothing(t, after)
+	s.Watched(t, func() {
+		r := s.Upgrade(t.Context(), "rollback", "--way", "downgrade", "--yes", "--watch", "2s").Must(t)
+		if strings.Contains(r.Stdout+r.Stderr, "cannot be tried") {
+			t.Errorf("%s was not tried on a copy first:\n%s", before, r)
+		}
+	})
+	s.whole(t, before)
 	s.noSecrets(t)
 }
