@@ -24,12 +24,17 @@ const (
 	gitHubLimit  = 8 << 20
 )
 
-// Catalog reads the three pages and cross-checks them. A *ShapeError says that a page changed; a
+// Catalog reads the three pages, all at a time, and cross-checks them. A *ShapeError says that a page changed; a
 // *NetworkError or *StatusError that the archive or the policy could not be read. GitHub only adds
 // dates and notes, so not reaching it is a warning.
 func (c *Client) Catalog(ctx context.Context) (*Catalog, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel() // nobody waits for the other pages when one cannot be read
 	source := cmp.Or(c.Sources.Archive, VendorArchive)
-	page, err := c.page(ctx, source, archiveLimit)
+	archive := c.ask(ctx, source, archiveLimit)
+	policy := c.ask(ctx, cmp.Or(c.Sources.Policy, VendorPolicy), policyLimit)
+	gitHub := c.ask(ctx, cmp.Or(c.Sources.GitHub, VendorGitHub), gitHubLimit)
+	page, err := archive()
 	if err != nil {
 		return nil, fmt.Errorf("read the %s: %w", pageArchive, err)
 	}
@@ -40,7 +45,7 @@ func (c *Client) Catalog(ctx context.Context) (*Catalog, error) {
 	page.keep()
 
 	source = cmp.Or(c.Sources.Policy, VendorPolicy)
-	if page, err = c.page(ctx, source, policyLimit); err != nil {
+	if page, err = policy(); err != nil {
 		return nil, fmt.Errorf("read the %s: %w", pagePolicy, err)
 	}
 	minors, err := parsePolicy(source, least(source, VendorPolicy, vendorMinors), page.body)
@@ -50,7 +55,7 @@ func (c *Client) Catalog(ctx context.Context) (*Catalog, error) {
 	page.keep()
 
 	cat := &Catalog{Releases: entries}
-	tags, err := c.gitHub(ctx, cat)
+	tags, err := c.gitHub(ctx, cat, gitHub)
 	if err != nil {
 		return nil, err
 	}
@@ -71,11 +76,28 @@ func least(source, vendor string, n int) int {
 	return 1
 }
 
+// ask begins to read a page; the function that it returns waits for it.
+func (c *Client) ask(ctx context.Context, source string, limit int64) func() (page, error) {
+	type answer struct {
+		page page
+		err  error
+	}
+	answers := make(chan answer, 1)
+	go func() {
+		p, err := c.page(ctx, source, limit)
+		answers <- answer{p, err}
+	}()
+	return func() (page, error) {
+		a := <-answers
+		return a.page, a.err
+	}
+}
+
 // gitHub reads GitHub's releases; what cannot be reached becomes a warning and an older copy, if
 // there is one, serves instead.
-func (c *Client) gitHub(ctx context.Context, cat *Catalog) (map[Version]published, error) {
+func (c *Client) gitHub(ctx context.Context, cat *Catalog, ask func() (page, error)) (map[Version]published, error) {
 	source := cmp.Or(c.Sources.GitHub, VendorGitHub)
-	page, err := c.page(ctx, source, gitHubLimit)
+	page, err := ask()
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
