@@ -41,12 +41,12 @@ type outage struct {
 	DatabaseMB int               `json:"database_mb"`
 	Seen       community.Summary `json:"seen"`
 	Traffic    community.Traffic `json:"traffic"`
-	Lost       int               `json:"lost"`             // of what was acknowledged
-	Floor      time.Duration     `json:"floor_ns"`         // the baseline: the median of the restarts on the same boot
-	Host       time.Duration     `json:"host_ns,omitzero"` // the downtime as the host itself measured it
-	Detected   time.Duration     `json:"detected_ns,omitzero"`
-	Foretold   string            `json:"foretold,omitempty"` // what the run said of the copy before the stop
-	Peaks      []peak            `json:"peaks,omitempty"`    // of the upgrader's memory
+	Lost       int               `json:"lost"`                 // of what was acknowledged
+	Floor      time.Duration     `json:"floor_ns"`             // the baseline: the median of the restarts on the same boot
+	Host       time.Duration     `json:"host_ns,omitzero"`     // the downtime as the host itself measured it
+	Detected   time.Duration     `json:"detected_ns,omitzero"` // from the start of a version that does not work until that was known
+	Foretold   string            `json:"foretold,omitempty"`   // what the run said of the copy before the stop
+	Peaks      []peak            `json:"peaks,omitempty"`      // of the upgrader's memory
 	Phases     []timed           `json:"phases,omitempty"`
 	At         time.Time         `json:"at"`
 	Commit     string            `json:"commit"`
@@ -148,8 +148,10 @@ func (o *outage) read(ctx context.Context, s *stage.Server, id string) error {
 	if err != nil {
 		return err
 	}
+	var launched time.Time
 	for _, line := range lines(log) {
 		var e struct {
+			Time  time.Time     `json:"time"`
 			Kind  string        `json:"kind"`
 			Phase string        `json:"phase"`
 			Text  string        `json:"text"`
@@ -165,8 +167,11 @@ func (o *outage) read(ctx context.Context, s *stage.Server, id string) error {
 		if e.Kind == "end" {
 			o.Phases = append(o.Phases, timed{What: e.Phase, Took: e.Took})
 		}
-		if e.Kind == "failed" {
-			o.Detected += e.Took
+		switch {
+		case e.Kind == "begin" && e.Phase == "start the new version":
+			launched = e.Time
+		case e.Kind == "failed":
+			o.Detected = e.Time.Sub(launched)
 		}
 		if e.Kind == "note" && bytes.Contains([]byte(e.Text), []byte("copied while the service is away")) {
 			o.Foretold = e.Text
