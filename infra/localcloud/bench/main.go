@@ -27,6 +27,7 @@ type bench struct {
 	stage  *stage.Stage
 	sizes  []size
 	passes int
+	quick  bool
 	found  *results
 	commit string
 }
@@ -51,16 +52,20 @@ func (b *bench) parts() []part {
 		add("guide "+s.name(), func(ctx context.Context) error { return b.guided(ctx, s) })
 	}
 	largest := b.sizes[len(b.sizes)-1]
-	add("leap "+largest.name(), func(ctx context.Context) error { return b.leap(ctx, largest) })
+	if !b.quick {
+		add("leap "+largest.name(), func(ctx context.Context) error { return b.leap(ctx, largest) })
+	}
 	add("rollback", func(ctx context.Context) error { return b.rollback(ctx, largest) })
 	add("backup", func(ctx context.Context) error { return b.backup(ctx, largest) })
 	add("nothing", func(ctx context.Context) error { return b.nothing(ctx, largest) })
-	add("provision", b.provision)
+	if !b.quick {
+		add("provision", b.provision)
+	}
 	return all
 }
 
 func run() int {
-	quick := flag.Bool("quick", false, "two small sizes, one pass: under ten minutes")
+	quick := flag.Bool("quick", false, "the smallest size, one pass, without the longest parts: under ten minutes")
 	only := flag.String("only", "", "only the parts that this regular expression matches")
 	largest := flag.String("largest", "", "no size beyond this one, such as 100k")
 	list := flag.Bool("list", false, "name the parts, and end")
@@ -74,7 +79,7 @@ func run() int {
 	b := &bench{stage: stage.New("bench"), sizes: sizes, passes: 3, commit: *commit}
 	home, shown := "bin/bench-results", "scripts/bench"
 	if *quick {
-		b.sizes, b.passes, home, shown = small, 1, "bin/bench-quick", "bin/bench-quick"
+		b.quick, b.sizes, b.passes, home, shown = true, sizes[:1], 1, "bin/bench-quick", "bin/bench-quick"
 	}
 	if *largest != "" {
 		last := slices.IndexFunc(b.sizes, func(s size) bool { return s.name() == *largest })

@@ -18,10 +18,7 @@ type size struct {
 	filesMB int
 }
 
-var (
-	sizes = []size{{10_000, 100}, {100_000, 1000}, {1_000_000, 2000}}
-	small = []size{{10_000, 50}, {50_000, 100}}
-)
+var sizes = []size{{10_000, 100}, {100_000, 1000}, {1_000_000, 2000}}
 
 func (s size) name() string {
 	if s.posts%1_000_000 == 0 {
