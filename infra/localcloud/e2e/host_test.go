@@ -27,8 +27,8 @@ var promises = []struct{ title, script, want string }{
 	{"nobody has a password", `awk -F: '$2 !~ /^[!*]/ {print $1}' /etc/shadow`, ""},
 	{"only what is meant listens beyond loopback", `ss -Hlntu | awk '$5 !~ /^(127\.|\[::1\])/ {sub(/.*:/, "", $5); print $1, $5}' | sort -u`,
 		"tcp 22\ntcp 443\ntcp 80\nudp 443"},
-	{"Mattermost's files are on their volume", `findmnt -no SOURCE /var/lib/mattermost; stat -c %U /var/lib/mattermost`,
-		"/dev/disk/by-id/scsi-0DO_Volume_townsquare-dev-files\nmattermost"},
+	{"Mattermost's files are on their volume", `findmnt -no SOURCE /var/lib/mattermost; stat -c "%U:%G %a" /var/lib/mattermost`,
+		"/dev/disk/by-id/scsi-0DO_Volume_townsquare-dev-files\nroot:mattermost 1770"},
 	{"the database is on its volume", `findmnt -no SOURCE /var/lib/postgresql`, "/dev/disk/by-id/scsi-0DO_Volume_townsquare-dev-database"},
 	{"each role for its own user only", `
 for user in mattermost root postgres ops caddy; do
