@@ -46,13 +46,18 @@ func (d hostData) Enabled() []string {
 	return list
 }
 
-// Directory is one that first boot makes.
-type Directory struct{ Path, Mode string }
+// Directory is one that first boot makes, root's.
+type Directory struct{ Path, Group, Mode string }
 
-// Directories are root's.
+// Directories are what first boot makes before it mounts the volumes.
 func (hostData) Directories() []Directory {
-	return []Directory{{"/etc/nftables.d", "0755"}, {"/opt/townsquare", "0755"}, {"/opt/townsquare/versions", "0755"}, {"/var/lib/townsquare", "0700"}}
+	return []Directory{{"/etc/nftables.d", "root", "0755"}, {"/opt/townsquare", "root", "0755"},
+		{"/opt/townsquare/versions", "root", "0755"}, {"/var/lib/townsquare", "root", "0700"}}
 }
+
+// FilesRoot is the volume's own directory. Sticky and root's: what root puts beside the server's files
+// the server cannot exchange for its own.
+func (hostData) FilesRoot() Directory { return Directory{"/var/lib/mattermost", "mattermost", "1770"} }
 
 // Copy is a file that first boot installs for its owner once the package that makes the place is there.
 type Copy struct{ From, Path, Owner, Mode string }
@@ -94,12 +99,9 @@ func desired(c *Config) (pulumi.Map, error) {
 		}
 		add(f.Path, f.Owner, f.Mode, content)
 	}
-	for _, dir := range append(d.Directories(), Directory{"/var/lib/mattermost", "0750"}) {
-		owner := "root"
-		if dir.Path == "/var/lib/mattermost" {
-			owner = "mattermost"
-		}
-		directories = append(directories, pulumi.StringMap{"path": pulumi.String(dir.Path), "owner": pulumi.String(owner), "mode": pulumi.String(dir.Mode)})
+	for _, dir := range append(d.Directories(), d.FilesRoot()) {
+		directories = append(directories, pulumi.StringMap{"path": pulumi.String(dir.Path), "owner": pulumi.String("root"),
+			"group": pulumi.String(dir.Group), "mode": pulumi.String(dir.Mode)})
 	}
 	packages := d.Packages()
 	if d.LocalDatabase() {

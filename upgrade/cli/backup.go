@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -88,7 +89,7 @@ func (a *app) backupRun(use, operation, short, long string) *cobra.Command {
 			}
 			defer s.close()
 			r := request{Operation: operation, Who: who(), Options: phase.Options{Unattended: o.unattended}}
-			report, err := a.perform(cmd.Context(), s, r, nil)
+			report, err := a.performPatiently(cmd.Context(), s, r)
 			if err != nil {
 				return err
 			}
@@ -101,6 +102,20 @@ func (a *app) backupRun(use, operation, short, long string) *cobra.Command {
 	cmd.Flags().BoolVar(&o.unattended, "unattended", false, "for scheduled runs; there are no questions either way")
 	a.common(cmd, &o.targetFlags)
 	return cmd
+}
+
+// performPatiently is perform without a question; an unattended run waits for whoever is at work.
+func (a *app) performPatiently(ctx context.Context, s *session, r request) (phase.Report, error) {
+	for began := time.Now(); ; {
+		report, err := a.perform(ctx, s, r, nil)
+		again, ended := patiently(ctx, r.Unattended, began, err, report.Exit)
+		if !again {
+			return report, err
+		}
+		if ended != nil {
+			return report, ended
+		}
+	}
 }
 
 // perform looks, asks (unless ask is nil), and does the run; what someone else does meanwhile is

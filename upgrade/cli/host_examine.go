@@ -1,11 +1,13 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 
 	"github.com/spf13/cobra"
 
+	"townsquare/upgrade/host"
 	"townsquare/upgrade/phase"
 	"townsquare/upgrade/problem"
 )
@@ -35,6 +37,11 @@ func (h *server) examine(ctx context.Context, what string, r request) error {
 	if running != "" {
 		emit(phase.Event{Kind: phase.Result, Data: phase.Preview{Running: running, Exit: phase.ExitLocked}})
 		return nil
+	}
+	if r.Unattended { // it waits until whoever it is has ended
+		if holder, held, err := host.ReadLock(h.path(host.LockPath)); err != nil || held {
+			return cmp.Or[error](err, &host.LockedError{Holder: holder})
+		}
 	}
 	notices, err := h.deliver(r.Delivery, r.Who)
 	if err != nil {

@@ -54,6 +54,19 @@ func (a accounts) named(name string) (account, bool) {
 	return a[i], true
 }
 
+// ids are the numbers of an owner and of the group of another account, or the name of the one who is missing.
+func (a accounts) ids(owner, group string) (uid, gid uint32, missing string) {
+	first, known := a.named(owner)
+	if !known {
+		return 0, 0, owner
+	}
+	second, known := a.named(group)
+	if !known {
+		return 0, 0, group
+	}
+	return first.uid, second.gid, ""
+}
+
 func (a accounts) name(uid uint32) string {
 	for _, one := range a {
 		if one.uid == uid {

@@ -88,7 +88,7 @@ func made(t *testing.T) (Host, *state.Desired, map[string]string) {
 	}
 	put("/etc/passwd", fmt.Sprintf("root:x:0:0::/root:/bin/bash\n%s:x:%d:%d::/:/usr/sbin/nologin\nmattermost:x:990:990::/:/usr/sbin/nologin\nops:x:1000:1000::/home/ops:/bin/bash\n", owner, os.Getuid(), os.Getgid()), 0o644)
 	for _, f := range d.Files {
-		put(f.Path, f.Content, os.FileMode(f.ModeBits()))
+		put(f.Path, f.Content, f.ModeBits())
 	}
 	put("/home/ops/.ssh/authorized_keys", ours+"\n", 0o600)
 	if err := os.MkdirAll(h.path("/opt/townsquare"), 0o755); err != nil {

@@ -33,7 +33,7 @@ func (c *Comparison) compareDirectories(accounts accounts) error {
 			c.add(d)
 			continue
 		default:
-			if d.Found = accounts.attributes(info, want.Owner, want.ModeBits()); d.Found == "" {
+			if d.Found = accounts.attributes(info, want.Owner, want.GroupOf(), want.ModeBits()); d.Found == "" {
 				continue
 			}
 		}
@@ -87,27 +87,38 @@ func (h Host) differs(ctx context.Context, want state.File, accounts accounts) (
 		return "", "", err
 	}
 	if bytes.Equal(have, []byte(want.Content)) {
-		return accounts.attributes(info, want.Owner, want.ModeBits()), "", nil
+		return accounts.attributes(info, want.Owner, want.Owner, want.ModeBits()), "", nil
 	}
 	lines, err = h.diff(ctx, string(have), want.Content)
 	return "differs in " + changes(lines), lines, err
 }
 
 // attributes says who else owns it, or which other mode it has; empty when both are as they should be.
-func (a accounts) attributes(info fs.FileInfo, owner string, mode uint32) string {
+func (a accounts) attributes(info fs.FileInfo, owner, group string, mode fs.FileMode) string {
 	if stat, ok := info.Sys().(*syscall.Stat_t); ok {
-		want, known := a.named(owner)
-		if !known {
-			return "should belong to " + owner + ", who is missing"
-		}
-		if stat.Uid != want.uid || stat.Gid != want.gid {
+		uid, gid, missing := a.ids(owner, group)
+		switch {
+		case missing != "":
+			return "should belong to " + missing + ", who is missing"
+		case stat.Uid != uid:
 			return fmt.Sprintf("belongs to %s, not to %s", a.name(stat.Uid), owner)
+		case stat.Gid != gid:
+			return fmt.Sprintf("is of the group %d, not of %s's", stat.Gid, group)
 		}
 	}
-	if has := uint32(info.Mode().Perm()); has != mode {
-		return fmt.Sprintf("has the mode %04o, not %04o", has, mode)
+	if has := info.Mode() & (fs.ModePerm | fs.ModeSticky); has != mode {
+		return fmt.Sprintf("has the mode %s, not %s", octal(has), octal(mode))
 	}
 	return ""
+}
+
+// octal is a mode as chmod takes it.
+func octal(mode fs.FileMode) string {
+	sticky := 0
+	if mode&fs.ModeSticky != 0 {
+		sticky = 1
+	}
+	return fmt.Sprintf("%d%03o", sticky, mode.Perm())
 }
 
 // diff is what must change for is to become should.
@@ -184,21 +195,21 @@ func (c *Comparison) Write(context.Context) error {
 		return err
 	}
 	for _, d := range c.directories {
-		owner, known := accounts.named(d.Owner)
-		if !known {
-			return fmt.Errorf("%s is to belong to %s, who is missing", d.Path, d.Owner)
+		uid, gid, missing := accounts.ids(d.Owner, d.GroupOf())
+		if missing != "" {
+			return fmt.Errorf("%s is to belong to %s, who is missing", d.Path, missing)
 		}
 		path := c.host.path(d.Path)
-		if err := errors.Join(os.MkdirAll(path, 0o755), os.Chown(path, int(owner.uid), int(owner.gid)), os.Chmod(path, fs.FileMode(d.ModeBits()))); err != nil {
+		if err := errors.Join(os.MkdirAll(path, 0o755), os.Chown(path, int(uid), int(gid)), os.Chmod(path, d.ModeBits())); err != nil {
 			return err
 		}
 	}
 	for _, f := range c.files {
-		owner, known := accounts.named(f.Owner)
-		if !known {
-			return fmt.Errorf("%s is to belong to %s, who is missing", f.Path, f.Owner)
+		uid, gid, missing := accounts.ids(f.Owner, f.Owner)
+		if missing != "" {
+			return fmt.Errorf("%s is to belong to %s, who is missing", f.Path, missing)
 		}
-		if err := put(c.host.path(f.Path), []byte(f.Content), fs.FileMode(f.ModeBits()), owner.uid, owner.gid); err != nil {
+		if err := put(c.host.path(f.Path), []byte(f.Content), f.ModeBits(), uid, gid); err != nil {
 			return fmt.Errorf("write %s: %w", f.Path, err)
 		}
 	}

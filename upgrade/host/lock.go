@@ -44,6 +44,9 @@ type LockedError struct{ Holder Holder }
 
 func (e *LockedError) Error() string {
 	h := e.Holder
+	if h.nameless() {
+		return "someone is at work on this host, and has not written down who in " + LockPath
+	}
 	text := fmt.Sprintf("%s is at work on this host: %s, since %s, last sign of life %s ago",
 		h.Who, h.Why, h.Since.Local().Format("15:04:05"), time.Since(h.Beat).Round(time.Second))
 	if h.Hangs() {
@@ -52,9 +55,24 @@ func (e *LockedError) Error() string {
 	return text
 }
 
+// String is a line about who holds it.
+func (h Holder) String() string {
+	if h.nameless() {
+		return "someone, who has not written down who"
+	}
+	return fmt.Sprintf("%s: %s, since %s", h.Who, h.Why, h.Since.Local().Format("15:04:05"))
+}
+
+// nameless says that the lock is held and its file says nothing: it was caught between two writes of
+// a beat, the disk is full, or its holder is not this program.
+func (h Holder) nameless() bool { return h.Since.IsZero() }
+
 // Hint says what to type.
 func (e *LockedError) Hint() string {
-	if e.Holder.Hangs() {
+	switch {
+	case e.Holder.nameless():
+		return "who it is: sudo lslocks | grep " + LockPath + "    # on the server"
+	case e.Holder.Hangs():
 		return fmt.Sprintf("the host ends a run that hangs by itself, after %s, and puts everything back; at once: upgrade unlock --force", HungAfter)
 	}
 	return "follow it: upgrade apply · end it and put everything back: upgrade cancel · if it hangs: upgrade unlock --force"
@@ -62,7 +80,7 @@ func (e *LockedError) Hint() string {
 
 // Hangs says that the holder has shown no sign of life for several beats, and yet its process, or
 // the kernel's lock, is there.
-func (h Holder) Hangs() bool { return time.Since(h.Beat) > 5*beatEvery }
+func (h Holder) Hangs() bool { return !h.nameless() && time.Since(h.Beat) > 5*beatEvery }
 
 // ErrLockLost is the cause of a context that ended because the lock was taken away.
 var ErrLockLost = errors.New("the lock was taken away by upgrade unlock --force")
@@ -199,7 +217,7 @@ func ReadLock(path string) (h Holder, held bool, err error) {
 	data := make([]byte, 4096)
 	n, _ := file.Read(data)
 	if json.Unmarshal(data[:n], &h) != nil {
-		h = Holder{Who: "someone", Why: "unknown"} // caught between two writes of a beat
+		h = Holder{Who: "someone", Why: "unknown"} // see nameless
 	}
 	err = syscall.Flock(int(file.Fd()), syscall.LOCK_SH|syscall.LOCK_NB)
 	return h, errors.Is(err, syscall.EWOULDBLOCK), nil

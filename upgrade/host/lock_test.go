@@ -21,6 +21,24 @@ func release(t *testing.T, l *Lock) {
 	}
 }
 
+// Who wrote nothing down is no run of ours that hangs.
+func TestLockOfSomeoneElse(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "lock")
+	other, err := openLocked(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	_, err = TakeLock(path, Holder{Who: "bob"}, never(t))
+	var locked *LockedError
+	if !errors.As(err, &locked) || locked.Holder.Hangs() {
+		t.Fatalf("error is %v", err)
+	}
+	if text := err.Error() + locked.Hint() + locked.Holder.String(); strings.Contains(text, "00:00") || !strings.Contains(text, "lslocks") {
+		t.Errorf("it says %q", text)
+	}
+}
+
 func TestLockNamesItsHolder(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "lock")
 	lock, err := TakeLock(path, Holder{Who: "ada@laptop", Why: "apply to 9.10.0", Run: "r"}, never(t))

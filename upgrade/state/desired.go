@@ -1,6 +1,7 @@
 package state
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,6 +10,8 @@ import (
 	"path"
 	"regexp"
 	"strconv"
+
+	"golang.org/x/sys/unix"
 
 	"townsquare/upgrade/problem"
 )
@@ -43,25 +46,33 @@ type File struct {
 type Directory struct {
 	Path  string `json:"path"`
 	Owner string `json:"owner"`
+	Group string `json:"group,omitempty"` // the account whose group it is of; empty: the owner's
 	Mode  string `json:"mode"`
 }
 
+// GroupOf is the account whose group it is of.
+func (d Directory) GroupOf() string { return cmp.Or(d.Group, d.Owner) }
+
 var (
 	ownerShape   = regexp.MustCompile(`^[a-z_][a-z0-9_-]{0,31}$`)
-	modeShape    = regexp.MustCompile(`^0[0-7]{3}$`)
+	modeShape    = regexp.MustCompile(`^[01][0-7]{3}$`)         // 1: sticky
 	packageShape = regexp.MustCompile(`^[a-z0-9][a-z0-9+.-]+$`) // Debian Policy 5.6.1; also of a suite
 	unitShape    = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9@:_.\\-]*\.(service|timer|socket|mount|swap|path|target)$`)
 )
 
-// ModeBits is the number.
-func (f File) ModeBits() uint32 { return bits(f.Mode) }
+// ModeBits is the mode as package os has it.
+func (f File) ModeBits() fs.FileMode { return bits(f.Mode) }
 
-// ModeBits is the number.
-func (d Directory) ModeBits() uint32 { return bits(d.Mode) }
+// ModeBits is the mode as package os has it.
+func (d Directory) ModeBits() fs.FileMode { return bits(d.Mode) }
 
-func bits(mode string) uint32 {
+func bits(mode string) fs.FileMode {
 	n, _ := strconv.ParseUint(mode, 8, 32) // checked at the edge
-	return uint32(n)
+	bits := fs.FileMode(n) & fs.ModePerm
+	if n&unix.S_ISVTX != 0 {
+		bits |= fs.ModeSticky
+	}
+	return bits
 }
 
 // Check finds what cannot be meant: all of it goes to a root shell's commands and paths.
@@ -85,6 +96,9 @@ func (d *Desired) Check(where string) (found problem.List) {
 	}
 	for _, dir := range d.Directories {
 		place("directories", dir.Path, dir.Owner, dir.Mode)
+		if !ownerShape.MatchString(dir.GroupOf()) {
+			wrong(dir.Path, dir.Group, "the name of a user")
+		}
 	}
 	if d.Suite != "" && !packageShape.MatchString(d.Suite) {
 		wrong("suite", d.Suite, "a suite of Debian's archive")

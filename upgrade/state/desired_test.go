@@ -11,7 +11,7 @@ import (
 func TestDesiredIsChecked(t *testing.T) {
 	good := Desired{
 		Files:       []File{{Path: "/etc/caddy/Caddyfile", Owner: "root", Mode: "0644"}},
-		Directories: []Directory{{Path: "/opt/townsquare", Owner: "root", Mode: "0755"}},
+		Directories: []Directory{{Path: "/opt/townsquare", Owner: "root", Mode: "0755"}, {Path: "/var/lib/mattermost", Owner: "root", Group: "mattermost", Mode: "1770"}},
 		Suite:       "trixie-backports", Packages: []string{"postgresql-17"}, Unwanted: []string{"unattended-upgrades"},
 		Enabled: []string{"var-lib-mattermost.mount", "postgresql@17-main.service"}, Disabled: []string{"apt-daily.timer"}, Masked: []string{"apt-daily.service"},
 		User: "ops",
@@ -21,12 +21,12 @@ func TestDesiredIsChecked(t *testing.T) {
 	}
 	bad := Desired{
 		Files:       []File{{Path: "etc/passwd", Owner: "root;id", Mode: "644"}, {Path: "/etc/../x", Owner: "root", Mode: "0999"}},
-		Directories: []Directory{{Path: "/", Owner: "root", Mode: "4755"}},
+		Directories: []Directory{{Path: "/", Owner: "root", Group: "a b", Mode: "4755"}},
 		Suite:       "$(id)", Packages: []string{"--purge"}, Unwanted: []string{"a b"},
 		Enabled: []string{"--now"}, Disabled: []string{"x"}, Masked: []string{"../x.service"}, User: "-u",
 	}
-	if found := bad.Check("stack prod: host"); len(found) != 14 {
-		t.Errorf("%d of 14 are found:\n%v", len(found), found.Err())
+	if found := bad.Check("stack prod: host"); len(found) != 15 {
+		t.Errorf("%d of 15 are found:\n%v", len(found), found.Err())
 	}
 }
 

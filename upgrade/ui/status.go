@@ -129,7 +129,7 @@ func (p *Printer) statusText(w io.Writer, s Status) {
 		row("skipped", fmt.Sprintf("%s, since %s: %s", v, s.Bad[v].Since.Format(time.DateOnly), firstLine(s.Bad[v].Reason)))
 	}
 	if s.Lock != nil {
-		row("at work", fmt.Sprintf("%s: %s, since %s", s.Lock.Who, s.Lock.Why, s.Lock.Since.Local().Format("15:04:05")))
+		row("at work", s.Lock.String())
 	}
 	if s.Running != "" {
 		row("run", s.Running+" is in progress")

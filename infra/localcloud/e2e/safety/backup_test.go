@@ -49,7 +49,8 @@ func own(t *testing.T) *stage.Server {
 func backups(t *testing.T, s *stage.Server) {
 	t.Helper()
 	s.Input(t, strings.NewReader(backupPassword+"\n"), "install -m 600 /dev/stdin /etc/townsquare/backup.password")
-	s.Exec(t, fmt.Sprintf(`printf 'backup:\n  repository: %s\n  keep: {daily: 1}\n' >>/etc/townsquare/upgrade.yaml`, repository))
+	s.Exec(t, fmt.Sprintf(`printf 'backup:\n  repository: %s\n  keep: {daily: 1}\n' >>/etc/townsquare/upgrade.yaml
+sync # as what the program delivers is: some of these tests pull the plug`, repository))
 }
 
 // do types `upgrade ARGUMENTS --json` and reads its report.

@@ -118,9 +118,19 @@ func ended(t *testing.T, s *stage.Server, operation string) past {
 	return history[0]
 }
 
-// backupByItself lets the backup's timer elapse, for the bucket of the stack.
+// hold is somebody at work for a while, who has written nothing down.
+func hold(t *testing.T, s *stage.Server, seconds int) {
+	t.Helper()
+	s.Exec(t, fmt.Sprintf("systemd-run --quiet flock /var/lib/townsquare/lock sleep %d", seconds))
+}
+
+// backupByItself lets the backup's timer elapse, for the bucket of the stack, while somebody holds the
+// lock for a while.
 func backupByItself(t *testing.T, s *stage.Server) {
+	hold(t, s, 8)
 	soon(t, s, "townsquare-backup")
+	// It would elapse again at the next daemon-reload.
+	defer s.Exec(t, "rm -r /etc/systemd/system/townsquare-backup.timer.d; systemctl daemon-reload")
 	if last := ended(t, s, "backup"); last.Outcome != "done" {
 		t.Errorf("the record is %+v", last)
 	}
@@ -133,8 +143,8 @@ func backupByItself(t *testing.T, s *stage.Server) {
 // inWindow lets the timer elapse by itself, while somebody holds the lock for a while.
 func inWindow(t *testing.T, s *stage.Server) {
 	s.Exec(t, fmt.Sprintf(`sed -i 's/^window:.*/window: %s/' /etc/townsquare/upgrade.yaml
-echo 'watch: 2s' >>/etc/townsquare/upgrade.yaml
-systemd-run --quiet flock /var/lib/townsquare/lock sleep 8`, window(-time.Hour)))
+echo 'watch: 2s' >>/etc/townsquare/upgrade.yaml`, window(-time.Hour)))
+	hold(t, s, 8)
 	soon(t, s, "townsquare-upgrade")
 	if err := s.Await(t.Context(), 3*time.Minute, stage.Patch); err != nil {
 		t.Log(s.Exec(t, "journalctl --no-pager -o cat -n 60 -u 'townsquare-*'"))
