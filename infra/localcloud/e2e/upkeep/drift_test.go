@@ -31,6 +31,7 @@ systemctl disable caddy
 dpkg --purge zstd
 rm /etc/tmpfiles.d/townsquare.conf
 chmod 666 /etc/systemd/system/mattermost.service
+chmod 750 /var/lib/mattermost
 sed -i s/100/999/ /etc/postgresql/17/main/conf.d/townsquare.conf
 mkdir /etc/systemd/system/caddy.service.d/../mattermost.service.d
 printf '[Service]\nNice=5\n' >/etc/systemd/system/mattermost.service.d/own.conf
@@ -115,7 +116,7 @@ func TestRepair(t *testing.T) {
 		"the firewall has other rules, in 1 line of table inet townsquare",
 		"apt-daily.timer is switched on", "apt-daily.service can be started", "caddy.service would not start with the host",
 		"the package zstd is not installed", "/etc/tmpfiles.d/townsquare.conf is missing",
-		"/etc/systemd/system/mattermost.service has the mode 0666, not 0644",
+		"/etc/systemd/system/mattermost.service has the mode 0666, not 0644", "/var/lib/mattermost has the mode 0750, not 1770",
 		"/etc/postgresql/17/main/conf.d/townsquare.conf differs in ",
 	} {
 		if !strings.Contains(back, want) {
@@ -127,10 +128,10 @@ func TestRepair(t *testing.T) {
 			t.Errorf("not named, or not left: %s", want)
 		}
 	}
-	if t.Failed() || strings.Count(back, "\n") != 10 || strings.Count(left, "\n") != 3 {
+	if t.Failed() || strings.Count(back, "\n") != 11 || strings.Count(left, "\n") != 3 {
 		t.Fatalf("to put back:\n%s\nto leave:\n%s", back, left)
 	}
-	if d := look(t, s, 10, "repair", "--show"); len(d.Drift) != 13 || !strings.Contains(fmt.Sprint(d.Drift), `-	respond /hand "by hand"`) {
+	if d := look(t, s, 10, "repair", "--show"); len(d.Drift) != 14 || !strings.Contains(fmt.Sprint(d.Drift), `-	respond /hand "by hand"`) {
 		t.Errorf("it shows %+v", d.Drift)
 	}
 
@@ -155,7 +156,7 @@ func TestRepair(t *testing.T) {
 	seen := s.Watched(t, func() {
 		r := s.Upgrade(t.Context(), "repair", "--yes", "--remove-keys").Must(t)
 		t.Logf("repaired in %v:\n%s", r.Took.Round(10*time.Millisecond), r.Stdout)
-		if !strings.Contains(r.Stdout, "Put back: 10 differences.") || !strings.Contains(r.Stdout, "the account mallory was added") {
+		if !strings.Contains(r.Stdout, "Put back: 11 differences.") || !strings.Contains(r.Stdout, "the account mallory was added") {
 			t.Errorf("it says:\n%s", r)
 		}
 	})
