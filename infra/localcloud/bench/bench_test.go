@@ -43,8 +43,13 @@ func TestChanges(t *testing.T) {
 201 execve("/usr/bin/psql", ["psql"], 0x1) = 0
 201 openat(AT_FDCWD, "/tmp/x", O_WRONLY|O_CREAT|O_TRUNC, 0600) = 5
 201 unlink("/tmp/x") = 0
+300 execve("/usr/local/bin/upgrade", ["upgrade", "host"], 0x1 /* 5 vars */ <unfinished ...>
+201 unlink("/tmp/y" <unfinished ...>
+300 <... execve resumed>)             = 0
+201 <... unlink resumed>)             = -1 ENOENT (No such file or directory)
+300 fchmod(3, 0600) = 0
 `
-	want := []string{`openat(AT_FDCWD, "/tmp/x", O_WRONLY|O_CREAT|O_TRUNC, 0600)`, `unlink("/tmp/x")`}
+	want := []string{`openat(AT_FDCWD, "/tmp/x", O_WRONLY|O_CREAT|O_TRUNC, 0600)`, `unlink("/tmp/x")`, "fchmod(3, 0600)"}
 	if diff := cmp.Diff(want, changes([]byte(log))); diff != "" {
 		t.Error(diff)
 	}

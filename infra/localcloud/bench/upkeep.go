@@ -211,6 +211,8 @@ const changing = "openat,creat,mkdir,mkdirat,rename,renameat,renameat2,unlink,un
 
 var (
 	traced     = regexp.MustCompile(`^(\d+) +(\w+)\((.*)\) += (\S+)`)
+	unfinished = regexp.MustCompile(`^(\d+) +(.*?) *<unfinished \.\.\.>$`)
+	resumed    = regexp.MustCompile(`^(\d+) +<\.\.\. \w+ resumed>(.*)$`)
 	upgrader   = regexp.MustCompile(`^"[^"]*upgrade"`)
 	forReading = regexp.MustCompile(`O_RDONLY|O_PATH|"/dev/|"/proc/`)
 )
@@ -247,10 +249,19 @@ func (b *bench) writing(ctx context.Context, s *stage.Server, work func() (time.
 
 // changes finds the changing calls of the upgrader, and of the programs it started, in strace's log.
 func changes(log []byte) []string {
-	ours := map[string]bool{}
+	ours, begun := map[string]bool{}, map[string]string{}
 	var found []string
 	for lines := bufio.NewScanner(bytes.NewReader(log)); lines.Scan(); {
-		m := traced.FindStringSubmatch(lines.Text())
+		line := lines.Text()
+		// A call that others come between stands on two lines.
+		if m := unfinished.FindStringSubmatch(line); m != nil {
+			begun[m[1]] = m[2]
+			continue
+		}
+		if m := resumed.FindStringSubmatch(line); m != nil {
+			line = m[1] + " " + begun[m[1]] + m[2]
+		}
+		m := traced.FindStringSubmatch(line)
 		if m == nil {
 			continue
 		}
@@ -313,7 +324,7 @@ func (b *bench) provision(ctx context.Context) (err error) {
 	for _, p := range report.Phases {
 		phases += p.Took
 	}
-	first, err := host(ctx, s, `cloud-init analyze blame | sed -n 's/^ *\([0-9.]*\)s (\(.*\))$/\1 \2/p' | head -6`)
+	first, err := host(ctx, s, `cloud-init analyze blame | sed -n 's/^ *0*\([0-9][0-9]*\.[0-9]\)[0-9]*s (\(.*\))$/\1 s \2/p' | head -3`)
 	if err != nil {
 		return err
 	}
