@@ -59,7 +59,7 @@ func TestChanges(t *testing.T) {
 func TestWritesWhatWasMeasured(t *testing.T) {
 	r := &results{home: t.TempDir(), shown: t.TempDir()}
 	for _, s := range sizes {
-		for how, gap := range map[string]time.Duration{floor: 500 * time.Millisecond, toPatch: 600 * time.Millisecond, byGuide: 30 * time.Second} {
+		for how, gap := range map[string]time.Duration{floor: 500 * time.Millisecond, toPatch: 600 * time.Millisecond, toMinor: 800 * time.Millisecond, byGuide: 30 * time.Second} {
 			o := outage{How: how, Size: s.name(), Posts: s.posts, Seen: community.Summary{Gap: gap, Asked: 10}, Load: "0.50 0.40 0.30 1/100 1", Commit: "abc"}
 			if how != floor {
 				o.Floor = 500 * time.Millisecond
@@ -71,7 +71,10 @@ func TestWritesWhatWasMeasured(t *testing.T) {
 	}
 	text := string(r.markdown())
 	for _, want := range []string{
-		"| 1M | 0 MB | 0.0 GB | 0.50 s (1) | 0.60 s (1) | 1.20 | – | – | – | – | 30.0 s (1) | 50 | 0.5 |",
+		"| 1M | 0 MB | 0.0 GB | 0.50 s (1) | 0.60 s (1) | 1.20 | 0.80 s (1) | 1.60 | – | – | 30.0 s (1) | 50 | 0.5 |",
+		"| a patch at 1M posts, × restart | ≤ 1.3 | 1.20 | kept |",
+		"| a minor, migrated beside the users at 1M posts, × restart | ≤ 1.3 | 1.60 | **missed** |",
+		"| the vendor's guide at 1M posts, × a patch | ≥ 30 | 50 | kept |",
 		"`apply patch` at 1M posts is 1.00 times that at 10k.",
 	} {
 		if !strings.Contains(text, want) {

@@ -57,6 +57,7 @@ to 8 GB of memory and those cores, which it shares with the visitors.
 		}
 		fmt.Fprint(&b, ". The load of a row is this computer's, over a minute, when a measurement began: with other work\nbeside it everything takes longer, ours and the baseline.\n")
 	}
+	r.writePromises(&b)
 	r.writeDowntime(&b)
 	r.writeFailures(&b)
 	r.writeRollback(&b)

@@ -23,7 +23,7 @@ func (r *results) writeRollback(b *bytes.Buffer) {
 	t.head("the release", "posts", "found out in", "restart", "away", "× (found out + restart)", "failed visits", "failed requests", "lost", "load")
 	for _, o := range all {
 		t.row(strings.TrimPrefix(o.How, rolledBack+" "), o.Size, seconds(o.Detected), seconds(o.Floor), seconds(o.Seen.Gap),
-			times(float64(o.Seen.Gap)/float64(o.Detected+o.Floor)), fmt.Sprint(o.Seen.Failed), fmt.Sprint(o.Traffic.Failed), fmt.Sprint(o.Lost), loads([]outage{o}))
+			times(o.againstDetection()), fmt.Sprint(o.Seen.Failed), fmt.Sprint(o.Traffic.Failed), fmt.Sprint(o.Lost), loads([]outage{o}))
 	}
 }
 

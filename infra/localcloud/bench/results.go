@@ -76,8 +76,12 @@ func (r *results) save() error {
 	if err != nil {
 		return err
 	}
+	return errors.Join(os.WriteFile(r.path(), append(text, '\n'), 0o644), r.write())
+}
+
+// write makes the report.
+func (r *results) write() error {
 	return errors.Join(
-		os.WriteFile(r.path(), append(text, '\n'), 0o644),
 		os.WriteFile(filepath.Join(r.shown, "RESULTS.md"), r.markdown(), 0o644),
 		os.WriteFile(filepath.Join(r.shown, "downtime.svg"), r.plot(), 0o644))
 }
