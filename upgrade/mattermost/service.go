@@ -11,9 +11,10 @@ import (
 	"townsquare/upgrade/host"
 )
 
-// young is how long after its start a server still sleeps when it is told to stop: it closes HTTP
-// first and then waits up to this long. Measured with 7.7 and 9.10.
-const young = 15 * time.Second
+// young is how long after its start a server may still sleep when it is told to stop: it closes HTTP
+// first and then waits for its jobs' watcher, which sleeps for up to 15 s before its first look and is
+// started a second or two after the process. Measured with 7.7 and 9.10; channels/jobs/jobs_watcher.go.
+const young = 17 * time.Second
 
 // poll is how often the service is looked at while it starts: the service is away meanwhile. Each look
 // takes processor time from the start, so there are fewer where systemd tells us itself (pollTold).

@@ -92,8 +92,8 @@ func (Migrate) Run(ctx context.Context, op *Operation) error {
 }
 
 // announceCopy says, while users can still be told, how long the copy of the database will keep them
-// waiting, and does the part of it that needs no quiet: what the database has in memory only is
-// written to its files.
+// waiting, and does the part of it that needs no quiet: the database's files are read, if half of the
+// free memory holds them, and what it has in memory only is written to them.
 func announceCopy(ctx context.Context, op *Operation) error {
 	f := op.Facts
 	if op.dumps != "" {
@@ -106,6 +106,13 @@ func announceCopy(ctx context.Context, op *Operation) error {
 	admin, err := findAdmin(ctx, f.Database)
 	if err != nil {
 		return nil //nolint:nilerr // the checkpoint looks for one again, and knows what else to do
+	}
+	free, err := availableMemory("/proc/meminfo")
+	if err == nil {
+		err = admin.Prefetch(ctx, free/2)
+	}
+	if err != nil { // it only takes longer
+		op.Warn("read the database before it is copied: %v", err)
 	}
 	return admin.Flush(ctx)
 }

@@ -28,6 +28,23 @@ func TestRatioIsOfEachBoot(t *testing.T) {
 	}
 }
 
+// Only the time in which people waited counts.
+func TestStolenTime(t *testing.T) {
+	at := func(n int) time.Time { return time.Time{}.Add(time.Duration(n) * time.Second) }
+	var s stealing
+	for i, stat := range []string{"cpu  10 0 0 100 0 0 0 5 7 0\ncpu0 1", "cpu  20 0 0 100 0 0 0 15 9 0\n", "cpu  30 0 0 110 0 0 0 15 9 0\n", "cpu  30 0 0 110 0 0 0 95 9 0\n"} {
+		s = s.add(at(i), stat)
+	}
+	for _, c := range []struct {
+		from, to int
+		want     float64
+	}{{0, 1, 0.5}, {1, 2, 0}, {0, 2, 0.25}, {2, 9, 0}} {
+		if got := s.share(at(c.from), at(c.to)); got != c.want {
+			t.Errorf("from %d to %d: %v, want %v", c.from, c.to, got, c.want)
+		}
+	}
+}
+
 // Only what the upgrader and its programs changed counts, and only what succeeded.
 func TestChanges(t *testing.T) {
 	log := `
@@ -71,7 +88,7 @@ func TestWritesWhatWasMeasured(t *testing.T) {
 	}
 	text := string(r.markdown())
 	for _, want := range []string{
-		"| 1M | 0 MB | 0.0 GB | 0.50 s (1) | 0.60 s (1) | 1.20 | 0.80 s (1) | 1.60 | – | – | 30.0 s (1) | 50 | 0.5 |",
+		"| 1M | 0 MB | 0.0 GB | 0.50 s (1) | 0.60 s (1) | 1.20 | 0.80 s (1) | 1.60 | – | – | 30.0 s (1) | 50 | 0.5 | – |",
 		"| a patch at 1M posts, × restart | ≤ 1.3 | 1.20 | kept |",
 		"| a minor, migrated beside the users at 1M posts, × restart | ≤ 1.3 | 1.60 | **missed** |",
 		"| the vendor's guide at 1M posts, × a patch | ≥ 30 | 50 | kept |",

@@ -42,7 +42,7 @@ type outage struct {
 	Seen       community.Summary `json:"seen"`
 	Traffic    community.Traffic `json:"traffic"`
 	Lost       int               `json:"lost"`                 // of what was acknowledged
-	Floor      time.Duration     `json:"floor_ns"`             // the baseline: the median of the restarts on the same boot
+	Floor      time.Duration     `json:"floor_ns"`             // the baseline: the restarts on the same boot, their mean
 	Host       time.Duration     `json:"host_ns,omitzero"`     // the downtime as the host itself measured it
 	Detected   time.Duration     `json:"detected_ns,omitzero"` // from the start of a version that does not work until that was known
 	Foretold   string            `json:"foretold,omitempty"`   // what the run said of the copy before the stop
@@ -50,7 +50,8 @@ type outage struct {
 	Phases     []timed           `json:"phases,omitempty"`
 	At         time.Time         `json:"at"`
 	Commit     string            `json:"commit"`
-	Load       string            `json:"load"` // of this computer when it began: /proc/loadavg
+	Load       string            `json:"load"`             // of this computer when it began: /proc/loadavg
+	Stolen     *float64          `json:"stolen,omitempty"` // of the processors' time while people waited: the share that other virtual machines had
 }
 
 // peak is the most memory that the upgrader held in a phase.
@@ -80,11 +81,14 @@ func (b *bench) watched(ctx context.Context, s *stage.Server, how string, to siz
 	defer stop()
 	visits := make(chan *community.Visits, 1)
 	go func() { visits <- community.Poll(polling, s.URL, s.Visitor, pollEvery) }()
+	stolen := make(chan stealing, 1)
+	go func() { stolen <- watchStealing(polling) }()
 	time.Sleep(time.Second)
 	err = what()
 	time.Sleep(time.Second)
 	stop()
 	o.Seen = (<-visits).Summary()
+	o.Stolen = new((<-stolen).share(o.Seen.GapFrom, o.Seen.GapFrom.Add(o.Seen.Gap)))
 	traffic, ledger := crowd.End()
 	o.Traffic = traffic
 	if err != nil {
@@ -119,7 +123,17 @@ func (b *bench) restarts(ctx context.Context, s *stage.Server, to size, times in
 }
 
 // apply measures `upgrade apply` to a version; wanted is its exit code.
-func (b *bench) apply(ctx context.Context, s *stage.Server, how string, to size, version string, base time.Duration, wanted int) (outage, error) {
+func (b *bench) apply(ctx context.Context, s *stage.Server, how string, to size, version string, base time.Duration, wanted int) error {
+	o, err := b.applied(ctx, s, how, to, version, wanted)
+	if err != nil {
+		return err
+	}
+	o.Floor = base
+	return b.found.addOutage(o)
+}
+
+// applied is an outage that lacks its baseline.
+func (b *bench) applied(ctx context.Context, s *stage.Server, how string, to size, version string, wanted int) (outage, error) {
 	var r stage.Result
 	o, err := b.watched(ctx, s, how, to, func() error {
 		r = s.Upgrade(ctx, "apply", "--json", "--yes", "--watch", "2s", "--to", version)
@@ -135,11 +149,8 @@ func (b *bench) apply(ctx context.Context, s *stage.Server, how string, to size,
 	if err := json.Unmarshal([]byte(r.Stdout), &report); err != nil {
 		return o, fmt.Errorf("%w: %s", err, r)
 	}
-	o.Floor, o.Host = base, report.Downtime
-	if err := o.read(ctx, s, report.ID); err != nil {
-		return o, err
-	}
-	return o, b.found.addOutage(o)
+	o.Host = report.Downtime
+	return o, o.read(ctx, s, report.ID)
 }
 
 // read takes from the run's log what only the host knows.
@@ -180,8 +191,8 @@ func (o *outage) read(ctx context.Context, s *stage.Server, id string) error {
 	return nil
 }
 
-// serving measures, on one boot: the floor, a patch without migrations, and a minor whose migrations
-// run while the old version serves.
+// serving measures, on one boot, a patch without migrations and a minor whose migrations run while the
+// old version serves, each between two bare restarts: a computer's pace changes within minutes.
 func (b *bench) serving(ctx context.Context, to size) error {
 	m, err := b.after(ctx, to)
 	if err != nil {
@@ -191,15 +202,28 @@ func (b *bench) serving(ctx context.Context, to size) error {
 	if err != nil {
 		return err
 	}
-	base, err := b.restarts(ctx, s, to, 2)
+	before, err := b.restarts(ctx, s, to, 1)
 	if err != nil {
 		return err
 	}
-	if _, err := b.apply(ctx, s, toPatch, to, patch, base, 0); err != nil {
-		return err
+	for _, step := range []struct{ how, version string }{{toPatch, patch}, {toMinor, minor}} {
+		o, err := b.applied(ctx, s, step.how, to, step.version, 0)
+		if err != nil {
+			return err
+		}
+		if err := atRest(ctx, s); err != nil {
+			return err
+		}
+		after, err := b.restarts(ctx, s, to, 1)
+		if err != nil {
+			return err
+		}
+		o.Floor, before = (before+after)/2, after
+		if err := b.found.addOutage(o); err != nil {
+			return err
+		}
 	}
-	_, err = b.apply(ctx, s, toMinor, to, minor, base, 0)
-	return err
+	return nil
 }
 
 // offline measures the minor with its migrations behind a checkpoint, as configured.
@@ -219,8 +243,7 @@ func (b *bench) offline(ctx context.Context, to size) error {
 	if err != nil {
 		return err
 	}
-	_, err = b.apply(ctx, s, toOffline, to, minor, base, 0)
-	return err
+	return b.apply(ctx, s, toOffline, to, minor, base, 0)
 }
 
 // leap measures an upgrade over many versions, whose migrations the old version cannot live with.
@@ -237,8 +260,7 @@ func (b *bench) leap(ctx context.Context, to size) error {
 	if err != nil {
 		return err
 	}
-	_, err = b.apply(ctx, s, toLeap, to, stage.After, base, 0)
-	return err
+	return b.apply(ctx, s, toLeap, to, stage.After, base, 0)
 }
 
 // vendorsLayout makes the server one as the vendor's guide leaves it: everything, uploaded files
@@ -333,7 +355,7 @@ func (b *bench) rollback(ctx context.Context, to size) error {
 		if err != nil {
 			return err
 		}
-		if _, err := b.apply(ctx, s, rolledBack+" "+bad.kind, to, bad.version, base, 4); err != nil {
+		if err := b.apply(ctx, s, rolledBack+" "+bad.kind, to, bad.version, base, 4); err != nil {
 			return err
 		}
 	}

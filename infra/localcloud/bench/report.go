@@ -55,7 +55,7 @@ to 8 GB of memory and those cores, which it shares with the visitors.
 		if to != from {
 			fmt.Fprintf(&b, " to %s", to)
 		}
-		fmt.Fprint(&b, ". The load of a row is this computer's, over a minute, when a measurement began: with other work\nbeside it everything takes longer, ours and the baseline.\n")
+		fmt.Fprint(&b, ". The load of a row is this computer's, over a minute, when a measurement began: with other work\nbeside it everything takes longer, ours and the baseline. Stolen is the most of its processors' time that this computer, a\nvirtual one, did not get while people waited, as others on the same hardware had it.\n")
 	}
 	r.writePromises(&b)
 	r.writeDowntime(&b)
@@ -91,6 +91,20 @@ func loads(all []outage) string {
 		return fmt.Sprintf("%.1f", found[0])
 	}
 	return fmt.Sprintf("%.1f to %.1f", slices.Min(found), slices.Max(found))
+}
+
+// stolen is the most that other virtual machines took of this one's processors in one of these.
+func stolen(all []outage) string {
+	most := -1.0
+	for _, o := range all {
+		if o.Stolen != nil {
+			most = max(most, *o.Stolen)
+		}
+	}
+	if most < 0 {
+		return "–"
+	}
+	return fmt.Sprintf("%.0f %%", 100*most)
 }
 
 // minute is the load average over a minute.
@@ -131,7 +145,7 @@ crowd reads, posts, uploads and listens. Medians; in brackets how often it was m
 
 `)
 	t := table{b}
-	t.head("posts", "database", "files", "restart", "patch", "×", "minor, migrated beside the users", "×", "minor, behind a checkpoint", "×", "the vendor's guide, patch", "× of apply", "load")
+	t.head("posts", "database", "files", "restart", "patch", "×", "minor, migrated beside the users", "×", "minor, behind a checkpoint", "×", "the vendor's guide, patch", "× of apply", "load", "stolen")
 	for _, s := range r.sizesSeen() {
 		row := []string{s.Size, fmt.Sprintf("%d MB", s.DatabaseMB), fmt.Sprintf("%.1f GB", float64(s.FilesMB)/1000)}
 		cell := func(all []outage) string {
@@ -153,7 +167,8 @@ crowd reads, posts, uploads and listens. Medians; in brackets how often it was m
 			row = append(row, "–")
 		}
 		at := func(o outage) bool { return o.Size != s.Size || strings.HasPrefix(o.How, rolledBack) }
-		t.row(append(row, loads(slices.DeleteFunc(slices.Clone(r.Outages), at)))...)
+		all := slices.DeleteFunc(slices.Clone(r.Outages), at)
+		t.row(append(row, loads(all), stolen(all))...)
 	}
 	b.WriteString("\n")
 	seen := r.sizesSeen()
@@ -165,6 +180,9 @@ crowd reads, posts, uploads and listens. Medians; in brackets how often it was m
 		if least > 0 && most > 0 {
 			fmt.Fprintf(b, "`%s` at %s posts is %.2f times that at %s.\n", how, seen[len(seen)-1].Size, float64(most)/float64(least), seen[0].Size)
 		}
+	}
+	if f := ratio(r.of(byGuide, sizes[len(sizes)-1].name())); f > 0 {
+		fmt.Fprintf(b, "The vendor's guide at %s posts is %.0f times a bare restart: no upgrade that restarts the server can be further from it.\n", sizes[len(sizes)-1].name(), f)
 	}
 	for _, o := range r.of(toLeap, "") {
 		fmt.Fprintf(b, "7.7.0 to 9.10.0 (20 migrations behind a checkpoint) at %s posts: %s, × %s.\n", o.Size, seconds(o.Seen.Gap), times(ratio([]outage{o})))
