@@ -34,9 +34,18 @@ func copyCost(record *state.State, bytes int64) (time.Duration, string) {
 	return max(took.Round(100*time.Millisecond), 100*time.Millisecond), how
 }
 
+// telling is how large a database must have been for its time to say how fast larger ones go: that of
+// a smaller one is mostly what any takes.
+const telling = 64 << 20
+
 // foretell says how long so many bytes will take by how long others took, or by a guess at what is
 // done in a second.
 func foretell(bytes int64, m state.Measured, guess int64) (time.Duration, string) {
+	if m.Took > 0 && m.Bytes < min(bytes, telling) {
+		took := m.Took + time.Duration(float64(bytes-m.Bytes)/float64(guess)*float64(time.Second))
+		return took, fmt.Sprintf("%d MB took %s on %s; of the other %d MB it is a guess",
+			m.Bytes>>20, m.Took.Round(100*time.Millisecond), m.At.Format(time.DateOnly), (bytes-m.Bytes)>>20)
+	}
 	speed, how := guess, "a guess: none was measured here yet"
 	if m.Took > 0 && m.Bytes > 0 {
 		speed = max(1, int64(float64(m.Bytes)/m.Took.Seconds()))

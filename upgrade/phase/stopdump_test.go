@@ -55,4 +55,13 @@ func TestCopyCost(t *testing.T) {
 	if got := (Checkpoint{}).Describe(op); !strings.Contains(got, "about 1.1s longer (1000 MB at 900 MB a second, measured on 2026-11-01)") {
 		t.Error(got)
 	}
+	// What a tiny database took is not how fast a large one goes.
+	op.Record.Copied.Bytes = 8 << 20
+	if got := (Checkpoint{}).Describe(op); !strings.Contains(got, "about 3s longer (8 MB took 1s on 2026-11-01; of the other 992 MB it is a guess)") {
+		t.Error(got)
+	}
+	op.Facts.Schema.Bytes = 4 << 20
+	if got := (Checkpoint{}).Describe(op); !strings.Contains(got, "about 500ms longer (4 MB at 8 MB a second, measured") {
+		t.Error(got)
+	}
 }

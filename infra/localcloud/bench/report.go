@@ -196,9 +196,20 @@ crowd reads, posts, uploads and listens. Medians; in brackets how often it was m
 	}
 	for _, o := range slices.Concat(r.of(toOffline, ""), r.of(toLeap, "")) {
 		if o.Foretold != "" {
-			fmt.Fprintf(b, "At %s posts, `%s` said before the stop: %q; it was %s in all.\n", o.Size, o.How, o.Foretold, seconds(o.Seen.Gap))
+			fmt.Fprintf(b, "At %s posts, `%s` said before the stop: %q; it was %s in all, the copy %s of it, and the\nstart with its migrations %s.\n",
+				o.Size, o.How, o.Foretold, seconds(o.Seen.Gap), seconds(o.took("keep a checkpoint")), seconds(o.took("start the new version")))
 		}
 	}
+}
+
+// took is how long a phase was.
+func (o outage) took(phase string) time.Duration {
+	for _, p := range o.Phases {
+		if p.What == phase {
+			return p.Took
+		}
+	}
+	return 0
 }
 
 func (r *results) writeFailures(b *bytes.Buffer) {
