@@ -162,7 +162,7 @@ crowd reads, posts, uploads and listens. Medians; in brackets how often it was m
 		guide, ours := r.of(byGuide, s.Size), median(gaps(r.of(toPatch, s.Size)))
 		row = append(row, cell(guide))
 		if ours > 0 && len(guide) > 0 {
-			row = append(row, fmt.Sprintf("%.0f", float64(median(gaps(guide)))/float64(ours)))
+			row = append(row, fmt.Sprintf("%.1f", float64(median(gaps(guide)))/float64(ours)))
 		} else {
 			row = append(row, "–")
 		}
@@ -185,7 +185,7 @@ crowd reads, posts, uploads and listens. Medians; in brackets how often it was m
 		fmt.Fprintf(b, "The vendor's guide at %s posts is %.0f times a bare restart: no upgrade that restarts the server can be further from it.\n", sizes[len(sizes)-1].name(), f)
 	}
 	for _, o := range r.of(toLeap, "") {
-		fmt.Fprintf(b, "7.7.0 to 9.10.0 (20 migrations behind a checkpoint) at %s posts: %s, × %s.\n", o.Size, seconds(o.Seen.Gap), times(ratio([]outage{o})))
+		fmt.Fprintf(b, "\n7.7.0 to 9.10.0 (20 migrations behind a checkpoint) at %s posts: %s, × %s.\n", o.Size, seconds(o.Seen.Gap), times(ratio([]outage{o})))
 	}
 	for _, o := range r.of(byGuideMinor, "") {
 		fmt.Fprintf(b, "The vendor's guide to the minor at %s posts: %s", o.Size, seconds(o.Seen.Gap))
@@ -194,22 +194,33 @@ crowd reads, posts, uploads and listens. Medians; in brackets how often it was m
 		}
 		b.WriteString(".\n")
 	}
-	for _, o := range slices.Concat(r.of(toOffline, ""), r.of(toLeap, "")) {
+	copied := slices.Concat(r.of(toOffline, ""), r.of(toLeap, ""))
+	slices.SortStableFunc(copied, func(x, y outage) int { return x.Posts - y.Posts })
+	for _, o := range copied {
 		if o.Foretold != "" {
-			fmt.Fprintf(b, "At %s posts, `%s` said before the stop: %q; it was %s in all, the copy %s of it, and the\nstart with its migrations %s.\n",
-				o.Size, o.How, o.Foretold, seconds(o.Seen.Gap), seconds(o.took("keep a checkpoint")), seconds(o.took("start the new version")))
+			fmt.Fprintf(b, "\nAt %s posts, `%s` said before the stop: %q. It was %s in all, the copy %s of it, and the\nstart with its migrations %s.\n",
+				o.Size, o.How, o.Foretold, seconds(o.Seen.Gap), seconds(took([]outage{o}, copying)), seconds(took([]outage{o}, starting)))
 		}
 	}
 }
 
-// took is how long a phase was.
-func (o outage) took(phase string) time.Duration {
-	for _, p := range o.Phases {
-		if p.What == phase {
-			return p.Took
+// The titles of two phases, as a run's log has them.
+const (
+	copying  = "keep a checkpoint"
+	starting = "start the new version"
+)
+
+// took is how long a phase was, the median.
+func took(all []outage, phase string) time.Duration {
+	var found []time.Duration
+	for _, o := range all {
+		for _, p := range o.Phases {
+			if p.What == phase {
+				found = append(found, p.Took)
+			}
 		}
 	}
-	return 0
+	return median(found)
 }
 
 func (r *results) writeFailures(b *bytes.Buffer) {

@@ -50,10 +50,12 @@ func (r *results) promises() []promise {
 	}
 	if ours, guide := median(gaps(r.of(toPatch, largest))), median(gaps(r.of(byGuide, largest))); ours > 0 && guide > 0 {
 		f := float64(guide) / float64(ours)
-		add(f >= leastOfGuide, fmt.Sprintf("the vendor's guide at %s posts, × a patch", largest), fmt.Sprintf("≥ %g", leastOfGuide), fmt.Sprintf("%.0f", f))
+		add(f >= leastOfGuide, fmt.Sprintf("the vendor's guide at %s posts, × a patch", largest), fmt.Sprintf("≥ %g", leastOfGuide), fmt.Sprintf("%.0f (a bare restart: %.0f)", f, ratio(r.of(byGuide, largest))))
 	}
-	if all := gaps(r.of(toOffline, largest)); len(all) > 0 {
-		add(median(all) <= mostOffline, fmt.Sprintf("a minor behind a checkpoint at %s posts", largest), "≤ "+seconds(mostOffline), seconds(median(all)))
+	if all := r.of(toOffline, largest); len(all) > 0 {
+		away := median(gaps(all))
+		add(away <= mostOffline, fmt.Sprintf("a minor behind a checkpoint at %s posts", largest), "≤ "+seconds(mostOffline),
+			fmt.Sprintf("%s (copy %s, start and migrations %s)", seconds(away), seconds(took(all, copying)), seconds(took(all, starting))))
 	}
 	failed, counted := 0, 0
 	for _, o := range r.Outages {
