@@ -142,6 +142,7 @@ func (s *Stage) rewind(ctx context.Context, sc *scene, version string) (*Server,
 		func() error { return m.Kill(ctx) },
 		func() error { return m.Rewind(ctx, sc.dir) },
 		func() error { return m.Start(ctx) },
+		func() error { return s.renew(ctx, sc, m) },
 		func() error { return server.Await(ctx, time.Minute, version) },
 	} {
 		if err := step(); err != nil {
@@ -149,6 +150,25 @@ func (s *Stage) rewind(ctx context.Context, sc *scene, version string) (*Server,
 		}
 	}
 	return server, nil
+}
+
+// renew has the server ask for another certificate where the cloud was down since the scene was made:
+// its authority keeps nothing, and begins anew.
+func (s *Stage) renew(ctx context.Context, sc *scene, m *machine.Machine) error {
+	cloud, err := s.Cloud()
+	if err != nil {
+		return err
+	}
+	authority, err := os.Stat(filepath.Join(cloud.Dir, "ca", "acme.pem"))
+	if err != nil {
+		return err
+	}
+	made, err := os.Stat(sc.path())
+	if err != nil || authority.ModTime().Before(made.ModTime()) {
+		return err
+	}
+	_, err = m.Exec(ctx, "bash", "-c", "rm -rf /var/lib/caddy/.local/share/caddy/{acme,certificates} && systemctl restart caddy")
+	return err
 }
 
 // reset makes the mirror what it is when a test begins.
