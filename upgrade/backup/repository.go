@@ -35,6 +35,7 @@ type Options struct {
 	Credentials string // file: of an S3 store, in the format of AWS's shared credentials
 	Key         string // file: private SSH key for SFTP
 	Dir         string // our own directory: cache, what is known of the repository
+	ReadOnly    bool   // write nothing there, locks neither: what somebody prunes meanwhile is missed then
 	// Run runs a program; nil means host.Run.
 	Run func(context.Context, host.Command) ([]byte, error)
 }

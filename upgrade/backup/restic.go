@@ -53,6 +53,9 @@ func (r *Repository) command(args ...string) host.Command {
 	if scheme(r.o.Repository) == "sftp" {
 		options = []string{"--option", "sftp.command=" + r.ssh()}
 	}
+	if r.o.ReadOnly {
+		options = append(options, "--no-lock")
+	}
 	return host.Command{Name: "nice", Args: append(append([]string{"-n", "10", "restic"}, options...), args...), Env: env, Dir: "/"}
 }
 

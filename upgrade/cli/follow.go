@@ -124,6 +124,9 @@ func (s *session) reconnect(ctx context.Context) (err error) {
 // detached says what a person who stopped looking can do.
 func (s *session) detached(ctx context.Context) error {
 	s.printer.Idle()
+	if s.aside {
+		return context.Cause(ctx)
+	}
 	s.printer.Say("You are no longer watching. The run goes on on the server.")
 	s.printer.Hint("watch it again: " + s.printer.Command("apply"))
 	s.printer.Hint("end it and put everything back: " + s.printer.Command("cancel"))

@@ -16,6 +16,7 @@ type rehearseOptions struct {
 	targetFlags
 	choiceFlags
 	watch time.Duration
+	here  bool
 }
 
 func (a *app) rehearse() *cobra.Command {
@@ -31,14 +32,22 @@ itself. Then all of it is removed but for the release, which makes the upgrade q
 
 It takes the processor and the disk only when nobody else wants them.
 
+With --here all of that happens on the computer in front of you, in a machine of its own, and the
+server is not even connected to: the machine is made as pulumi up makes a server, restored from the
+newest backup in the repository, and upgraded there. It has no way out, so that the copy writes to
+nobody: all that it can do outside is read the vendor's releases and the backups. Afterwards machine
+and secrets are removed, however it ends. That needs root on Debian, this project's sources with
+bin/localcloud built, and room for the files and three times the database; times are this computer's.
+
 Exit codes: 0 the upgrade would work, or there is none; 1 an error, 2 not understood,
 3 it would not work, or is refused; 11 someone else is at work on the server, 130 interrupted.`,
-		Example: "  upgrade rehearse --stack prod\n  upgrade rehearse --stack prod --to 9.10.0",
+		Example: "  upgrade rehearse --stack prod\n  upgrade rehearse --stack prod --to 9.10.0\n  sudo -E upgrade rehearse --here --stack prod",
 		Args:    noArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return a.runRehearse(cmd.Context(), &o) },
 	}
 	o.choiceFlags.add(cmd)
 	cmd.Flags().DurationVar(&o.watch, "watch", 0, "how long the new version must go on to answer well (default 10s)")
+	cmd.Flags().BoolVar(&o.here, "here", false, "on this computer, from the newest backup, without touching the server")
 	a.common(cmd, &o.targetFlags)
 	return cmd
 }
@@ -55,11 +64,19 @@ func (a *app) runRehearse(ctx context.Context, o *rehearseOptions) error {
 	if found := o.check(); len(found) > 0 {
 		return &usageError{problems: found}
 	}
+	if o.here {
+		return a.rehearseHere(ctx, o)
+	}
 	s, err := a.open(ctx, &o.targetFlags)
 	if err != nil {
 		return err
 	}
 	defer s.close()
+	return a.rehearseOn(ctx, s, o)
+}
+
+// rehearseOn rehearses on the session's host.
+func (a *app) rehearseOn(ctx context.Context, s *session, o *rehearseOptions) error {
 	r := request{Operation: "rehearse", Who: who(), Options: phase.Options{To: o.to, Retry: o.retry, Watch: o.watch}}
 	for {
 		plan, err := a.look(ctx, s, "plan", r)

@@ -35,6 +35,7 @@ type session struct {
 	printer *ui.Printer
 	way     way
 	again   func(ctx context.Context, limit time.Duration) (way, error) // connects, for the first time or after a cut
+	aside   bool                                                        // the host is a machine of ours, which goes when we do
 }
 
 // open finds the server, waits until it has booted, and brings it this program.
@@ -156,9 +157,15 @@ type thisMachine struct{}
 func (thisMachine) close() {}
 
 func (thisMachine) run(ctx context.Context, words []string, stdin io.Reader, stdout io.Writer) error {
-	var stderr bytes.Buffer
 	cmd := exec.CommandContext(ctx, "/proc/self/exe", append([]string{"host"}, words...)...)
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, stdout, &stderr
+	cmd.Stdin, cmd.Stdout = stdin, stdout
+	return child(ctx, cmd, "upgrade")
+}
+
+// child runs a program of ours, by which name it is called in a *host.ExitError.
+func child(ctx context.Context, cmd *exec.Cmd, name string) error {
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C is ours to answer, not the child's
 	err := cmd.Run()
 	var exit *exec.ExitError
@@ -166,7 +173,7 @@ func (thisMachine) run(ctx context.Context, words []string, stdin io.Reader, std
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
 	case errors.As(err, &exit):
-		return &host.ExitError{Name: "upgrade", Code: exit.ExitCode(), Stderr: stderr.String()}
+		return &host.ExitError{Name: name, Code: exit.ExitCode(), Stderr: stderr.String()}
 	}
 	return err
 }

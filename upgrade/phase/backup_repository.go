@@ -42,7 +42,7 @@ func reportOf(s backup.Snapshot) *BackupReport {
 // BackupOptions are where this host's backups are.
 func BackupOptions(c state.Config) backup.Options {
 	return backup.Options{Repository: c.Backup.Repository, HostKey: c.Backup.HostKey, Password: state.BackupPassword,
-		Credentials: state.BackupCredentials, Key: state.BackupKey, Dir: state.BackupDir}
+		Credentials: state.BackupCredentials, Key: state.BackupKey, Dir: state.BackupDir, ReadOnly: c.Backup.ReadOnly}
 }
 
 // openBackups opens the repository; the error is backup.ErrNone when none is configured.

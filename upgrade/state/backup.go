@@ -26,6 +26,7 @@ type Backups struct {
 	HostKey    string        `yaml:"host_key,omitempty" json:"host_key,omitempty"`       // of an SFTP server, "ssh-ed25519 AAAA…"
 	Keep       Keep          `yaml:"keep,omitempty" json:"keep,omitempty"`               // default 7 days, 5 weeks, 12 months
 	StaleAfter time.Duration `yaml:"stale_after,omitempty" json:"stale_after,omitempty"` // when the newest backup is too old; default 36h
+	ReadOnly   bool          `yaml:"read_only,omitempty" json:"read_only,omitempty"`     // nothing can be written there, such as a lock: for a machine that only restores
 }
 
 // Keep is how many backups stay: the newest of so many days, weeks and months.

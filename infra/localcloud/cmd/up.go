@@ -28,7 +28,7 @@ func progressOutput() io.Writer { return os.Stderr }
 
 func upCommand() *cobra.Command {
 	var cloud cloudFlag
-	var forward bool
+	var options services.Options
 	cmd := &cobra.Command{
 		Use:   "up",
 		Short: "Start the cloud's network and services",
@@ -44,15 +44,21 @@ when the cloud is up.`,
 			if err != nil {
 				return err
 			}
-			return runUp(cmd.Context(), c, forward)
+			return runUp(cmd.Context(), c, options)
 		},
 	}
 	cloud.add(cmd)
-	cmd.Flags().BoolVar(&forward, "forward", false, "let this computer's browser reach the cloud at "+services.ForwardAddress)
+	servesFlags(cmd, &options)
 	return cmd
 }
 
-func runUp(ctx context.Context, cloud *network.Cloud, forward bool) error {
+// servesFlags are what a person may say of what the cloud serves.
+func servesFlags(cmd *cobra.Command, options *services.Options) {
+	cmd.Flags().BoolVar(&options.Forward, "forward", false, "let this computer's browser reach the cloud at "+services.ForwardAddress)
+	cmd.Flags().StringSliceVar(&options.Relay, "relay", nil, "hosts outside that the machines of a new cloud may read from (GET, HTTPS), and never write to")
+}
+
+func runUp(ctx context.Context, cloud *network.Cloud, options services.Options) error {
 	if err := base.CheckHost(); err != nil {
 		return err
 	}
@@ -99,7 +105,8 @@ func runUp(ctx context.Context, cloud *network.Cloud, forward bool) error {
 	}
 	defer ready.Close()
 	daemon := exec.Command("/proc/self/exe", "daemon", "--cloud", cloud.Name,
-		"--pebble", pebble, "--versitygw", versitygw, fmt.Sprintf("--forward=%v", forward))
+		"--pebble", pebble, "--versitygw", versitygw,
+		fmt.Sprintf("--forward=%v", options.Forward), "--relay="+strings.Join(options.Relay, ","))
 	daemon.Dir = "/"
 	daemon.Args[0] = "localcloud"
 	daemon.Stdout, daemon.Stderr = log, log
@@ -147,7 +154,7 @@ func daemonCommand() *cobra.Command {
 	cloud.add(cmd)
 	cmd.Flags().StringVar(&options.Pebble, "pebble", "", "")
 	cmd.Flags().StringVar(&options.Versitygw, "versitygw", "", "")
-	cmd.Flags().BoolVar(&options.Forward, "forward", false, "")
+	servesFlags(cmd, &options)
 	return cmd
 }
 

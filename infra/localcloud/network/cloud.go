@@ -4,7 +4,8 @@
 //
 // Everything lives in the namespace tsq-NAME, which has no default route and
 // no link to the rest of this computer: a machine cannot reach the world
-// except through the Debian proxy, and nothing here touches the computer's own
+// except through the Debian proxy and, where the cloud is told to, the relay to a
+// few hosts, from which it can only read. Nothing here touches the computer's own
 // routes or packet filter.
 package network
 
@@ -29,6 +30,8 @@ var (
 	Outsider = netip.MustParseAddr("10.91.2.1")
 	// Spaces is where the object storage listens.
 	Spaces = netip.MustParseAddr("10.91.3.1")
+	// Relay is where the few hosts of the world outside are that machines may read from.
+	Relay = netip.MustParseAddr("10.91.4.1")
 	// MetadataAddress is where cloud providers serve a machine's user data.
 	MetadataAddress = netip.MustParseAddr("169.254.169.254")
 

@@ -81,7 +81,7 @@ func (c *Cloud) CreateNamespace() error {
 	}
 	var b strings.Builder
 	b.WriteString("link set lo up\n")
-	for _, address := range []string{Gateway.String() + "/32", Outsider.String() + "/32", Spaces.String() + "/32", MetadataAddress.String() + "/32"} {
+	for _, address := range []string{Gateway.String() + "/32", Outsider.String() + "/32", Spaces.String() + "/32", Relay.String() + "/32", MetadataAddress.String() + "/32"} {
 		fmt.Fprintf(&b, "address replace %s dev lo\n", address)
 	}
 	fmt.Fprintf(&b, "address replace %s/128 dev lo\n", Gateway6)

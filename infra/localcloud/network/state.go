@@ -18,6 +18,7 @@ type State struct {
 	Firewalls map[string]Firewall    `json:"firewalls,omitempty"`
 	Reserved  map[string]ReservedIP  `json:"reserved,omitempty"` // by address
 	Machines  map[string]MachineAddr `json:"machines,omitempty"` // by machine name
+	Relay     []string               `json:"relay,omitempty"`    // hosts outside that machines may read from
 }
 
 // Record is one DNS record. Name is a full name, with or without the last dot.

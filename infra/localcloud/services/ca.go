@@ -26,8 +26,9 @@ type authority struct {
 	key         *ecdsa.PrivateKey
 }
 
-// loadAuthority reads the cloud's authority, made now if there is none.
-func loadAuthority(cloud *network.Cloud) (*authority, error) {
+// loadAuthority reads the cloud's authority, made now if there is none: for the cloud's own names, and
+// for those that it stands in for.
+func loadAuthority(cloud *network.Cloud, others []string) (*authority, error) {
 	dir := filepath.Join(cloud.Dir, "ca")
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
@@ -35,7 +36,7 @@ func loadAuthority(cloud *network.Cloud) (*authority, error) {
 	certPath, keyPath := filepath.Join(dir, "cloud.pem"), filepath.Join(dir, "cloud.key")
 	pair, err := tls.LoadX509KeyPair(certPath, keyPath)
 	if errors.Is(err, os.ErrNotExist) {
-		if err := makeAuthority(cloud.Name, certPath, keyPath); err != nil {
+		if err := makeAuthority(cloud.Name, certPath, keyPath, others); err != nil {
 			return nil, fmt.Errorf("make the cloud's authority: %w", err)
 		}
 		pair, err = tls.LoadX509KeyPair(certPath, keyPath)
@@ -50,7 +51,7 @@ func loadAuthority(cloud *network.Cloud) (*authority, error) {
 	return &authority{certificate: pair.Leaf, key: key}, nil
 }
 
-func makeAuthority(name, certPath, keyPath string) error {
+func makeAuthority(name, certPath, keyPath string, others []string) error {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return err
@@ -65,7 +66,7 @@ func makeAuthority(name, certPath, keyPath string) error {
 		IsCA:                  true,
 		// Even if the key leaked, a computer that trusts it is safe elsewhere.
 		PermittedDNSDomainsCritical: true,
-		PermittedDNSDomains:         []string{network.Zone},
+		PermittedDNSDomains:         append([]string{network.Zone}, others...),
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {

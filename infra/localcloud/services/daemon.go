@@ -26,6 +26,7 @@ type Options struct {
 	Versitygw string       // path of the S3 server's
 	Mirror    http.Handler // the release mirror
 	Forward   bool         // serve the cloud on ForwardAddress of this computer
+	Relay     []string     // hosts of the world outside that machines may read from by HTTPS
 }
 
 // Daemon is everything that serves a cloud while it is up.
@@ -71,7 +72,7 @@ func (d *Daemon) start(ctx context.Context, options Options) error {
 	if err := d.writeResolver(); err != nil {
 		return err
 	}
-	ca, err := loadAuthority(d.cloud)
+	ca, err := loadAuthority(d.cloud, options.Relay)
 	if err != nil {
 		return err
 	}
@@ -115,6 +116,9 @@ func (d *Daemon) start(ctx context.Context, options Options) error {
 		return ca.tlsListener(l, releasesName, docsName, apiName, packagesName)
 	}
 	if err := d.serve(gateway+":443", options.Mirror, wrap); err != nil {
+		return err
+	}
+	if err := d.relayTo(options.Relay, ca); err != nil {
 		return err
 	}
 	if options.Forward {

@@ -3,6 +3,7 @@ package services
 import (
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 
 	"github.com/miekg/dns"
@@ -21,7 +22,7 @@ const (
 )
 
 // nameServer answers for the cloud's zone and for whatever domain has records.
-// There is no world beyond: any other name does not exist.
+// There is no world beyond, but for what the relay stands for: any other name does not exist.
 type nameServer struct {
 	cloud *network.Cloud
 }
@@ -49,9 +50,13 @@ func (s *nameServer) ServeDNS(w dns.ResponseWriter, request *dns.Msg) {
 
 func answer(reply *dns.Msg, q dns.Question, state network.State) {
 	name := dns.CanonicalName(q.Name)
+	all := records(state)
+	if slices.Contains(state.Relay, strings.TrimSuffix(name, ".")) { // whatever else is of that name
+		all = []network.Record{{Name: name, Type: "A", Value: network.Relay.String()}}
+	}
 	for range 8 { // a chain of aliases has an end
 		found, alias := false, ""
-		for _, r := range records(state) {
+		for _, r := range all {
 			if !covers(r.Name, name) {
 				continue
 			}

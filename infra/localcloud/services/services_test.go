@@ -28,7 +28,7 @@ func TestNames(t *testing.T) {
 		"5": {Name: "deep.below.townsquare.test", Type: "TXT", Value: `say "hi"`},
 		"6": {Name: "bad.townsquare.test", Type: "A", Value: "not an address"},
 		"7": {Name: "loop.townsquare.test", Type: "CNAME", Value: "loop.townsquare.test"},
-	}}
+	}, Relay: []string{"fra1.spaces.townsquare.test", "releases.example.com"}}
 	for _, test := range []struct {
 		name  string
 		kind  uint16
@@ -42,7 +42,10 @@ func TestNames(t *testing.T) {
 		{"acme.townsquare.test.", dns.TypeA, network.Gateway.String(), dns.RcodeSuccess},
 		{"chat.townsquare.test.", dns.TypeMX, "", dns.RcodeSuccess},
 		{"below.townsquare.test.", dns.TypeA, "", dns.RcodeSuccess},
-		{"fra1.spaces.townsquare.test.", dns.TypeA, network.Spaces.String(), dns.RcodeSuccess},
+		{"ams3.spaces.townsquare.test.", dns.TypeA, network.Spaces.String(), dns.RcodeSuccess},
+		{"fra1.spaces.townsquare.test.", dns.TypeA, network.Relay.String(), dns.RcodeSuccess},
+		{"releases.example.com.", dns.TypeA, network.Relay.String(), dns.RcodeSuccess},
+		{"releases.example.com.", dns.TypeAAAA, "", dns.RcodeSuccess},
 		{"spaces.townsquare.test.", dns.TypeA, "", dns.RcodeSuccess},
 		{"nobody.townsquare.test.", dns.TypeA, "", dns.RcodeNameError},
 		{"example.org.", dns.TypeA, "", dns.RcodeNameError},
@@ -131,11 +134,11 @@ func TestDebianProxy(t *testing.T) {
 
 func TestAuthorityIsStableAndLimited(t *testing.T) {
 	cloud := &network.Cloud{Name: "unit", Dir: t.TempDir()}
-	first, err := loadAuthority(cloud)
+	first, err := loadAuthority(cloud, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	second, err := loadAuthority(cloud)
+	second, err := loadAuthority(cloud, nil)
 	if err != nil || !first.certificate.Equal(second.certificate) {
 		t.Fatalf("a second start has another authority: %v", err)
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"slices"
 	"strings"
@@ -81,6 +82,12 @@ func (s *Stage) start(ctx context.Context, argv ...string) *Process {
 		close(p.ended)
 	}()
 	return p
+}
+
+// Signal sends the program a signal.
+func (p *Process) Signal(t testing.TB, signal os.Signal) {
+	t.Helper()
+	must(t, p.cmd.Process.Signal(signal))
 }
 
 // Kill ends the program without a chance to say goodbye.

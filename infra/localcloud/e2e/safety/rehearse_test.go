@@ -29,10 +29,10 @@ type rehearsal struct {
 	} `json:"rehearsal"`
 }
 
-func rehearse(t *testing.T, s *stage.Server, version string, codes ...int) rehearsal {
+func rehearse(t *testing.T, s *stage.Server, version string, code int, more ...string) rehearsal {
 	t.Helper()
-	r := s.Upgrade(t.Context(), "rehearse", "--json", "--watch", "2s", "--to", version)
-	r.Must(t, codes...)
+	r := s.Upgrade(t.Context(), append([]string{"rehearse", "--json", "--watch", "2s", "--to", version}, more...)...)
+	r.Must(t, code)
 	var got rehearsal
 	r.Into(t, &got)
 	t.Logf("rehearse --to %s: exit code %d, %s, %v in all; %+v", version, r.Code, got.Outcome, r.Took.Round(100*time.Millisecond), got.Trial)
@@ -67,7 +67,7 @@ done; exit 1`)
 			}
 			watching <- strings.TrimSpace(out)
 		}()
-		got = rehearse(t, s, stage.After)
+		got = rehearse(t, s, stage.After, 0)
 		if listens := <-watching; !strings.HasSuffix(was, "\n"+listens) {
 			t.Errorf("while it ran, these listened on the host:\n%s\nand before:\n%s", listens, was)
 		}
