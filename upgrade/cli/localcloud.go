@@ -69,9 +69,15 @@ func (c *localCloud) command(ctx context.Context, words ...string) *exec.Cmd {
 	return cmd
 }
 
-// down removes the cloud, or what is left of one.
-func (c *localCloud) down(ctx context.Context) error {
-	_, err := c.run(ctx, nil, "down")
+// down removes the cloud, or what is left of one. A killed rehearsal's engine may still be at work
+// there, and what it starts meanwhile goes the next time.
+func (c *localCloud) down(ctx context.Context) (err error) {
+	for range 3 {
+		if _, err = c.run(ctx, nil, "down"); err == nil || ctx.Err() != nil {
+			return err
+		}
+		time.Sleep(2 * time.Second)
+	}
 	return err
 }
 
@@ -99,6 +105,7 @@ func (inMachine) close() {}
 func (w inMachine) run(ctx context.Context, words []string, stdin io.Reader, stdout io.Writer) error {
 	cmd := w.cloud.command(ctx, append([]string{"machine", "exec", w.name, "--", host.Upgrader, "host"}, words...)...)
 	cmd.Stdin, cmd.Stdout = stdin, stdout
+	cmd.WaitDelay = time.Second // what runs in the machine does not hear of it, and goes with the machine
 	return child(ctx, cmd, "upgrade")
 }
 
