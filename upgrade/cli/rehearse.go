@@ -100,6 +100,11 @@ func (a *app) rehearseOn(ctx context.Context, s *session, o *rehearseOptions) er
 				return err
 			}
 		}
+		if s.aside { // what to type there: the machine is gone when this is read
+			for i := range report.Problems {
+				report.Problems[i].Hint = ""
+			}
+		}
 		if err := a.printer.Rehearsed(report); err != nil {
 			return err
 		}
