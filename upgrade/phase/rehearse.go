@@ -175,6 +175,10 @@ func (t *trial) prepare(ctx context.Context, op *Operation, r *Rehearsal) error 
 		return nil
 	}
 	other := mattermost.ScratchName(op.Facts.Database.Name, run.Started.Add(time.Second))
+	// As before the stop: what was just filled is in memory only, which the copy would pay for.
+	if err := t.admin.Flush(ctx); err != nil {
+		return err
+	}
 	began := time.Now()
 	if err := t.admin.ScratchOf(ctx, run.Scratch, other); err != nil {
 		return err
