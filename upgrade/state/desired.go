@@ -55,7 +55,8 @@ func (d Directory) GroupOf() string { return cmp.Or(d.Group, d.Owner) }
 
 var (
 	ownerShape   = regexp.MustCompile(`^[a-z_][a-z0-9_-]{0,31}$`)
-	modeShape    = regexp.MustCompile(`^[01][0-7]{3}$`)         // 1: sticky
+	fileMode     = regexp.MustCompile(`^0[0-7]{3}$`)
+	dirMode      = regexp.MustCompile(`^[01][0-7]{3}$`)         // 1: sticky
 	packageShape = regexp.MustCompile(`^[a-z0-9][a-z0-9+.-]+$`) // Debian Policy 5.6.1; also of a suite
 	unitShape    = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9@:_.\\-]*\.(service|timer|socket|mount|swap|path|target)$`)
 )
@@ -80,22 +81,22 @@ func (d *Desired) Check(where string) (found problem.List) {
 	wrong := func(what, value, allowed string) {
 		found = append(found, problem.Problem{Where: where + ": " + what, Found: fmt.Sprintf("%q", value), Allowed: allowed})
 	}
-	place := func(what, p, owner, mode string) {
+	place := func(what, p, owner, mode string, allowed *regexp.Regexp) {
 		if !path.IsAbs(p) || path.Clean(p) != p || p == "/" {
 			wrong(what, p, "an absolute path")
 		}
 		if !ownerShape.MatchString(owner) {
 			wrong(p, owner, "the name of a user")
 		}
-		if !modeShape.MatchString(mode) {
+		if !allowed.MatchString(mode) {
 			wrong(p, mode, "a mode such as 0644")
 		}
 	}
 	for _, f := range d.Files {
-		place("files", f.Path, f.Owner, f.Mode)
+		place("files", f.Path, f.Owner, f.Mode, fileMode)
 	}
 	for _, dir := range d.Directories {
-		place("directories", dir.Path, dir.Owner, dir.Mode)
+		place("directories", dir.Path, dir.Owner, dir.Mode, dirMode)
 		if !ownerShape.MatchString(dir.GroupOf()) {
 			wrong(dir.Path, dir.Group, "the name of a user")
 		}

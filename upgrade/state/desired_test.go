@@ -20,13 +20,13 @@ func TestDesiredIsChecked(t *testing.T) {
 		t.Error(found)
 	}
 	bad := Desired{
-		Files:       []File{{Path: "etc/passwd", Owner: "root;id", Mode: "644"}, {Path: "/etc/../x", Owner: "root", Mode: "0999"}},
+		Files:       []File{{Path: "etc/passwd", Owner: "root;id", Mode: "644"}, {Path: "/etc/../x", Owner: "root", Mode: "0999"}, {Path: "/etc/x", Owner: "root", Mode: "1644"}},
 		Directories: []Directory{{Path: "/", Owner: "root", Group: "a b", Mode: "4755"}},
 		Suite:       "$(id)", Packages: []string{"--purge"}, Unwanted: []string{"a b"},
 		Enabled: []string{"--now"}, Disabled: []string{"x"}, Masked: []string{"../x.service"}, User: "-u",
 	}
-	if found := bad.Check("stack prod: host"); len(found) != 15 {
-		t.Errorf("%d of 15 are found:\n%v", len(found), found.Err())
+	if found := bad.Check("stack prod: host"); len(found) != 16 {
+		t.Errorf("%d of 16 are found:\n%v", len(found), found.Err())
 	}
 }
 
