@@ -275,7 +275,7 @@ func runDown(ctx context.Context, cloud *network.Cloud) error {
 	failed := machine.Sweep(ctx, cloud)
 	failed = errors.Join(failed, stopDaemon(ctx, cloud))
 	if failed == nil { // else the state still says what there is to remove
-		failed = services.Sweep(cloud)
+		failed = services.Sweep(ctx, cloud)
 	}
 	if failed != nil {
 		return fmt.Errorf("remove cloud %s: %w", cloud.Name, failed)
@@ -289,15 +289,16 @@ func stopDaemon(ctx context.Context, cloud *network.Cloud) error {
 	if pid == 0 {
 		return nil
 	}
-	_, err := cloud.Ask(ctx, http.MethodPost, "/stop")
-	for n := range 1000 {
-		if !cloud.Up() {
-			return nil
-		}
-		if n == 500 {
+	_, asked := cloud.Ask(ctx, http.MethodPost, "/stop")
+	began := time.Now()
+	err := network.Settle(ctx, func() bool {
+		if time.Since(began) > 5*time.Second { // what it leaves behind is swept
 			_ = syscall.Kill(pid, syscall.SIGKILL)
 		}
-		time.Sleep(10 * time.Millisecond)
+		return !cloud.Up()
+	})
+	if err != nil {
+		return errors.Join(fmt.Errorf("stop daemon: %w", err), asked)
 	}
-	return errors.Join(errors.New("stop daemon: it does not end"), err)
+	return nil
 }

@@ -1,15 +1,17 @@
 package machine
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
-	"time"
 
 	"golang.org/x/sys/unix"
+
+	"townsquare/infra/localcloud/network"
 )
 
 // cgroups are the control groups of one machine: one where the computer has
@@ -148,53 +150,56 @@ func (g cgroups) visitors() []string {
 
 // kill ends every process in the groups and below. Nothing but a machine's own
 // processes is ever in there.
-func (g cgroups) kill() error {
-	for range 300 {
-		found := 0
-		for _, dir := range g.all {
-			err := filepath.WalkDir(dir, func(path string, entry os.DirEntry, err error) error {
-				if err != nil || entry.Name() != "cgroup.procs" {
-					return nil // groups vanish while one looks
-				}
-				data, err := os.ReadFile(path)
-				if err != nil {
-					return nil //nolint:nilerr // the same
-				}
-				for _, field := range strings.Fields(string(data)) {
-					if pid, err := strconv.Atoi(field); err == nil && pid > 0 && pid != os.Getpid() {
-						found++
-						_ = unix.Kill(pid, unix.SIGKILL)
-					}
-				}
-				return nil
-			})
-			if err != nil {
-				return err
-			}
+func (g cgroups) kill(ctx context.Context) error {
+	err := network.Settle(ctx, func() bool {
+		members := g.members()
+		for _, pid := range members {
+			_ = unix.Kill(pid, unix.SIGKILL)
 		}
-		if found == 0 {
-			return nil
-		}
-		time.Sleep(10 * time.Millisecond)
+		return len(members) == 0
+	})
+	if err != nil {
+		return fmt.Errorf("end the processes of the machine: %w", err)
 	}
-	return errors.New("processes of the machine do not end")
+	return nil
+}
+
+// members lists the processes in the groups and below, but for the caller.
+func (g cgroups) members() []int {
+	var members []int
+	for _, dir := range g.all {
+		// No error is worth more than a look at the rest: groups vanish while one looks.
+		_ = filepath.WalkDir(dir, func(path string, entry os.DirEntry, err error) error {
+			if err != nil || entry.Name() != "cgroup.procs" {
+				return nil
+			}
+			data, _ := os.ReadFile(path)
+			for _, field := range strings.Fields(string(data)) {
+				if pid, err := strconv.Atoi(field); err == nil && pid > 0 && pid != os.Getpid() {
+					members = append(members, pid)
+				}
+			}
+			return nil
+		})
+	}
+	return members
 }
 
 // remove deletes the groups, and those of the machine's own systemd under
 // them. Groups vanish a moment after their last process does.
-func (g cgroups) remove() error {
+func (g cgroups) remove(ctx context.Context) error {
 	var failed error
-	for range 50 {
+	err := network.Settle(ctx, func() bool {
 		failed = nil
 		for _, dir := range g.all {
 			failed = errors.Join(failed, removeTree(dir))
 		}
-		if failed == nil {
-			return nil
-		}
-		time.Sleep(20 * time.Millisecond)
+		return failed == nil
+	})
+	if err != nil {
+		return fmt.Errorf("remove control group: %w: %w", err, failed)
 	}
-	return fmt.Errorf("remove control group: %w", failed)
+	return nil
 }
 
 func removeTree(dir string) error {

@@ -14,6 +14,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"townsquare/infra/localcloud/network"
 )
 
 // Running says whether the machine is on.
@@ -137,27 +139,20 @@ const powerOffSignal = unix.Signal(34 + 4)
 func (m *Machine) PowerOff(ctx context.Context) error {
 	run, err := m.readRunning()
 	if err != nil {
-		return m.awaitOff(ctx, time.Second)
+		return m.awaitOff(ctx)
 	}
 	if err := unix.Kill(run.Leader, powerOffSignal); err != nil && !errors.Is(err, unix.ESRCH) {
 		return fmt.Errorf("power off machine %s: %w", m.Spec.Name, err)
 	}
-	return m.awaitOff(ctx, 2*time.Minute)
+	return m.awaitOff(ctx)
 }
 
 // awaitOff waits until nothing of the machine is left in the kernel, as the
 // next user of its disk must find it free.
-func (m *Machine) awaitOff(ctx context.Context, limit time.Duration) error {
-	deadline := time.Now().Add(limit)
-	for m.Running() || loopsOf(m.dir) > 0 {
-		if time.Now().After(deadline) {
-			return fmt.Errorf("machine %s is still on after %s (see %s)", m.Spec.Name, limit, m.ConsolePath())
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(10 * time.Millisecond):
-		}
+func (m *Machine) awaitOff(ctx context.Context) error {
+	err := network.Settle(ctx, func() bool { return !m.Running() && loopsOf(m.dir) == 0 })
+	if err != nil {
+		return fmt.Errorf("wait for machine %s to be off (see %s): %w", m.Spec.Name, m.ConsolePath(), err)
 	}
 	return nil
 }
@@ -190,24 +185,26 @@ func (m *Machine) Kill(ctx context.Context) error {
 		// First the cable: a peer must see silence, not closed connections.
 		_ = exec.Command("ip", "-n", m.Cloud.Namespace(), "link", "delete", m.hostInterface()).Run()
 		failed = m.cutStorage(run)
-		// The supervisor sees that, and tidies up after itself.
-		if err := groups.kill(); err != nil {
+		// The supervisor sees that, and tidies up after itself; if it is slow, that is done below.
+		if err := groups.kill(ctx); err != nil {
 			return err
 		}
-		if err := m.awaitOff(ctx, 3*time.Second); err != nil {
+		moment, cancel := context.WithTimeout(ctx, 3*time.Second)
+		defer cancel()
+		if m.awaitOff(moment) != nil {
 			_ = unix.Kill(run.Supervisor, unix.SIGKILL)
 		}
 	}
 	// Once more, for a machine whose supervisor was killed: it was left to
 	// itself.
-	if err := groups.kill(); err != nil {
+	if err := groups.kill(ctx); err != nil {
 		return err
 	}
-	if err := m.awaitOff(ctx, 10*time.Second); err != nil {
+	if err := m.awaitOff(ctx); err != nil {
 		return err
 	}
 	_ = os.Remove(m.runPath())
-	return errors.Join(failed, groups.remove(), m.forgetNspawn())
+	return errors.Join(failed, groups.remove(ctx), m.forgetNspawn())
 }
 
 // cutStorage stops the file systems of the disk and of mounted volumes as they

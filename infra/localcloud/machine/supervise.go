@@ -1,6 +1,7 @@
 package machine
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -74,7 +75,7 @@ func Supervise(cloud *network.Cloud, name string) error {
 		return err
 	}
 	// Two of the same machine on one disk would destroy it.
-	if err := groups.kill(); err != nil {
+	if err := groups.kill(context.Background()); err != nil {
 		return err
 	}
 	s := &supervisor{m: m, groups: groups, volumes: map[string]*os.File{}}
@@ -228,14 +229,17 @@ func (s *supervisor) writeRunning(nspawn, leader int) error {
 // unplugOld removes a cable of the machine's last life, which a process that
 // outlived the machine may hold.
 func (s *supervisor) unplugOld() error {
-	for range 200 {
+	err := network.Settle(context.Background(), func() bool {
 		if _, err := net.InterfaceByName(s.m.hostInterface()); err != nil {
-			return nil //nolint:nilerr // it is gone
+			return true // it is gone
 		}
 		_ = exec.Command("ip", "link", "delete", s.m.hostInterface()).Run()
-		time.Sleep(10 * time.Millisecond)
+		return false
+	})
+	if err != nil {
+		return fmt.Errorf("remove interface %s of the machine's last life: %w", s.m.hostInterface(), err)
 	}
-	return fmt.Errorf("interface %s of the machine's last life does not go", s.m.hostInterface())
+	return nil
 }
 
 // connect gives the outside end of the machine's cable its routes.
@@ -256,13 +260,14 @@ func (s *supervisor) connect() error {
 
 // leave buries the machine's last processes and deletes its control groups.
 func (s *supervisor) leave() error {
-	for range 300 {
-		if _, err := unix.Wait4(-1, nil, unix.WNOHANG, nil); errors.Is(err, unix.ECHILD) {
-			break
-		}
-		time.Sleep(10 * time.Millisecond)
+	err := network.Settle(context.Background(), func() bool {
+		_, err := unix.Wait4(-1, nil, unix.WNOHANG, nil)
+		return errors.Is(err, unix.ECHILD)
+	})
+	if err != nil {
+		err = fmt.Errorf("wait for the machine's last processes: %w", err)
 	}
-	return s.groups.remove()
+	return errors.Join(err, s.groups.remove(context.Background()))
 }
 
 // nspawnName is unique on this computer, as systemd-nspawn wants it.

@@ -32,5 +32,5 @@ func Sweep(ctx context.Context, cloud *network.Cloud) error {
 	if err != nil {
 		return errors.Join(failed, err)
 	}
-	return errors.Join(failed, groups.kill(), groups.remove(), os.RemoveAll(filepath.Join(cloud.Dir, "volumes")))
+	return errors.Join(failed, groups.kill(ctx), groups.remove(ctx), os.RemoveAll(filepath.Join(cloud.Dir, "volumes")))
 }

@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -172,18 +171,14 @@ func (m *Machine) awaitVolumes(ctx context.Context, name string, want bool) erro
 	if err := unix.Kill(run.Supervisor, unix.SIGHUP); err != nil {
 		return fmt.Errorf("tell machine %s: %w", m.Spec.Name, err)
 	}
-	for range 500 {
+	err = network.Settle(ctx, func() bool {
 		run, err := m.readRunning()
-		if err != nil || (run.Volumes[name] != "") == want {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(10 * time.Millisecond):
-		}
+		return err != nil || (run.Volumes[name] != "") == want
+	})
+	if err != nil {
+		return fmt.Errorf("wait for machine %s to follow with volume %s (see %s): %w", m.Spec.Name, name, m.ConsolePath(), err)
 	}
-	return fmt.Errorf("volume %s: machine %s did not follow (see %s)", name, m.Spec.Name, m.ConsolePath())
+	return nil
 }
 
 // plug opens a device for every volume of the machine that has none yet.

@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -64,11 +63,11 @@ func startACME(ctx context.Context, cloud *network.Cloud, ca *authority, pebble 
 	// tests what is built on one.
 	cmd.Env = append(os.Environ(), "PEBBLE_VA_NOSLEEP=1", "PEBBLE_WFE_NONCEREJECT=0", "PEBBLE_AUTHZREUSE=0")
 	log := filepath.Join(dir, "pebble.log")
-	stop, err = startChild(cloud, cmd, config, log)
+	alive, stop, err := startChild(ctx, cloud, cmd, config, log)
 	if err != nil {
 		return nil, err
 	}
-	root, err := acmeRoot(ctx, cloud, ca)
+	root, err := acmeRoot(alive, cloud, ca)
 	if err == nil {
 		err = os.WriteFile(filepath.Join(cloud.Dir, "ca", "acme.pem"), root, 0o644)
 	}
@@ -89,28 +88,30 @@ func acmeRoot(ctx context.Context, cloud *network.Cloud, ca *authority) ([]byte,
 		DialContext:       cloud.DialContext,
 	}}
 	url := "https://" + net.JoinHostPort(network.Gateway.String(), acmeManagement) + "/roots/0"
+	var root []byte
 	var last error
-	for range 100 {
-		request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-		if err != nil {
-			return nil, err
-		}
-		response, err := client.Do(request)
-		if err == nil {
-			body, err := io.ReadAll(response.Body)
-			response.Body.Close()
-			if err == nil && response.StatusCode == http.StatusOK {
-				return body, nil
-			}
-			last = errors.Join(err, fmt.Errorf("answered %s", response.Status))
-		} else {
-			last = err
-		}
-		select {
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		case <-time.After(100 * time.Millisecond):
-		}
+	err := network.Settle(ctx, func() bool {
+		root, last = get(ctx, client, url)
+		return last == nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", err, last)
 	}
-	return nil, last
+	return root, nil
+}
+
+func get(ctx context.Context, client *http.Client, url string) ([]byte, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return nil, err
+	}
+	response, err := client.Do(request)
+	if err != nil {
+		return nil, err
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("answered %s", response.Status)
+	}
+	return io.ReadAll(response.Body)
 }

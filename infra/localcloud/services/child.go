@@ -1,6 +1,8 @@
 package services
 
 import (
+	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -9,38 +11,43 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
-	"time"
 
 	"townsquare/infra/localcloud/network"
 )
 
-// startChild runs a server of the cloud's in its network, and returns a function that ends it. Of
-// the command's arguments, mark is in no other's: the same server of a daemon that was killed still
-// holds the port, and is ended first.
-func startChild(cloud *network.Cloud, cmd *exec.Cmd, mark, log string) (stop func(), err error) {
+// startChild runs a server of the cloud's in its network, and returns a context that is cancelled
+// when it ends, and a function that ends it. Of the command's arguments, mark is in no other's: the
+// same server of a daemon that was killed still holds the port, and is ended first.
+func startChild(ctx context.Context, cloud *network.Cloud, cmd *exec.Cmd, mark, log string) (alive context.Context, stop func(), err error) {
 	name := filepath.Base(cmd.Path)
-	if err := endOrphan(mark); err != nil {
-		return nil, fmt.Errorf("end %s of an earlier daemon: %w", name, err)
+	if err := endOrphan(ctx, mark); err != nil {
+		return nil, nil, fmt.Errorf("end %s of an earlier daemon: %w", name, err)
 	}
 	output, err := os.Create(log)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer output.Close()
 	cmd.Stdout, cmd.Stderr = output, output
 	cmd.Env = append(cmd.Environ(), network.Variable+"="+cloud.Name)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := cloud.Do(cmd.Start); err != nil {
-		return nil, fmt.Errorf("start %s: %w", name, err)
+		return nil, nil, fmt.Errorf("start %s: %w", name, err)
 	}
-	return func() {
+	alive, died := context.WithCancelCause(ctx)
+	waited := make(chan struct{})
+	go func() {
+		defer close(waited)
+		died(fmt.Errorf("%s ended: %w", name, cmp.Or(cmd.Wait(), errors.New("exit code 0"))))
+	}()
+	return alive, func() {
 		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
+		<-waited
 	}, nil
 }
 
 // endOrphan ends the processes that have mark as an argument.
-func endOrphan(mark string) error {
+func endOrphan(ctx context.Context, mark string) error {
 	files, err := filepath.Glob("/proc/[0-9]*/cmdline")
 	if err != nil {
 		return err
@@ -57,8 +64,9 @@ func endOrphan(mark string) error {
 		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
 			return err
 		}
-		for n := 0; n < 100 && syscall.Kill(pid, 0) == nil && !isZombie(pid); n++ {
-			time.Sleep(10 * time.Millisecond)
+		err = network.Settle(ctx, func() bool { return syscall.Kill(pid, 0) != nil || isZombie(pid) })
+		if err != nil {
+			return fmt.Errorf("wait for process %d: %w", pid, err)
 		}
 	}
 	return nil

@@ -6,7 +6,6 @@ import (
 	"net"
 	"path/filepath"
 	"sync"
-	"time"
 
 	"townsquare/infra/localcloud/network"
 	"townsquare/infra/localcloud/spaces"
@@ -38,11 +37,11 @@ func (s *storage) start(ctx context.Context) error {
 		return fmt.Errorf("start the object storage: %w", err)
 	}
 	log := filepath.Join(s.cloud.Dir, "spaces", "server.log")
-	end, err := startChild(s.cloud, cmd, mark, log)
+	alive, end, err := startChild(ctx, s.cloud, cmd, mark, log)
 	if err != nil {
 		return err
 	}
-	if err := s.listens(ctx); err != nil {
+	if err := s.listens(alive); err != nil {
 		end()
 		return fmt.Errorf("start the object storage: %w (see %s)", err, log)
 	}
@@ -50,21 +49,21 @@ func (s *storage) start(ctx context.Context) error {
 	return nil
 }
 
-// listens waits for the server, at most 10 s.
-func (s *storage) listens(ctx context.Context) (err error) {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
-	for {
-		var conn net.Conn
-		if conn, err = s.cloud.DialContext(ctx, "tcp", net.JoinHostPort(network.Spaces.String(), "443")); err == nil {
-			return conn.Close()
+// listens waits for the server.
+func (s *storage) listens(ctx context.Context) error {
+	var refused error
+	err := network.Settle(ctx, func() bool {
+		conn, err := s.cloud.DialContext(ctx, "tcp", net.JoinHostPort(network.Spaces.String(), "443"))
+		if refused = err; err != nil {
+			return false
 		}
-		select {
-		case <-ctx.Done():
-			return err
-		case <-time.After(20 * time.Millisecond):
-		}
+		conn.Close()
+		return true
+	})
+	if err != nil {
+		return fmt.Errorf("%w: %w", err, refused)
 	}
+	return nil
 }
 
 // stop takes the server away; what it keeps stays. Stopping twice is no error.
