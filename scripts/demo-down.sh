@@ -8,7 +8,8 @@ cd "$(dirname "$0")/.."
 needs_root demo-down
 [ -x bin/localcloud ] || build_programs
 bin/localcloud down --cloud demo
-rm -rf bin
+rm -f bin/localcloud bin/demo # not bin/upgrade, which people may use for a server of theirs
+[ ! -d bin ] || rmdir --ignore-fail-on-non-empty bin
 say "The demo is gone."
 if [ -d "$TOWNSQUARE_CACHE" ]; then
   say "What it built is kept for the next time: $(du -sh "$TOWNSQUARE_CACHE" | cut -f1) in $TOWNSQUARE_CACHE."
