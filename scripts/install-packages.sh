@@ -63,8 +63,18 @@ export DEBIAN_FRONTEND=noninteractive
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 quietly() { "$@" >"$log" 2>&1 || { cat "$log" >&2; die "$1 ended with an error"; }; }
-install_now() { quietly apt-get install --yes --no-install-recommends "$@"; }
-quietly apt-get update
+# On a computer that has just started, Debian's own timers are at work too.
+apt() { apt-get -o DPkg::Lock::Timeout=600 -o Acquire::Retries=5 "$@"; }
+install_now() { quietly apt install --yes --no-install-recommends "$@"; }
+apt_update() { # for the lock of its lists apt does not wait
+  local try
+  for try in 15 30 60 120; do
+    ! apt update || return 0
+    sleep "$try"
+  done
+  apt update
+}
+quietly apt_update
 case " ${missing[*]} " in
   *' postgresql '*)
     # The programs are wanted, not a server that Debian would start at once.
