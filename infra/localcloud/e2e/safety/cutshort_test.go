@@ -11,11 +11,14 @@ import (
 	"townsquare/infra/localcloud/stage"
 )
 
+// long keeps restic at the files for many seconds: it must read what takes no room.
+const long = "/var/lib/mattermost/data/long.bin"
+
 // holdFiles lets a backup come to its files, with the lock of the repository in its hand, and stops
 // restic there.
 const holdFiles = `for _ in $(seq 1000); do
-	if pid=$(pgrep -f '^restic .*--tag files' | head -1) && [ -n "$(ls ` + repository + `/locks)" ]; then
-		kill -STOP "$pid"; [ -n "$(ls ` + repository + `/locks)" ] && exit 0
+	if pid=$(pgrep -f '^restic .*--tag files' | head -1) && [ -n "$(ls ` + repository + `/locks)" ] && kill -STOP "$pid"; then
+		[ -n "$(ls ` + repository + `/locks)" ] && exit 0
 		kill -CONT "$pid"
 	fi
 	sleep 0.02
@@ -44,9 +47,11 @@ func TestBackupCutShort(t *testing.T) {
 			}
 		}},
 	} {
+		s.Exec(t, "truncate --size 16G "+long+"; chown mattermost: "+long)
 		p := s.StartUpgrade(t.Context(), "backup", "create", "--json")
 		s.Exec(t, holdFiles)
 		c.strike(p)
+		s.Exec(t, "rm "+long)
 		stage.Until(t, time.Minute, func() error {
 			if s.Record(t).Run != nil {
 				return errors.New("the run is in the record")
