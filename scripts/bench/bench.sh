@@ -15,7 +15,7 @@ scripts/install-packages.sh test bench
 build_programs
 go build -C infra/localcloud -o "$root/bin/" ./bench
 bin/localcloud build
-bin/localcloud build mattermost-{9.10.1,9.10.2,9.10.5,9.10.8,9.11.0}
+bin/localcloud build mattermost-{9.10.1,9.10.2,9.10.3,9.10.5,9.10.8,9.11.0}
 
 # The bench, the cloud and its machines all run on the first two processors of however many there are.
 commit=$(git describe --always --dirty --exclude '*' 2>/dev/null || echo unknown)

@@ -45,6 +45,24 @@ func TestStolenTime(t *testing.T) {
 	}
 }
 
+// What other virtual machines spoilt counts only where there is nothing better.
+func TestLeavesOutWhatIsSpoilt(t *testing.T) {
+	at := func(gap time.Duration, stolen float64) outage {
+		return outage{How: toPatch, Size: "10k", Seen: community.Summary{Gap: gap, Asked: 10}, Floor: 1, Stolen: &stolen}
+	}
+	r := &results{Outages: []outage{at(9, 0.6)}}
+	if got := ratio(r.of(toPatch, "10k")); got != 9 || r.left() != 0 {
+		t.Errorf("alone: %v, %d left out", got, r.left())
+	}
+	r.Outages = append(r.Outages, at(2, mostStolen), at(3, mostStolen+0.01))
+	if got := ratio(r.of(toPatch, "10k")); got != 2 || r.left() != 2 {
+		t.Errorf("beside a better one: %v, %d left out", got, r.left())
+	}
+	if text := string(r.markdown()); !strings.Contains(text, "Of the 3 measurements of downtime, 2 in which") || !strings.Contains(text, "| apply patch | 30 |") {
+		t.Errorf("it does not say what was left out, or does not count its requests:\n%s", text)
+	}
+}
+
 // Only what the upgrader and its programs changed counts, and only what succeeded.
 func TestChanges(t *testing.T) {
 	log := `
@@ -81,6 +99,9 @@ func TestWritesWhatWasMeasured(t *testing.T) {
 			if how != floor {
 				o.Floor = 500 * time.Millisecond
 			}
+			if how == toMinor {
+				o.Rehearsal = &rehearsal{Downtime: 500 * time.Millisecond}
+			}
 			if err := r.addOutage(o); err != nil {
 				t.Fatal(err)
 			}
@@ -92,6 +113,7 @@ func TestWritesWhatWasMeasured(t *testing.T) {
 		"| a patch at 1M posts, × restart | ≤ 1.3 | 1.20 | kept |",
 		"| a minor, migrated beside the users at 1M posts, × restart | ≤ 1.3 | 1.60 | **missed** |",
 		"| the vendor's guide at 1M posts, × a patch | ≥ 30 | 50 (a bare restart: 60) | kept |",
+		"| a rehearsal's foresight, × too long or too short, the worst | ≤ 1.5 | 1.60 of 3 (the median: 1.60) | **missed** |",
 		"`apply patch` at 1M posts is 1.00 times that at 10k.",
 	} {
 		if !strings.Contains(text, want) {

@@ -1,14 +1,11 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
-	"strconv"
 	"strings"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -51,65 +48,6 @@ func describe() (computer, error) {
 func loadNow() (string, error) {
 	text, err := os.ReadFile("/proc/loadavg")
 	return strings.TrimSpace(string(text)), err
-}
-
-// stealing is what /proc/stat said at some moments.
-type stealing []struct {
-	at          time.Time
-	stolen, all int64
-}
-
-// watchStealing looks ten times a second until ctx ends.
-func watchStealing(ctx context.Context) (found stealing) {
-	tick := time.NewTicker(100 * time.Millisecond)
-	defer tick.Stop()
-	for ctx.Err() == nil {
-		text, err := os.ReadFile("/proc/stat")
-		if err == nil {
-			found = found.add(time.Now(), string(text))
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-		}
-	}
-	return found
-}
-
-// add notes the first line of /proc/stat: the eighth number of it is the time that others had.
-func (s stealing) add(at time.Time, stat string) stealing {
-	line, _, _ := strings.Cut(stat, "\n")
-	var stolen, all int64
-	for i, word := range strings.Fields(strings.TrimPrefix(line, "cpu ")) {
-		n, err := strconv.ParseInt(word, 10, 64)
-		if err != nil || i > 7 { // guests' time stands after it, and is in the users' already
-			break
-		}
-		if all += n; i == 7 {
-			stolen = n
-		}
-	}
-	return append(s, struct {
-		at          time.Time
-		stolen, all int64
-	}{at, stolen, all})
-}
-
-// share is how much of the processors' time others had between two moments.
-func (s stealing) share(from, to time.Time) float64 {
-	first, last := -1, -1
-	for i, one := range s {
-		if !one.at.After(from) {
-			first = i
-		}
-		if last < 0 && !one.at.Before(to) {
-			last = i
-		}
-	}
-	if first < 0 || last < 0 || s[last].all == s[first].all {
-		return 0
-	}
-	return float64(s[last].stolen-s[first].stolen) / float64(s[last].all-s[first].all)
 }
 
 // field is what stands after "name :" in a file of lines.

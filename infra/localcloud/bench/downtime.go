@@ -46,12 +46,13 @@ type outage struct {
 	Host       time.Duration     `json:"host_ns,omitzero"`     // the downtime as the host itself measured it
 	Detected   time.Duration     `json:"detected_ns,omitzero"` // from the start of a version that does not work until that was known
 	Foretold   string            `json:"foretold,omitempty"`   // what the run said of the copy before the stop
+	Rehearsal  *rehearsal        `json:"rehearsal,omitempty"`  // what was foreseen
 	Peaks      []peak            `json:"peaks,omitempty"`      // of the upgrader's memory
 	Phases     []timed           `json:"phases,omitempty"`
 	At         time.Time         `json:"at"`
 	Commit     string            `json:"commit"`
 	Load       string            `json:"load"`             // of this computer when it began: /proc/loadavg
-	Stolen     *float64          `json:"stolen,omitempty"` // of the processors' time while people waited: the share that other virtual machines had
+	Stolen     *float64          `json:"stolen,omitempty"` // of the processors' time while people waited, here or in the baseline: the share that other virtual machines had
 }
 
 // peak is the most memory that the upgrader held in a phase.
@@ -65,6 +66,7 @@ const pollEvery = 20 * time.Millisecond
 
 // watched does something to the server while somebody looks in every 20 ms and a crowd is at work.
 func (b *bench) watched(ctx context.Context, s *stage.Server, how string, to size, what func() error) (outage, error) {
+	calm(ctx, b.patience)
 	load, err := loadNow()
 	if err != nil {
 		return outage{}, err
@@ -100,36 +102,43 @@ func (b *bench) watched(ctx context.Context, s *stage.Server, how string, to siz
 	return o, nil
 }
 
-// restarts measures the floor on this very boot, and leaves the server at rest again.
-func (b *bench) restarts(ctx context.Context, s *stage.Server, to size, times int) (time.Duration, error) {
-	var all []time.Duration
-	for range times {
-		o, err := b.watched(ctx, s, floor, to, func() error {
-			_, err := host(ctx, s, "systemctl restart mattermost")
-			return err
-		})
-		if err != nil {
-			return 0, err
-		}
-		if err := b.found.addOutage(o); err != nil {
-			return 0, err
-		}
-		all = append(all, o.Seen.Gap)
-		if err := atRest(ctx, s); err != nil {
-			return 0, err
-		}
+// restart measures the floor on this very boot, and leaves the server at rest again.
+func (b *bench) restart(ctx context.Context, s *stage.Server, to size) (outage, error) {
+	o, err := b.watched(ctx, s, floor, to, func() error {
+		_, err := host(ctx, s, "systemctl restart mattermost")
+		return err
+	})
+	if err != nil {
+		return o, err
 	}
-	return median(all), nil
+	return o, errors.Join(b.found.addOutage(o), atRest(ctx, s))
 }
 
-// apply measures `upgrade apply` to a version; wanted is its exit code.
-func (b *bench) apply(ctx context.Context, s *stage.Server, how string, to size, version string, base time.Duration, wanted int) error {
-	o, err := b.applied(ctx, s, how, to, version, wanted)
+// add writes an outage down beside its baseline.
+func (b *bench) add(o outage, base ...outage) error {
+	for _, x := range base {
+		o.Floor += x.Seen.Gap / time.Duration(len(base))
+		o.Stolen = new(max(*o.Stolen, *x.Stolen))
+	}
+	return b.found.addOutage(o)
+}
+
+// foreseen measures `upgrade apply` to a version after its rehearsal, and a bare restart in between.
+func (b *bench) foreseen(ctx context.Context, s *stage.Server, how string, to size, version string) error {
+	rehearsed, err := b.foresee(ctx, s, version)
 	if err != nil {
 		return err
 	}
-	o.Floor = base
-	return b.found.addOutage(o)
+	base, err := b.restart(ctx, s, to)
+	if err != nil {
+		return err
+	}
+	o, err := b.applied(ctx, s, how, to, version, 0)
+	if err != nil {
+		return err
+	}
+	o.Rehearsal = rehearsed
+	return b.add(o, base)
 }
 
 // applied is an outage that lacks its baseline.
@@ -202,7 +211,7 @@ func (b *bench) serving(ctx context.Context, to size) error {
 	if err != nil {
 		return err
 	}
-	before, err := b.restarts(ctx, s, to, 1)
+	before, err := b.restart(ctx, s, to)
 	if err != nil {
 		return err
 	}
@@ -214,14 +223,14 @@ func (b *bench) serving(ctx context.Context, to size) error {
 		if err := atRest(ctx, s); err != nil {
 			return err
 		}
-		after, err := b.restarts(ctx, s, to, 1)
+		after, err := b.restart(ctx, s, to)
 		if err != nil {
 			return err
 		}
-		o.Floor, before = (before+after)/2, after
-		if err := b.found.addOutage(o); err != nil {
+		if err := b.add(o, before, after); err != nil {
 			return err
 		}
+		before = after
 	}
 	return nil
 }
@@ -239,11 +248,7 @@ func (b *bench) offline(ctx context.Context, to size) error {
 	if _, err := host(ctx, s, `echo 'migrations: offline' >>/etc/townsquare/upgrade.yaml`); err != nil {
 		return err
 	}
-	base, err := b.restarts(ctx, s, to, 1)
-	if err != nil {
-		return err
-	}
-	return b.apply(ctx, s, toOffline, to, minor, base, 0)
+	return b.foreseen(ctx, s, toOffline, to, minor)
 }
 
 // leap measures an upgrade over many versions, whose migrations the old version cannot live with.
@@ -256,11 +261,7 @@ func (b *bench) leap(ctx context.Context, to size) error {
 	if err != nil {
 		return err
 	}
-	base, err := b.restarts(ctx, s, to, 1)
-	if err != nil {
-		return err
-	}
-	return b.apply(ctx, s, toLeap, to, stage.After, base, 0)
+	return b.foreseen(ctx, s, toLeap, to, stage.After)
 }
 
 // vendorsLayout makes the server one as the vendor's guide leaves it: everything, uploaded files
@@ -300,7 +301,7 @@ func (b *bench) guided(ctx context.Context, to size) error {
 	if err := atRest(ctx, s); err != nil {
 		return err
 	}
-	base, err := b.restarts(ctx, s, to, 1)
+	base, err := b.restart(ctx, s, to)
 	if err != nil {
 		return err
 	}
@@ -319,8 +320,7 @@ func (b *bench) guided(ctx context.Context, to size) error {
 		if err != nil {
 			return err
 		}
-		o.Floor = base
-		if err := b.found.addOutage(o); err != nil {
+		if err := b.add(o, base); err != nil {
 			return err
 		}
 		if to.posts < b.sizes[len(b.sizes)-1].posts {
@@ -339,7 +339,7 @@ func (b *bench) rollback(ctx context.Context, to size) error {
 	if err != nil {
 		return err
 	}
-	releases := []struct{ kind, version string }{{"exit", "9.10.2"}, {"wrong-version", "9.10.5"}, {"deaf", "9.10.8"}}
+	releases := []struct{ kind, version string }{{"exit", "9.10.2"}, {"wrong-version", "9.10.5"}, {"deaf", "9.10.8"}, {"hang", "9.10.3"}}
 	if b.quick {
 		releases = releases[:1]
 	}
@@ -351,11 +351,15 @@ func (b *bench) rollback(ctx context.Context, to size) error {
 		if r := b.stage.Localcloud(ctx, "mirror", "publish", "--bad", bad.kind); r.Code != 0 {
 			return fmt.Errorf("%s", r)
 		}
-		base, err := b.restarts(ctx, s, to, 1)
+		base, err := b.restart(ctx, s, to)
 		if err != nil {
 			return err
 		}
-		if err := b.apply(ctx, s, rolledBack+" "+bad.kind, to, bad.version, base, 4); err != nil {
+		o, err := b.applied(ctx, s, rolledBack+" "+bad.kind, to, bad.version, 4)
+		if err != nil {
+			return err
+		}
+		if err := b.add(o, base); err != nil {
 			return err
 		}
 	}

@@ -57,15 +57,29 @@ to 8 GB of memory and those cores, which it shares with the visitors.
 		}
 		fmt.Fprint(&b, ". The load of a row is this computer's, over a minute, when a measurement began: with other work\nbeside it everything takes longer, ours and the baseline. Stolen is the most of its processors' time that this computer, a\nvirtual one, did not get while people waited, as others on the same hardware had it.\n")
 	}
+	if n := r.left(); n > 0 {
+		fmt.Fprintf(&b, "Of the %d measurements of downtime, %d in which that was more than %.0f %%, or in the restart beside them, stand in no figure of time; their\nrequests are counted.\n", len(r.Outages), n, 100*mostStolen)
+	}
 	r.writePromises(&b)
 	r.writeDowntime(&b)
 	r.writeFailures(&b)
+	r.writeRehearsals(&b)
 	r.writeRollback(&b)
 	r.writeBackups(&b)
 	r.writeNothing(&b)
 	r.writeMemory(&b)
 	r.writeProvision(&b)
 	return b.Bytes()
+}
+
+// left is how many outages stand in no figure of time.
+func (r *results) left() (n int) {
+	for _, o := range r.Outages {
+		if r.leftOut(o) {
+			n++
+		}
+	}
+	return n
 }
 
 // commits are the first and the last that something was measured at.
@@ -166,7 +180,9 @@ crowd reads, posts, uploads and listens. Medians; in brackets how often it was m
 		} else {
 			row = append(row, "–")
 		}
-		at := func(o outage) bool { return o.Size != s.Size || strings.HasPrefix(o.How, rolledBack) }
+		at := func(o outage) bool {
+			return o.Size != s.Size || strings.HasPrefix(o.How, rolledBack) || r.leftOut(o)
+		}
 		all := slices.DeleteFunc(slices.Clone(r.Outages), at)
 		t.row(append(row, loads(all), stolen(all))...)
 	}
@@ -228,7 +244,7 @@ func (r *results) writeFailures(b *bytes.Buffer) {
 	t := table{b}
 	t.head("", "visits", "failed", "reads", "posts", "uploads", "failed", "acknowledged and lost", "longest wait of a reader", "readers' connections", "websockets cut", "back within")
 	for _, how := range []string{floor, toPatch, toMinor, toOffline, toLeap, byGuide, byGuideMinor} {
-		all := r.of(how, "")
+		all := slices.DeleteFunc(slices.Clone(r.Outages), func(o outage) bool { return o.How != how })
 		if len(all) == 0 {
 			continue
 		}

@@ -15,6 +15,7 @@ const (
 	leastOfGuide    = 30.0                    // the vendor's guide beside ours, in the largest community
 	mostOffline     = 3 * time.Second         // behind a checkpoint, in the largest community
 	mostRollback    = 2.0                     // × (found out + restart)
+	mostMissed      = 1.5                     // × what was foreseen, or 1 / 1.5 of it
 	mostForNothing  = 1500 * time.Millisecond // `upgrade apply` with nothing to do
 	mostMemoryBytes = 64_000_000
 )
@@ -56,6 +57,16 @@ func (r *results) promises() []promise {
 		away := median(gaps(all))
 		add(away <= mostOffline, fmt.Sprintf("a minor behind a checkpoint at %s posts", largest), "≤ "+seconds(mostOffline),
 			fmt.Sprintf("%s (copy %s, start and migrations %s)", seconds(away), seconds(took(all, copying)), seconds(took(all, starting))))
+	}
+	var missed []float64
+	for _, o := range r.rehearsed() {
+		missed = append(missed, o.missedBy())
+	}
+	if len(missed) > 0 {
+		slices.Sort(missed)
+		middle, worst := missed[len(missed)/2], missed[len(missed)-1]
+		add(worst <= mostMissed, "a rehearsal's foresight, × too long or too short, the worst", fmt.Sprintf("≤ %g", mostMissed),
+			fmt.Sprintf("%s of %d (the median: %s)", times(worst), len(missed), times(middle)))
 	}
 	failed, counted := 0, 0
 	for _, o := range r.Outages {

@@ -86,15 +86,17 @@ func (r *results) write() error {
 		os.WriteFile(filepath.Join(r.shown, "downtime.svg"), r.plot(), 0o644))
 }
 
-// of are the outages of one way and one size; an empty size is all.
+// of are the outages of one way and one size; an empty size is all. Those that others spoilt are
+// left out where there are better ones.
 func (r *results) of(how, size string) []outage {
-	var found []outage
-	for _, o := range r.Outages {
-		if o.How == how && (size == "" || o.Size == size) {
-			found = append(found, o)
-		}
-	}
-	return found
+	return slices.DeleteFunc(slices.Clone(r.Outages), func(o outage) bool {
+		return o.How != how || size != "" && o.Size != size || r.leftOut(o)
+	})
+}
+
+// leftOut says that an outage was spoilt, and that there is another of its kind that was not.
+func (r *results) leftOut(o outage) bool {
+	return o.spoilt() && slices.ContainsFunc(r.Outages, func(x outage) bool { return x.How == o.How && x.Size == o.Size && !x.spoilt() })
 }
 
 // gaps are how long people were kept waiting.
