@@ -13,12 +13,13 @@ import (
 )
 
 // readyTimeout is how long a version without migrations may take to be ready: it takes half a
-// second, and longer where it has plugins to unpack. idleTimeout is how long any may do nothing that
-// can be seen, neither in its database nor by the processor's time; it leaves enough of a minute for
-// the old version to be back within it.
+// second, and longer where it has plugins to unpack. idleTimeout is how long it may do nothing that
+// can be seen, neither in its database nor by the processor's time: the old version is back within
+// the 30 s for which the proxy holds requests. A migration may wait longer than that, for a lock.
 const (
-	readyTimeout = 3 * time.Minute
-	idleTimeout  = 30 * time.Second
+	readyTimeout  = 3 * time.Minute
+	idleTimeout   = 25 * time.Second
+	idleMigrating = 30 * time.Second
 )
 
 // Start starts the new version and waits for systemd to call it ready.
@@ -54,7 +55,7 @@ func (Start) Run(ctx context.Context, op *Operation) error {
 	defer work.Close(context.WithoutCancel(ctx))
 	p := mattermost.Patience{Limit: readyTimeout, Idle: idleTimeout, Busy: work.Busy, Done: done}
 	if run.Migrates {
-		p.Limit = patience(op)
+		p.Limit, p.Idle = patience(op), idleMigrating
 	}
 	_, err := s.WaitReady(ctx, p)
 	return blame(ctx, op, err)

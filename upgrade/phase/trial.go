@@ -112,7 +112,7 @@ func (t *trial) start(ctx context.Context, op *Operation, want string, limit, st
 	if err := t.sandbox.Start(ctx); err != nil {
 		return 0, err
 	}
-	st, err := s.WaitReady(ctx, mattermost.Patience{Limit: limit, Idle: idleTimeout, Busy: work.Busy})
+	st, err := s.WaitReady(ctx, mattermost.Patience{Limit: limit, Idle: idleMigrating, Busy: work.Busy})
 	if err != nil {
 		return time.Since(t.began), err
 	}
