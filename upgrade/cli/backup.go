@@ -58,7 +58,8 @@ files with what the backup says of itself, looks for the file of every attachmen
 repository. Only then it says "restorable". The scratch is removed in any case; Mattermost serves
 meanwhile. It needs room for a copy of database and files.`),
 		a.backupRun("prune", "prune", "Remove backups that are too old", `Removes the backups that backup.keep does not keep, and what is left of those that were cut short.
-create does so by itself.`),
+create does so by itself, but not while the newest lacks files that an earlier one has: with prune you let
+them go.`),
 		a.restore("restore [BACKUP]"),
 	)
 	return cmd

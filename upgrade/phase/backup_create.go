@@ -100,6 +100,7 @@ func (keepBackups) Run(ctx context.Context, op *Operation) error {
 	return err
 }
 
+// prune keeps what the configuration says.
 func prune(ctx context.Context, op *Operation, repo *backup.Repository) error {
 	if err := unlock(ctx, op, repo); err != nil {
 		return err
@@ -146,6 +147,9 @@ func (pruneBackups) Title() string { return "remove older backups" }
 func (pruneBackups) Run(ctx context.Context, op *Operation) error {
 	repo, err := openBackups(ctx, op)
 	if err != nil {
+		return err
+	}
+	if err := giveUpLost(ctx, op, repo); err != nil {
 		return err
 	}
 	return prune(ctx, op, repo)
@@ -209,7 +213,10 @@ func snapshot(ctx context.Context, op *Operation, repo *backup.Repository) error
 	}
 	known.ID, known.Time, known.Bytes = s.ID, s.Time, m.Bytes+m.FileBytes
 	op.Note("backup %s: %d posts, %d users, %d files, %d MB, of which %.1f MB are new", s.ID, m.Posts, m.Users, m.FileCount, (m.Bytes+m.FileBytes)/1e6, float64(m.Added)/1e6)
-	return op.Save()
+	if err := op.Save(); err != nil {
+		return err
+	}
+	return missed(ctx, repo, s, known.Given)
 }
 
 // origin is where the installed release came from. What nobody noted, as of a server made by hand,
@@ -290,14 +297,17 @@ func places(ctx context.Context, op *Operation, m *backup.Manifest) error {
 		return fmt.Errorf("find what to back up: %w", err)
 	}
 	m.StorePath = real
+	n := 0
 	err = f.Database.Attachments(ctx, func(a mattermost.Attachment) error {
 		if wrongWith(real, a) != "" {
-			m.Lost = append(m.Lost, a.Path)
+			if n++; n <= mostLost {
+				m.Lost = append(m.Lost, a.Path)
+			}
 		}
 		return nil
 	})
-	if n := len(m.Lost); n > 0 {
-		op.Warn("%d attachments have no file on the server any more, such as %s: no backup can bring them back", n, m.Lost[0])
+	if n > 0 {
+		op.Warn("%d attachments have no file on the server any more, such as %s: only an earlier backup can bring them back", n, m.Lost[0])
 	}
 	return err
 }

@@ -1,11 +1,13 @@
 package phase
 
 import (
+	"fmt"
 	"os"
 	"os/user"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"townsquare/upgrade/backup"
 	"townsquare/upgrade/internal/pgtest"
@@ -61,6 +63,24 @@ func TestAttachmentsOfABackup(t *testing.T) {
 	}
 	if err := prove(store, "gone", "gone as well"); err != nil {
 		t.Errorf("those that the server had lost before: %v", err)
+	}
+}
+
+// A backup that lost files beside an earlier one is told from one of a server that never had them.
+func TestBackupWithoutItsFiles(t *testing.T) {
+	at := func(day, lost int, site string) backup.Snapshot {
+		m := backup.Manifest{Site: site, Attachments: 400, Lost: make([]string, lost), StorePath: "/data"}
+		return backup.Snapshot{ID: fmt.Sprint("day", day), Time: time.Date(2026, 11, day, 2, 0, 0, 0, time.UTC), Manifest: m}
+	}
+	earlier := []backup.Snapshot{at(9, 390, "here"), at(8, 20, "here"), at(7, 0, "elsewhere")}
+	for _, c := range []struct {
+		lost, given int
+		want        string
+	}{{0, 0, ""}, {20, 0, ""}, {24, 0, ""}, {25, 0, "day8"}, {390, 0, "day8"}, {390, 390, ""}, {396, 390, "day9"}} {
+		got := lacking(earlier, at(10, c.lost, "here"), c.given)
+		if (got == nil) != (c.want == "") || got != nil && got.Earlier.ID != c.want {
+			t.Errorf("%d lost, %d of them given up: %v, want %q", c.lost, c.given, got, c.want)
+		}
 	}
 }
 

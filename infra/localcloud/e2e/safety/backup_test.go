@@ -165,4 +165,29 @@ printf 'rotten' | dd of="$pack" bs=1 seek=4000 conv=notrunc status=none; rm -rf 
 		t.Log(r.Error)
 	}
 	tidy(t, s)
+
+	// Files that the server has lost since: keep: {daily: 1} would let go of the only backup with them.
+	s.Exec(t, "rm -rf "+repository+"; mv "+repository+`.good `+repository+`; rm -rf /var/lib/townsquare/backup/cache
+mkdir /root/elsewhere; mv /var/lib/mattermost/data/20* /root/elsewhere/`)
+	kept := func(want int) {
+		t.Helper()
+		var list []backupLine
+		if s.Upgrade(t.Context(), "backup", "list", "--json").Must(t).Into(t, &list); len(list) != want {
+			t.Errorf("%d backups, want %d: %+v", len(list), want, list)
+		}
+	}
+	if r := do(t, s, 1, "backup", "create"); !strings.Contains(r.Error, "have no file in /var/lib/mattermost/data any more") {
+		t.Errorf("without files: %+v", r)
+	} else {
+		t.Log(r.Error)
+	}
+	kept(2)
+	if r := do(t, s, 1, "backup", "verify"); r.Backup.Restorable || !strings.Contains(r.Error, "have no file in") {
+		t.Errorf("without files: %+v", r)
+	}
+	do(t, s, 0, "backup", "prune")
+	kept(1)
+	if r := do(t, s, 0, "backup", "verify"); !r.Backup.Restorable {
+		t.Errorf("with files that were given up: %+v", r)
+	}
 }
