@@ -38,13 +38,23 @@ func (h *server) eventsCommand() *cobra.Command {
 // askEvery is the pause between two questions to systemd whether the run is still there.
 const askEvery = 2 * time.Second
 
+// secondChance is how long the unit that stands in for one that could not put a run back may take to
+// say so in the run's log. It goes on afterwards, but whoever follows has waited enough.
+const secondChance = 30 * time.Second
+
+// left tells whether the record still has a run.
+func (h *server) left(run string) bool {
+	record, err := state.Load(h.path(state.Path))
+	return err == nil && record.Run != nil && record.Run.ID == run
+}
+
 // events copies a run's log to stdout; with follow, until its result.
 func (h *server) events(ctx context.Context, run string, skip int, follow bool) error {
 	path, err := phase.JournalPath(h.path(phase.JournalDir), run)
 	if err != nil {
 		return err
 	}
-	asked := time.Time{}
+	asked, seen := time.Time{}, time.Now()
 	alive := func(ctx context.Context) (bool, error) {
 		if !follow {
 			return false, nil
@@ -54,7 +64,10 @@ func (h *server) events(ctx context.Context, run string, skip int, follow bool) 
 		}
 		id, err := h.running(ctx)
 		asked = time.Now()
-		return id == run, err
+		if id == run {
+			seen = asked
+		}
+		return id == run || asked.Sub(seen) < secondChance && h.left(run), err
 	}
 	err = phase.Follow(ctx, path, skip, alive, h.app.stdout)
 	if errors.Is(err, phase.ErrSilent) && follow {

@@ -41,6 +41,22 @@ func TestKilledRunIsPutBack(t *testing.T) {
 	}
 }
 
+// A unit that could not put its run back has one that stands in for it: who follows waits for that.
+func TestFollowerHearsOfTheSecondChance(t *testing.T) {
+	h := newFakeHost(t)
+	h.leave()
+	recovered := make(chan int, 1)
+	go func() {
+		time.Sleep(300 * time.Millisecond)
+		recovered <- h.main(t.Context(), []string{"host", "recover", "--boot"}, strings.NewReader(""), os.Stderr, os.Stderr)
+	}()
+	var out strings.Builder
+	code := h.main(t.Context(), []string{"host", "events", "--run", h.record().Run.ID, "--follow"}, strings.NewReader(""), &out, os.Stderr)
+	if code != 0 || <-recovered != 0 || !strings.Contains(out.String(), `"outcome":"rolled-back"`) {
+		t.Errorf("exit code %d, it hears:\n%s", code, &out)
+	}
+}
+
 func TestRecoverAtBoot(t *testing.T) {
 	h := newFakeHost(t)
 	code := h.main(t.Context(), []string{"host", "recover", "--boot"}, strings.NewReader(""), os.Stderr, os.Stderr)
