@@ -39,6 +39,8 @@ type fakeHost struct {
 	stopping  bool   // the host is shutting down
 	killed    bool   // what a unit starts is killed at once
 	cutAt     int    // cut the connection at this many bytes of events; 0 never
+	hears     string // when the next command has said this to the person …
+	then      func() // … this is done, once
 }
 
 func newFakeHost(t *testing.T) *fakeHost {
@@ -239,7 +241,11 @@ type typed struct {
 // upgrade types a command for the fake host.
 func (h *fakeHost) upgrade(ctx context.Context, args ...string) typed {
 	h.t.Helper()
-	var out, errs bytes.Buffer
+	var out bytes.Buffer
+	h.mu.Lock()
+	errs := ear{words: h.hears, then: h.then}
+	h.hears, h.then = "", nil
+	h.mu.Unlock()
 	var in io.Reader = strings.NewReader(h.input)
 	if h.typed != "" {
 		in = terminal(h.t, h.typed)
@@ -254,7 +260,23 @@ func (h *fakeHost) upgrade(ctx context.Context, args ...string) typed {
 		return h, nil
 	}
 	args = append(args, "--local")
-	return typed{code: a.main(ctx, args), stdout: out.String(), stderr: errs.String()}
+	return typed{code: a.main(ctx, args), stdout: out.String(), stderr: errs.text.String()}
+}
+
+// ear is a stderr that does something as soon as it has heard some words.
+type ear struct {
+	text  bytes.Buffer
+	words string
+	then  func()
+}
+
+func (e *ear) Write(p []byte) (int, error) {
+	n, err := e.text.Write(p)
+	if e.then != nil && strings.Contains(e.text.String(), e.words) {
+		e.then()
+		e.then = nil
+	}
+	return n, err
 }
 
 // record is the host's record on its disk.

@@ -136,6 +136,8 @@ func (h *fakeHost) blocked(name string) (begun, free chan struct{}) {
 			return nil
 		case <-ctx.Done():
 			return ctx.Err()
+		case <-time.After(2 * time.Minute):
+			return errors.New("nobody let it go on")
 		}
 	}
 	return begun, free
@@ -161,7 +163,7 @@ func TestCutWhileStarting(t *testing.T) {
 	h := newFakeHost(t)
 	h.lostStart = true
 	_, free := h.blocked("start")
-	time.AfterFunc(300*time.Millisecond, func() { close(free) })
+	h.hears, h.then = "following it", func() { close(free) }
 	wants(t, h.upgrade(t.Context(), "apply", "--yes"), 0, "connection was lost", "following it", "is now 9.10.0")
 	if s := h.record(); len(s.History) != 1 {
 		t.Errorf("%d runs", len(s.History))
@@ -171,13 +173,13 @@ func TestCutWhileStarting(t *testing.T) {
 // Ctrl-C only stops the watching; a second apply follows the run to its end.
 func TestDetachAndAttach(t *testing.T) {
 	h := newFakeHost(t)
-	begun, free := h.blocked("start")
+	_, free := h.blocked("start")
 	ctx, interrupt := context.WithCancelCause(t.Context())
-	go func() { <-begun; time.Sleep(300 * time.Millisecond); interrupt(phase.ErrInterrupted) }()
+	h.hears, h.then = " s  stop\n", func() { interrupt(phase.ErrInterrupted) }
 	wants(t, h.upgrade(ctx, "apply", "--yes"), phase.ExitInterrupted, "no longer watching", "upgrade apply --local", "upgrade cancel --local")
 	wants(t, h.upgrade(t.Context(), "check"), phase.ExitLocked, "in progress")
 	wants(t, h.upgrade(t.Context(), "unlock"), phase.ExitLocked, "at work", "upgrade cancel", "upgrade unlock --force")
-	time.AfterFunc(300*time.Millisecond, func() { close(free) })
+	h.hears, h.then = "following it", func() { close(free) }
 	got := h.upgrade(t.Context(), "apply", "--yes", "--json")
 	wants(t, got, 0, "following it")
 	if r := reportIn(t, got); r.Outcome != phase.OutcomeDone || r.UpToDate {

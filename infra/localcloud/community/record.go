@@ -1,5 +1,7 @@
 package community
 
+import "time"
+
 // Record is everything that Fill made, with what is needed to find it again. It holds passwords:
 // keep it in a file of mode 0600.
 type Record struct {
@@ -54,6 +56,8 @@ type File struct {
 	ID     string `json:"id"`
 	Name   string `json:"name"`
 	SHA256 string `json:"sha256"` // of the content, in hex
+
+	Taken time.Time `json:"-"` // when the server had acknowledged it; Writer's files only
 }
 
 // Emoji is a custom emoji.

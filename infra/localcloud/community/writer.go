@@ -60,6 +60,7 @@ func (w *Writer) write(ctx context.Context, c *Client, channel string, i int) {
 	post := Post{Channel: channel, Message: fmt.Sprintf("Written meanwhile, %d", i)}
 	if i%fileEvery == 0 {
 		file, err := c.attach(ctx, channel, fmt.Sprintf("note-%d.txt", i), []byte(rand.Text()))
+		file.Taken = time.Now()
 		w.note(err, func(l *Ledger) { l.Files = append(l.Files, file) })
 		if err != nil {
 			return

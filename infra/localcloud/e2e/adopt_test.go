@@ -101,7 +101,7 @@ func byTheGuide(t *testing.T) *server {
 	s.URL = "http://" + address + ":8065"
 	s.Input(t, strings.NewReader(rand.Text()), fmt.Sprintf(guide, s.URL))
 	s.useMirror(t)
-	stage.Until(t, time.Minute, func() error {
+	stage.Until(t, stage.Patience, func() error {
 		_, err := s.Client().Version(ctx)
 		return err
 	})

@@ -150,7 +150,7 @@ func (s *server) reboot(t *testing.T) {
 	if err := s.Machine.Start(ctx); err != nil {
 		t.Fatal(err)
 	}
-	stage.Until(t, time.Minute, func() error {
+	stage.Until(t, stage.Patience, func() error {
 		_, err := s.Client().Version(ctx)
 		return err
 	})

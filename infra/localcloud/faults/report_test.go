@@ -17,7 +17,7 @@ import (
 type row struct {
 	number int
 	name   string
-	hit    string // where the fault hit, by the run's own log
+	hit    string // by the run's own log, the phase that the fault came in; of a bad release, the one that failed, if any
 	code   int    // the operator's exit code; -1: the operator was killed
 	ended  string // the version that served without anybody's help
 	outage time.Duration

@@ -14,11 +14,19 @@ import (
 // kill ends the upgrader, which gets no chance to say goodbye.
 func kill(_ *trial, pid int) error { return unix.Kill(pid, unix.SIGKILL) }
 
+// unsynced is how long an upload may be in memory only: Linux writes what is half a minute old, for which
+// it looks every five seconds (vm.dirty_expire_centisecs, vm.dirty_writeback_centisecs).
+const unsynced = 35 * time.Second
+
 // power pulls the machine's plug; a person switches it on again, and does nothing else.
-// Mattermost does not sync what people upload, and Linux may keep it in memory for half a minute: what
-// was uploaded before the cut is the server's to lose, with an upgrade or without.
+// Mattermost does not sync what people upload: what was uploaded just before the cut is the server's to
+// lose, with an upgrade or without.
 func power(tr *trial, _ int) error {
-	tr.unsynced = len(tr.writer.SoFar().Files)
+	files := tr.writer.SoFar().Files
+	for tr.kept < len(files) && time.Since(files[tr.kept].Taken) > unsynced {
+		tr.kept++
+	}
+	tr.unsynced = len(files) - tr.kept
 	if err := tr.s.Machine.Kill(tr.Context()); err != nil {
 		return err
 	}
@@ -73,7 +81,7 @@ func fullFor(path string, d time.Duration) func(*trial, int) error {
 // roomAgain waits until what fullFor wrote is gone.
 func roomAgain(path string) func(*trial) {
 	return func(tr *trial) {
-		if err := tr.host(fmt.Sprintf("for n in {1..150}; do compgen -G '%s/filler-*' >/dev/null || exit 0; sleep 0.1; done; exit 1", path)); err != nil {
+		if err := tr.host(fmt.Sprintf("while compgen -G '%s/filler-*' >/dev/null; do [ $SECONDS -lt 600 ]; sleep 0.1; done", path)); err != nil {
 			tr.Fatal(err)
 		}
 	}
@@ -117,12 +125,13 @@ func sever(port string, d time.Duration) func(*trial, int) error {
 		if err != nil {
 			return err
 		}
-		go func() {
-			time.Sleep(d)
-			if err := tr.filter("delete table inet severed\n"); err != nil {
+		mended := make(chan error, 1)
+		time.AfterFunc(d, func() { mended <- tr.filter("delete table inet severed\n") })
+		tr.Cleanup(func() {
+			if err := <-mended; err != nil {
 				tr.Error(err)
 			}
-		}()
+		})
 		return nil
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -16,14 +18,11 @@ import (
 	"townsquare/infra/localcloud/stage"
 )
 
-// Limits of a case. recovery is from the end of the operator's command, or the machine's start, to a
-// service that is whole again without anybody's help; writerPatience is what a user's program waits
-// for an answer.
+// Limits of a case, beside stage.Patience for the run, and for a service that is whole again without
+// anybody's help.
 const (
-	recovery       = 2 * time.Minute
-	runLimit       = 5 * time.Minute
-	writerPatience = 30 * time.Second
-	attempts       = 3 // a fault that came too late for its phase is tried again
+	writerPatience = 30 * time.Second // what a user's program waits for an answer
+	attempts       = 3                // a fault that came too late for its phase is tried again
 )
 
 // trial is one case being played.
@@ -34,7 +33,8 @@ type trial struct {
 	operator *stage.Process
 	writer   *community.Writer
 	before   int // how many runs there were
-	unsynced int // how many of the first files a power cut may have taken
+	kept     int // how many of the first files a power cut cannot have taken, as they are old enough …
+	unsynced int // … and how many more had been acknowledged when it came
 	row      row
 }
 
@@ -73,12 +73,12 @@ func try(t *testing.T, number int, c kase) {
 }
 
 func (tr *trial) play() error {
-	ctx, cancel := context.WithTimeout(tr.Context(), runLimit)
+	ctx, cancel := context.WithTimeout(tr.Context(), stage.Patience)
 	defer cancel()
 	if tr.c.prepare != nil {
 		tr.c.prepare(tr)
 	}
-	tr.unsynced = 0
+	tr.kept, tr.unsynced = 0, 0
 	tr.before = len(strings.Fields(tr.s.Exec(tr.T, "ls /var/lib/townsquare/runs/*-apply.jsonl")))
 	visitor, err := stage.Visitor(tr.s.Cloud, writerPatience)
 	if err != nil {
@@ -93,18 +93,17 @@ func (tr *trial) play() error {
 		return err
 	}
 	tr.settle()
-	hit, err := tr.proof()
-	if err != nil {
+	if err := tr.proof(); err != nil {
 		return err
 	}
-	tr.row.hit, tr.row.outage = hit, tr.writer.SoFar().Gap
+	tr.row.outage = tr.writer.SoFar().Gap
 	tr.tidy()
 	if tr.c.heal != nil {
 		tr.c.heal(tr)
 	}
 	tr.next()
 	ledger := tr.writer.End()
-	ledger.Files = ledger.Files[tr.unsynced:]
+	ledger.Files = slices.Delete(ledger.Files, tr.kept, tr.kept+tr.unsynced)
 	lost := ledger.Lost(tr.Context(), tr.s.Admin())
 	tr.row.posts, tr.row.files, tr.row.lost = len(ledger.Posts), len(ledger.Files), len(lost)
 	if len(lost) > 0 {
@@ -124,6 +123,7 @@ func (tr *trial) run(ctx context.Context) error {
 		go func() {
 			struck <- tr.s.Strike(ctx, tr.c.at, over, func(pid int) error {
 				<-ready
+				tr.row.hit = tr.inPhase()
 				return tr.c.strike(tr, pid)
 			})
 		}()
@@ -138,7 +138,7 @@ func (tr *trial) run(ctx context.Context) error {
 		tr.Logf("the operator saw: %s", strings.TrimSpace(r.Stderr))
 	}
 	if ctx.Err() != nil {
-		return fmt.Errorf("the run did not end within %v:\n%s", runLimit, r)
+		return fmt.Errorf("the run did not end within %v:\n%s", stage.Patience, r)
 	}
 	close(over)
 	if err := <-struck; err != nil {
@@ -154,7 +154,7 @@ func (tr *trial) run(ctx context.Context) error {
 // machine on.
 func (tr *trial) settle() {
 	tr.Helper()
-	deadline := time.Now().Add(recovery)
+	deadline := time.Now().Add(stage.Patience)
 	var err error
 	for time.Now().Before(deadline) {
 		if err = tr.settled(); err == nil {
@@ -163,7 +163,7 @@ func (tr *trial) settle() {
 		time.Sleep(200 * time.Millisecond)
 	}
 	if err != nil {
-		tr.Fatalf("not whole again after %v: %v", recovery, err)
+		tr.Fatalf("not whole again after %v: %v", stage.Patience, err)
 	}
 	if tr.row.ended, err = tr.s.Client().Version(tr.Context()); err != nil {
 		tr.Fatal(err)
@@ -183,7 +183,7 @@ func (tr *trial) settle() {
 
 // settled says what is missing until the host is at rest and serves.
 func (tr *trial) settled() error {
-	ctx, cancel := context.WithTimeout(tr.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(tr.Context(), time.Minute)
 	defer cancel()
 	out, err := tr.s.Machine.Exec(ctx, "bash", "-c", "systemctl is-active townsquare-upgrade.service townsquare-recover.service")
 	if busy := strings.Fields(out); slices.Contains(busy, "active") || slices.Contains(busy, "activating") || slices.Contains(busy, "deactivating") {
@@ -210,10 +210,35 @@ func (tr *trial) settled() error {
 // event is one line of a run's log.
 type event struct{ Kind, Phase, Text string }
 
-// proof reads in the run's own log where the fault hit.
-func (tr *trial) proof() (string, error) {
-	text := tr.s.Exec(tr.T, fmt.Sprintf("ls /var/lib/townsquare/runs/*-apply.jsonl | sed -n %dp | xargs --no-run-if-empty cat", tr.before+1))
-	current, ended := "", false
+// runs is where the logs are, on the host.
+const runs = "/var/lib/townsquare/runs"
+
+// inPhase reads in the log of the run in progress which phase began last. Nothing is run on the host for
+// it: at this moment it is to do nothing.
+func (tr *trial) inPhase() string {
+	logs, err := filepath.Glob(filepath.Join(tr.s.Machine.Rootfs(), runs, "*-apply.jsonl"))
+	if err != nil || len(logs) <= tr.before {
+		return "no log"
+	}
+	text, err := os.ReadFile(logs[tr.before])
+	if err != nil {
+		return err.Error()
+	}
+	phase := ""
+	for line := range strings.Lines(string(text)) {
+		var e event
+		if json.Unmarshal([]byte(line), &e) == nil && e.Kind == "begin" {
+			phase = e.Phase
+		}
+	}
+	return phase
+}
+
+// proof reads in the run's own log whether the fault hit where it is to: nothing may have begun after a
+// fatal one. Of a bad release it says where that made the run fail.
+func (tr *trial) proof() error {
+	text := tr.s.Exec(tr.T, fmt.Sprintf("ls %s/*-apply.jsonl | sed -n %dp | xargs --no-run-if-empty cat", runs, tr.before+1))
+	current, ended, failed := "", false, ""
 	for line := range strings.Lines(text) {
 		var e event
 		if json.Unmarshal([]byte(line), &e) != nil {
@@ -229,15 +254,20 @@ func (tr *trial) proof() (string, error) {
 			ended = true
 		case e.Kind == "failed":
 			tr.Logf("it failed in %q: %s", e.Phase, e.Text)
+			if failed == "" {
+				failed = e.Phase
+			}
 		}
 	}
-	if !tr.c.fatal {
-		return tr.c.at.Phase, nil
+	switch {
+	case tr.c.strike == nil:
+		tr.row.hit = failed
+	case tr.row.hit != tr.c.at.Phase:
+		return fmt.Errorf("%w: it came in %q, not in %q", errLate, tr.row.hit, tr.c.at.Phase)
+	case tr.c.fatal && (current != tr.c.at.Phase || ended):
+		return fmt.Errorf("%w: the log ends in %q (over: %v), not in %q", errLate, current, ended, tr.c.at.Phase)
 	}
-	if current != tr.c.at.Phase || ended {
-		return current, fmt.Errorf("%w: the log ends in %q (over: %v), not in %q", errLate, current, ended, tr.c.at.Phase)
-	}
-	return current, nil
+	return nil
 }
 
 // tidy wants nothing to be left of the run but what the documents say.

@@ -10,7 +10,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"townsquare/infra/localcloud/machine"
 )
@@ -26,12 +25,7 @@ func TestMachinesOutliveTheDaemon(t *testing.T) {
 	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	for n := 0; cloud.Up(); n++ {
-		if n > 500 {
-			t.Fatal("a killed daemon holds its lock")
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
+	until(t, "a killed daemon holds its lock", func() bool { return !cloud.Up() })
 	if got := sh(t, m, "cat /etc/greeting"); got != "hello" {
 		t.Errorf("without a daemon: %q", got)
 	}
@@ -87,10 +81,5 @@ func TestDownAfterACrash(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	for n := 0; m.Running(); n++ {
-		if n > 500 {
-			t.Fatal("the machine runs without its supervisor")
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
+	until(t, "the machine runs without its supervisor", func() bool { return !m.Running() })
 }

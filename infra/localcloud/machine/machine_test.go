@@ -20,6 +20,7 @@ import (
 
 	"townsquare/infra/localcloud/machine"
 	"townsquare/infra/localcloud/network"
+	"townsquare/infra/localcloud/stage"
 )
 
 // program is the real localcloud, built once for all tests.
@@ -131,16 +132,33 @@ func sh(t *testing.T, m *machine.Machine, script string) string {
 	return strings.TrimSpace(out)
 }
 
-// reaches says whether a machine gets a TCP connection.
-func reaches(m *machine.Machine, host fmt.Stringer, port int) bool {
-	_, err := m.Exec(context.Background(), "timeout", "2", "bash", "-c", fmt.Sprintf("</dev/tcp/%s/%d", host, port))
+// until waits for what comes by itself, however slow the computer is.
+func until(t *testing.T, still string, done func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(stage.Patience); !done(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal(still)
+		}
+	}
+}
+
+// silence is how long nobody must have answered to be out of reach, and answer how long somebody may
+// take who is not.
+const (
+	silence = 2 * time.Second
+	answer  = time.Minute
+)
+
+// reaches says whether a machine gets a TCP connection within that time.
+func reaches(m *machine.Machine, host fmt.Stringer, port int, within time.Duration) bool {
+	_, err := m.Exec(context.Background(), "timeout", fmt.Sprint(within.Seconds()), "bash", "-c", fmt.Sprintf("</dev/tcp/%s/%d", host, port))
 	return err == nil
 }
 
 // gatewayReaches is reaches from the gateway, with a source address.
-func gatewayReaches(cloud *network.Cloud, from, to netip.Addr, port int) bool {
+func gatewayReaches(cloud *network.Cloud, from, to netip.Addr, port int, within time.Duration) bool {
 	err := cloud.Do(func() error {
-		dialer := net.Dialer{Timeout: 2 * time.Second, LocalAddr: &net.TCPAddr{IP: from.AsSlice()}}
+		dialer := net.Dialer{Timeout: within, LocalAddr: &net.TCPAddr{IP: from.AsSlice()}}
 		conn, err := dialer.Dial("tcp", net.JoinHostPort(to.String(), fmt.Sprint(port)))
 		if err == nil {
 			conn.Close()
@@ -214,7 +232,7 @@ func TestTwoMachinesSideBySide(t *testing.T) {
 
 	t.Run("nothing but Debian is outside", func(t *testing.T) {
 		sh(t, one, "apt-get update -q")
-		if out, err := one.Exec(ctx, "curl", "-sS", "-m", "5", "-x", "http://10.91.0.1:3142", "-o", "/dev/null", "-w", "%{http_code}", "http://releases.townsquare.test/"); err != nil || out != "403" {
+		if out, err := one.Exec(ctx, "curl", "-sS", "-m", "60", "-x", "http://10.91.0.1:3142", "-o", "/dev/null", "-w", "%{http_code}", "http://releases.townsquare.test/"); err != nil || out != "403" {
 			t.Errorf("the proxy let a machine elsewhere: %s %v", out, err)
 		}
 		if _, err := one.Exec(ctx, "curl", "-sS", "-m", "3", "http://192.0.2.1/"); err == nil {

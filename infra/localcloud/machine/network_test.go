@@ -13,7 +13,7 @@ import (
 
 func testFirewall(t *testing.T, cloud *network.Cloud, one, two *machine.Machine) {
 	anywhere := []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0")}
-	if !reaches(one, two.Spec.Address, 22) || !reaches(one, two.Spec.Address6, 22) {
+	if !reaches(one, two.Spec.Address, 22, answer) || !reaches(one, two.Spec.Address6, 22, answer) {
 		t.Fatal("without a firewall, one does not reach two")
 	}
 	err := cloud.Update(func(s *network.State) error {
@@ -33,15 +33,15 @@ func testFirewall(t *testing.T, cloud *network.Cloud, one, two *machine.Machine)
 		got  bool
 		want bool
 	}{
-		{"the gateway, named by a rule, reaches port 22", gatewayReaches(cloud, network.Gateway, b.Address, 22), true},
-		{"the gateway reaches port 22 by IPv6", gatewayReaches(cloud, network.Gateway6, b.Address6, 22), true},
-		{"an outsider reaches port 22", gatewayReaches(cloud, network.Outsider, b.Address, 22), false},
-		{"the other machine reaches port 22", reaches(one, b.Address, 22), false},
-		{"the other machine reaches port 22 by IPv6", reaches(one, b.Address6, 22), false},
-		{"the gateway reaches port 80", gatewayReaches(cloud, network.Gateway, b.Address, 80), false},
-		{"out by TCP, allowed", reaches(two, a.Address, 22), true},
-		{"out by TCP over IPv6, allowed", reaches(two, a.Address6, 22), true},
-		{"the machine without a firewall is open", gatewayReaches(cloud, network.Outsider, a.Address, 22), true},
+		{"the gateway, named by a rule, reaches port 22", gatewayReaches(cloud, network.Gateway, b.Address, 22, answer), true},
+		{"the gateway reaches port 22 by IPv6", gatewayReaches(cloud, network.Gateway6, b.Address6, 22, answer), true},
+		{"an outsider reaches port 22", gatewayReaches(cloud, network.Outsider, b.Address, 22, silence), false},
+		{"the other machine reaches port 22", reaches(one, b.Address, 22, silence), false},
+		{"the other machine reaches port 22 by IPv6", reaches(one, b.Address6, 22, silence), false},
+		{"the gateway reaches port 80", gatewayReaches(cloud, network.Gateway, b.Address, 80, silence), false},
+		{"out by TCP, allowed", reaches(two, a.Address, 22, answer), true},
+		{"out by TCP over IPv6, allowed", reaches(two, a.Address6, 22, answer), true},
+		{"the machine without a firewall is open", gatewayReaches(cloud, network.Outsider, a.Address, 22, answer), true},
 	} {
 		if c.got != c.want {
 			t.Errorf("%s: %v, want %v", c.what, c.got, c.want)
@@ -57,7 +57,7 @@ func testFirewall(t *testing.T, cloud *network.Cloud, one, two *machine.Machine)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !reaches(one, b.Address, 22) {
+	if !reaches(one, b.Address, 22, answer) {
 		t.Error("with the firewall gone, one does not reach two")
 	}
 }
@@ -67,7 +67,7 @@ func testReserved(t *testing.T, cloud *network.Cloud, one, two *machine.Machine)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if gatewayReaches(cloud, network.Gateway, address, 22) {
+	if gatewayReaches(cloud, network.Gateway, address, 22, silence) {
 		t.Error("an address that nobody has answers")
 	}
 	for _, m := range []*machine.Machine{one, two} {
@@ -77,11 +77,11 @@ func testReserved(t *testing.T, cloud *network.Cloud, one, two *machine.Machine)
 		if err := cloud.Assign(address, m.Spec.Name); err != nil {
 			t.Fatal(err)
 		}
-		if !gatewayReaches(cloud, network.Outsider, address, 22) {
+		if !gatewayReaches(cloud, network.Outsider, address, 22, answer) {
 			t.Errorf("assigned to %s: not reached from the gateway", m.Spec.Name)
 		}
 		for _, from := range []*machine.Machine{one, two} {
-			if got := sh(t, from, fmt.Sprintf("curl -sS -m 3 http://%s:8099/hostname", address)); got != m.Spec.Name {
+			if got := sh(t, from, fmt.Sprintf("curl -sS -m 60 http://%s:8099/hostname", address)); got != m.Spec.Name {
 				t.Errorf("assigned to %s: from %s it is %q", m.Spec.Name, from.Spec.Name, got)
 			}
 		}
@@ -92,7 +92,7 @@ func testReserved(t *testing.T, cloud *network.Cloud, one, two *machine.Machine)
 	if err := cloud.Release(address); err != nil {
 		t.Fatal(err)
 	}
-	if gatewayReaches(cloud, network.Gateway, address, 22) {
+	if gatewayReaches(cloud, network.Gateway, address, 22, silence) {
 		t.Error("a released address answers")
 	}
 }

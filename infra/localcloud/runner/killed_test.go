@@ -4,6 +4,9 @@ package runner_test
 
 import (
 	"bytes"
+	"encoding/json"
+	"errors"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -21,27 +24,35 @@ import (
 // run clears up, and makes the stack.
 func TestKilledEngine(t *testing.T) {
 	a := newAccount(t, "killedtest")
+	// Whoever starts machines stands still, so that the droplet stays on its way.
+	daemon := a.cloud.DaemonProcess()
+	signal(t, daemon, syscall.SIGSTOP)
+	defer syscall.Kill(daemon, syscall.SIGCONT)
 	var said bytes.Buffer
 	up := exec.Command(program, "pulumi", "up", "--cloud", a.cloud.Name)
 	up.Stdout, up.Stderr = &said, &said
 	if err := up.Start(); err != nil {
 		t.Fatal(err)
 	}
-	// Only the droplet is on its way then: a record that the cloud has made, and the engine has not yet
+	// And only the droplet is, after a while: a record that the cloud has made, and the engine has not yet
 	// written down, would be nobody's, as with the real provider.
-	for deadline := time.Now().Add(time.Minute); len(a.machines()) == 0 || !a.quiet(500*time.Millisecond); time.Sleep(20 * time.Millisecond) {
+	const droplet = "digitalocean:index/droplet:Droplet"
+	for deadline := time.Now().Add(10 * time.Minute); a.pending() != droplet || !a.quiet(5*time.Second); time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatal("no machine was begun")
+			_ = up.Process.Kill()
+			t.Fatalf("on its way is %q:\n%s", a.pending(), said.String())
 		}
 	}
 	for _, engine := range children(t, up.Process.Pid) {
-		if err := syscall.Kill(engine, syscall.SIGKILL); err != nil {
-			t.Fatal(err)
-		}
+		signal(t, engine, syscall.SIGKILL)
 	}
 	if err := up.Wait(); err == nil {
 		t.Fatalf("up ended well without its engine:\n%s", said.String())
 	}
+	if left := a.pending(); left != droplet {
+		t.Fatalf("on its way was %q", left)
+	}
+	signal(t, daemon, syscall.SIGCONT)
 	a.up(infra.New, nil, runner.Changes{"create": some, "same": some})
 	if machines := a.machines(); len(machines) != 1 || !machines["townsquare-dev"].Running() {
 		t.Errorf("machines: %v", machines)
@@ -49,10 +60,49 @@ func TestKilledEngine(t *testing.T) {
 	a.destroy(infra.New)
 }
 
-// quiet says that nothing has been made in the cloud for a while.
+func signal(t *testing.T, pid int, what syscall.Signal) {
+	t.Helper()
+	if err := syscall.Kill(pid, what); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// checkpoint is the engine's own record of the stack.
+func (a *account) checkpoint() string {
+	return filepath.Join(a.cloud.Dir, "pulumi/backend/.pulumi/stacks/townsquare/dev.json")
+}
+
+// pending is what the engine has begun and not ended, by type.
+func (a *account) pending() string {
+	a.t.Helper()
+	var file struct {
+		Checkpoint struct {
+			Latest struct {
+				Pending []struct{ Resource struct{ Type string } } `json:"pending_operations"`
+			}
+		}
+	}
+	data, err := os.ReadFile(a.checkpoint())
+	if errors.Is(err, fs.ErrNotExist) {
+		return ""
+	}
+	if err == nil {
+		err = json.Unmarshal(data, &file)
+	}
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	var types []string
+	for _, one := range file.Checkpoint.Latest.Pending {
+		types = append(types, one.Resource.Type)
+	}
+	return strings.Join(types, " ")
+}
+
+// quiet says that the engine has begun and ended nothing for a while.
 func (a *account) quiet(since time.Duration) bool {
 	a.t.Helper()
-	info, err := os.Stat(filepath.Join(a.cloud.Dir, "inventory.json"))
+	info, err := os.Stat(a.checkpoint())
 	if err != nil {
 		a.t.Fatal(err)
 	}

@@ -143,7 +143,7 @@ func (s *Stage) rewind(ctx context.Context, sc *scene, version string) (*Server,
 		func() error { return m.Rewind(ctx, sc.dir) },
 		func() error { return m.Start(ctx) },
 		func() error { return s.renew(ctx, sc, m) },
-		func() error { return server.Await(ctx, time.Minute, version) },
+		func() error { return server.Await(ctx, Patience, version) },
 	} {
 		if err := step(); err != nil {
 			return nil, err

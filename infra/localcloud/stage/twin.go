@@ -41,6 +41,6 @@ func (s *Server) Twin(t testing.TB, name string) *Server {
 		return s.Cloud.DialContext(ctx, kind, net.JoinHostPort(m.Spec.Address.String(), port))
 	}
 	twin.Exec(t, "echo '127.0.0.1 "+strings.TrimPrefix(s.URL, "https://")+"' >>/etc/hosts")
-	must(t, twin.Await(ctx, time.Minute, Before))
+	must(t, twin.Await(ctx, Patience, Before))
 	return &twin
 }

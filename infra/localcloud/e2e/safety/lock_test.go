@@ -5,6 +5,8 @@ package safety
 import (
 	"strings"
 	"testing"
+
+	"townsquare/infra/localcloud/stage"
 )
 
 // A living run's lock is not taken without a word; taken by force, its run puts everything back. One
@@ -12,10 +14,11 @@ import (
 func TestLock(t *testing.T) {
 	s := fresh(t)
 	square.Localcloud(t.Context(), "mirror", "publish", "--bad", "hang").Must(t)
-	p := untilAway(t, s)
-	if r := s.Upgrade(t.Context(), "unlock").Must(t, 11); !strings.Contains(r.Stderr, "is at work on this host: apply to "+hangs) {
-		t.Errorf("it says:\n%s", r)
-	}
+	p := s.Hold(t, stage.Point{Phase: "start the new version"}, func(*stage.Process, int) {
+		if r := s.Upgrade(t.Context(), "unlock").Must(t, 11); !strings.Contains(r.Stderr, "is at work on this host: apply to "+hangs) {
+			t.Errorf("it says:\n%s", r)
+		}
+	}, "apply", "--yes", "--to", hangs)
 	if r := s.Upgrade(t.Context(), "unlock", "--force").Must(t); !strings.Contains(r.Stdout, "has stopped and put everything back") {
 		t.Errorf("it says:\n%s", r)
 	}

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"townsquare/infra/localcloud/stage"
 )
 
@@ -15,38 +17,20 @@ import (
 // waited for.
 const hangs = "9.10.3"
 
-// begun starts an upgrade, and returns once its log has all of the words.
-func begun(t *testing.T, s *stage.Server, arguments []string, words ...string) *stage.Process {
+// whileAway begins an upgrade to the release that hangs, and does do while it hangs: of the half minute
+// that it may, a second has passed.
+func whileAway(t *testing.T, s *stage.Server, do func(p *stage.Process, pid int)) *stage.Process {
 	t.Helper()
-	const newest = "ls -t /var/lib/townsquare/runs/*.jsonl | head -1"
-	last := s.Exec(t, newest)
-	p := s.StartUpgrade(t.Context(), append([]string{"apply", "--yes"}, arguments...)...)
-	stage.Until(t, 3*time.Minute, func() error {
-		select {
-		case <-p.Ended():
-			t.Fatalf("it ended early:\n%s", p.Wait())
-		default:
-		}
-		file := s.Exec(t, newest)
-		log := s.Exec(t, "cat "+file)
-		for _, word := range words {
-			if file == last || !strings.Contains(log, word) {
-				return errors.New("its log has no " + word)
-			}
-		}
-		return nil
-	})
-	return p
+	return s.Hold(t, stage.Point{Phase: "start the new version", Delay: time.Second}, do, "apply", "--yes", "--to", hangs)
 }
 
-// untilAway begins an upgrade to a release that hangs, and returns while the service is away.
-func untilAway(t *testing.T, s *stage.Server) *stage.Process {
+// signal sends a process a signal.
+func signal(t *testing.T, pid int, what unix.Signal) {
 	t.Helper()
-	return begun(t, s, []string{"--to", hangs}, `"phase":"start the new version"`)
+	if err := unix.Kill(pid, what); err != nil {
+		t.Fatal(err)
+	}
 }
-
-// mainPID finds the upgrader; 0 would be the test's own group of processes.
-const mainPID = `pid=$(systemctl show --property=MainPID --value townsquare-upgrade); [ "$pid" -gt 1 ]; `
 
 // whole wants nothing to be left of a run that did not do, and everything to serve.
 func whole(t *testing.T, s *stage.Server) {
@@ -71,9 +55,8 @@ func TestHungUpgrader(t *testing.T) {
 	s := fresh(t)
 	square.Localcloud(t.Context(), "mirror", "publish", "--bad", "hang").Must(t)
 	s.Watched(t, func() {
-		p := untilAway(t, s)
+		p := whileAway(t, s, func(_ *stage.Process, pid int) { signal(t, pid, unix.SIGSTOP) })
 		began := time.Now()
-		s.Exec(t, mainPID+`kill -STOP "$pid"`)
 		if r := p.Wait().Must(t, 4); !strings.Contains(r.Stdout, "ended without a word") {
 			t.Errorf("it says:\n%s", r)
 		}
@@ -87,24 +70,16 @@ func TestKilledRecovery(t *testing.T) {
 	s := fresh(t)
 	square.Localcloud(t.Context(), "mirror", "publish", "--bad", "hang").Must(t)
 	s.Watched(t, func() {
-		p := untilAway(t, s)
-		s.Exec(t, mainPID+`
-kill -KILL "$pid"
-for word in --run --boot; do
-	for _ in $(seq 600); do
-		pid=$(pgrep -f "host recover $word" | head -1) && break
-		sleep 0.05
-	done
-	kill -KILL "$pid"
-done`)
+		p := whileAway(t, s, func(_ *stage.Process, pid int) { signal(t, pid, unix.SIGKILL) })
+		s.Exec(t, `for word in --run --boot; do until pkill -KILL -f "host recover $word"; do [ $SECONDS -lt 600 ]; sleep 0.05; done; done`)
 		p.Wait().Must(t, 4, 5) // whoever followed hears what the log says by then
-		stage.Until(t, 5*time.Minute, func() error {
+		stage.Until(t, stage.Patience, func() error {
 			if s.Record(t).Run != nil {
 				return errors.New("nobody puts the run back")
 			}
 			return nil
 		})
-		if err := s.Await(t.Context(), 3*time.Minute, stage.Before); err != nil {
+		if err := s.Await(t.Context(), stage.Patience, stage.Before); err != nil {
 			t.Error(err)
 		}
 	})
@@ -115,12 +90,12 @@ done`)
 func TestPowerCut(t *testing.T) {
 	s := fresh(t)
 	square.Localcloud(t.Context(), "mirror", "publish", "--bad", "hang").Must(t)
-	p := untilAway(t, s)
-	s.Kill(t)
-	p.Kill()
-	<-p.Ended()
+	whileAway(t, s, func(p *stage.Process, _ int) {
+		s.Kill(t)
+		p.Kill()
+	}).Wait()
 	s.Start(t)
-	if err := s.Await(t.Context(), 3*time.Minute, stage.Before); err != nil {
+	if err := s.Await(t.Context(), stage.Patience, stage.Before); err != nil {
 		t.Fatal(err)
 	}
 	order := s.Exec(t, `

@@ -33,7 +33,7 @@ func TestRehearseHere(t *testing.T) {
 	was, stored := s.Exec(t, untouched), contents(t, s)
 
 	interrupted := s.StartUpgrade(t.Context(), "rehearse", "--here", "--to", stage.After)
-	stage.Until(t, 2*time.Minute, func() error { _, err := theCopy(); return err })
+	interrupted.Until(t, func() error { _, err := theCopy(); return err })
 	if _, err := os.Stat("/run/townsquare-rehearsal/backup.password"); err != nil {
 		t.Error(err) // else its absence would prove nothing
 	}

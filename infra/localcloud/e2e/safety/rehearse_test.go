@@ -3,6 +3,7 @@
 package safety
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -59,15 +60,16 @@ func TestRehearse(t *testing.T) {
 	seen := s.Watched(t, func() {
 		watching := make(chan string, 1)
 		go func() {
-			out, err := s.Machine.Exec(t.Context(), "bash", "-c", `for _ in $(seq 600); do
-	if systemctl is-active --quiet townsquare-rehearsal.service; then ss -Hlntu | awk '{print $1, $5}' | sort; exit 0; fi; sleep 0.1
-done; exit 1`)
+			out, err := s.Machine.Exec(t.Context(), "bash", "-c", `
+until systemctl is-active --quiet townsquare-rehearsal.service; do [ ! -e /run/rehearsed ] || exit 1; sleep 0.1; done
+ss -Hlntu | awk '{print $1, $5}' | sort`)
 			if err != nil {
 				out = err.Error()
 			}
 			watching <- strings.TrimSpace(out)
 		}()
 		got = rehearse(t, s, stage.After, 0)
+		s.Exec(t, "touch /run/rehearsed")
 		if listens := <-watching; !strings.HasSuffix(was, "\n"+listens) {
 			t.Errorf("while it ran, these listened on the host:\n%s\nand before:\n%s", listens, was)
 		}
@@ -128,12 +130,20 @@ func TestRehearseFindsWhatBreaks(t *testing.T) {
 func TestRehearseKilled(t *testing.T) {
 	s := fresh(t)
 	was := s.Exec(t, live)
-	p := s.StartUpgrade(t.Context(), "rehearse", "--json", "--to", stage.After)
-	s.Exec(t, `for _ in $(seq 600); do
-	if systemctl is-active --quiet townsquare-rehearsal.service; then systemctl kill --kill-whom=main --signal=KILL townsquare-upgrade.service; exit 0; fi; sleep 0.1
-done; exit 1`)
+	// The new version goes on to be tried for longer than it takes to see it.
+	p := s.StartUpgrade(t.Context(), "rehearse", "--json", "--watch", "1h", "--to", stage.After)
+	p.Until(t, func() error {
+		_, err := s.Machine.Exec(t.Context(), "systemctl", "is-active", "townsquare-rehearsal.service")
+		return err
+	})
+	s.Exec(t, "systemctl kill --kill-whom=main --signal=KILL townsquare-upgrade.service")
 	p.Wait()
-	s.Exec(t, `for _ in $(seq 150); do case $(systemctl is-active townsquare-upgrade.service) in inactive|failed) exit 0;; esac; sleep 0.2; done; exit 1`)
+	stage.Until(t, stage.Patience, func() error {
+		if state := s.Exec(t, "systemctl is-active townsquare-upgrade.service || true"); state != "inactive" && state != "failed" {
+			return errors.New("the run is " + state)
+		}
+		return nil
+	})
 	clean(t, s)
 	if is := s.Exec(t, live); is != was {
 		t.Errorf("the rehearsal changed something:\nbefore:\n%s\nafter:\n%s", was, is)

@@ -77,7 +77,7 @@ func brokenOff(t *testing.T, s *stage.Server, backup string) {
 		t.Fatalf("%v\n%s", err, killed)
 	}
 	killed.Must(t, 1, 4)
-	if err := s.Await(t.Context(), 2*time.Minute, stage.Before); err != nil {
+	if err := s.Await(t.Context(), stage.Patience, stage.Before); err != nil {
 		t.Fatal(err)
 	}
 	asBefore(t, s)
@@ -86,7 +86,7 @@ func brokenOff(t *testing.T, s *stage.Server, backup string) {
 // asBefore wants nothing to be left of a restore that was put back.
 func asBefore(t *testing.T, s *stage.Server) {
 	t.Helper()
-	stage.Until(t, time.Minute, func() error {
+	stage.Until(t, stage.Patience, func() error {
 		if s.Record(t).Run != nil {
 			return errors.New("the run is in the record")
 		}

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"townsquare/infra/localcloud/community"
 	"townsquare/infra/localcloud/stage"
 )
@@ -176,30 +178,29 @@ func TestRollbackByBackup(t *testing.T) {
 // Killed in the middle, a rollback ends on one of the two versions, with everything that was written.
 func TestRollbackKilled(t *testing.T) {
 	for _, c := range []struct {
-		name, way, phase string
-		cut              bool // pull the plug instead of killing the upgrader
+		name, way string
+		at        stage.Point
+		cut       bool // pull the plug instead of killing the upgrader
 	}{
-		{"while the database goes back", "downgrade", "take the database back", false},
-		{"and the power with it, on the old database", "checkpoint", "start the version before", true},
+		{"while the database goes back", "downgrade", stage.Point{Phase: "take the database back", Saves: 1, Delay: 50 * time.Millisecond}, false},
+		{"and the power with it, on the old database", "checkpoint", stage.Point{Phase: "start the version before"}, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := upgraded(t)
 			since := write(t, s)
 			// A power cut takes uploads that are still in memory, of any server: this is about the rest.
 			s.Exec(t, "sync --file-system /var/lib/mattermost")
-			p := s.StartUpgrade(t.Context(), "rollback", "--json", "--yes", "--watch", "2s", "--way", c.way)
-			strike := "true"
-			if !c.cut {
-				strike = "systemctl kill --kill-whom=main --signal=KILL townsquare-upgrade.service"
-			}
-			s.Exec(t, fmt.Sprintf(`for _ in $(seq 3000); do
-	if grep -qs '"kind":"begin","phase":"%s"' /var/lib/townsquare/runs/*-rollback.jsonl; then %s; exit 0; fi; sleep 0.02
-done; exit 1`, c.phase, strike))
+			p := s.Hold(t, c.at, func(_ *stage.Process, pid int) {
+				if c.cut {
+					s.Kill(t)
+				} else {
+					signal(t, pid, unix.SIGKILL)
+				}
+			}, "rollback", "--json", "--yes", "--watch", "2s", "--way", c.way)
 			if c.cut {
-				s.Kill(t)
 				s.Start(t)
 			}
-			if err := s.Await(t.Context(), 2*time.Minute, stage.Before, stage.After); err != nil {
+			if err := s.Await(t.Context(), stage.Patience, stage.Before, stage.After); err != nil {
 				t.Fatal(err)
 			}
 			p.Wait()

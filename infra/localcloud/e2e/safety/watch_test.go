@@ -42,9 +42,17 @@ config["PluginSettings"]["PluginStates"]["org.townsquare.fountain"] = {"Enable":
 text = json.dumps(config, indent=4)
 open(path, "w").write(text)
 END
-systemctl start mattermost
-for _ in $(seq 100); do pgrep -f org.townsquare.fountain >/dev/null && exit 0; sleep 0.2; done
-journalctl -u mattermost -n 30 | cat; exit 1`)
+systemctl start mattermost`)
+	runsFountain(t, s)
+}
+
+// runsFountain waits until the plugin runs.
+func runsFountain(t *testing.T, s *stage.Server) {
+	t.Helper()
+	stage.Until(t, stage.Patience, func() error {
+		_, err := s.Machine.Exec(t.Context(), "pgrep", "-f", "org.townsquare.fountain")
+		return err
+	})
 }
 
 // A plugin that does not survive the upgrade is noticed after the opening, when people have written
@@ -59,7 +67,7 @@ func TestPluginThatIsLost(t *testing.T) {
 		}
 	})
 	s.Serves(t, stage.Before)
-	s.Exec(t, "for _ in $(seq 50); do pgrep -f org.townsquare.fountain && exit 0; sleep 0.2; done; exit 1")
+	runsFountain(t, s)
 	if !slices.Contains(s.Bad(t), stage.After) {
 		t.Errorf("not on the skip list: %v", s.Bad(t))
 	}
@@ -69,13 +77,13 @@ func TestPluginThatIsLost(t *testing.T) {
 // server calls itself healthy: here a table is missing, as a migration gone wrong would leave it.
 func TestNewKindOfError(t *testing.T) {
 	s := fresh(t)
-	p := begun(t, s, []string{"--watch", "15s", "--to", stage.After}, `"phase":"watch"`)
-	s.Input(t, strings.NewReader(`header = "Authorization: Bearer `+s.People.Token+`"`), `
+	r := s.Hold(t, stage.Point{Phase: "watch"}, func(*stage.Process, int) {
+		s.Input(t, strings.NewReader(`header = "Authorization: Bearer `+s.People.Token+`"`), `
 cd /
 psql -Xq -h /var/run/postgresql -U mattermost -d mattermost -c 'alter table emoji rename to gone'
 config=$(cat)
 for _ in 1 2 3 4; do curl -s -o /dev/null --config - http://127.0.0.1:8065/api/v4/emoji <<<"$config"; done`)
-	r := p.Wait()
+	}, "apply", "--yes", "--watch", "5s", "--to", stage.After).Wait()
 	s.Exec(t, `psql -Xq -h /var/run/postgresql -U mattermost -d mattermost -c 'alter table gone rename to emoji'`)
 	if r.Must(t, 4); !strings.Contains(r.Stdout, "requests failed in a way that they did not before") {
 		t.Errorf("it says:\n%s", r)

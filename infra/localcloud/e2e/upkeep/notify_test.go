@@ -46,10 +46,12 @@ func TestNotify(t *testing.T) {
 	if m := next(t, received); m["event"] != "test" || m["host"] != "chat.townsquare.test" {
 		t.Errorf("the webhook got %v", m)
 	}
-	mail := s.Exec(t, "for n in $(seq 50); do test -s /var/mail/root && break; sleep 0.2; done; cat /var/mail/root")
-	if !strings.Contains(mail, "Auto-Submitted: auto-generated") || !strings.Contains(mail, "This is a test") {
-		t.Errorf("the mail is\n%s", mail)
-	}
+	stage.Until(t, stage.Patience, func() error {
+		if mail := s.Exec(t, "cat /var/mail/root || true"); !strings.Contains(mail, "Auto-Submitted: auto-generated") || !strings.Contains(mail, "This is a test") {
+			return fmt.Errorf("the mail is\n%s", mail)
+		}
+		return nil
+	})
 
 	square.Localcloud(t.Context(), "mirror", "publish", stage.Patch).Must(t)
 	for range 2 { // the second time nobody is told the same again
@@ -158,13 +160,14 @@ func posts(t *testing.T, s *stage.Server, channel, words string) (found []string
 
 func wantPost(t *testing.T, s *stage.Server, channel, words string) string {
 	t.Helper()
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(500 * time.Millisecond) {
-		if found := posts(t, s, channel, words); len(found) == 1 {
-			return found[0]
-		} else if time.Now().After(deadline) {
-			t.Fatalf("%d posts with %q", len(found), words)
+	var found []string
+	stage.Until(t, stage.Patience, func() error {
+		if found = posts(t, s, channel, words); len(found) != 1 {
+			return fmt.Errorf("%d posts with %q", len(found), words)
 		}
-	}
+		return nil
+	})
+	return found[0]
 }
 
 // receive is a webhook in the cloud's network, with a certificate of the cloud's authority.
@@ -194,7 +197,7 @@ func next(t *testing.T, received <-chan map[string]any) map[string]any {
 	select {
 	case m := <-received:
 		return m
-	case <-time.After(time.Minute):
+	case <-time.After(stage.Patience):
 		t.Fatal("the webhook got nothing")
 		return nil
 	}

@@ -6,15 +6,14 @@ import (
 	"errors"
 	"strings"
 	"testing"
-	"time"
 
 	"townsquare/infra/localcloud/stage"
 )
 
-// slow is a package whose script can be caught at work.
+// slow is a package whose script can be caught at work: it ends when the file /run/hold is gone.
 func slow(version string) deb {
 	return deb{name: "slow", version: version, files: map[string]string{"/usr/share/slow": version},
-		postinst: "echo " + version + " >/run/slow; [ " + version + " = 1 ] || sleep 8"}
+		postinst: "echo " + version + " >/run/slow; while [ -e /run/hold ]; do sleep 0.1; done"}
 }
 
 // TestDpkgInterrupted ends a run while dpkg is at work, by SIGKILL and by the plug.
@@ -25,8 +24,9 @@ func TestDpkgInterrupted(t *testing.T) {
 	a.publish(slow("2"))
 	pid := mainPID(t, s)
 	atWork := func(version string) *stage.Process {
+		s.Exec(t, "touch /run/hold")
 		p := s.StartUpgrade(t.Context(), "os", "apply", "--json", "--yes")
-		stage.Until(t, time.Minute, func() error {
+		p.Until(t, func() error {
 			if s.Exec(t, "cat /run/slow") != version {
 				return errors.New("dpkg is not there yet")
 			}
@@ -47,7 +47,8 @@ func TestDpkgInterrupted(t *testing.T) {
 	}
 
 	killed := atWork("2")
-	s.Exec(t, "systemctl kill --kill-whom=main --signal=KILL townsquare-upgrade.service")
+	// What puts the run back finds dpkg at work.
+	s.Exec(t, "systemctl kill --kill-whom=main --signal=KILL townsquare-upgrade.service; sleep 5; rm /run/hold")
 	r := killed.Wait()
 	if r.Code == 0 || !strings.Contains(r.Stdout, "ended without a word") {
 		t.Errorf("the run that was killed:\n%s", r)
@@ -62,10 +63,10 @@ func TestDpkgInterrupted(t *testing.T) {
 	s.Kill(t)
 	unplugged.Kill()
 	s.Start(t)
-	if err := s.Await(t.Context(), time.Minute, stage.Before); err != nil {
+	if err := s.Await(t.Context(), stage.Patience, stage.Before); err != nil {
 		t.Fatal(err)
 	}
-	stage.Until(t, time.Minute, func() error {
+	stage.Until(t, stage.Patience, func() error {
 		if s.Record(t).Run != nil {
 			return errors.New("the host has not put the run back")
 		}

@@ -107,7 +107,7 @@ type past struct {
 func ended(t *testing.T, s *stage.Server, operation string) past {
 	t.Helper()
 	var history []past
-	stage.Until(t, 3*time.Minute, func() error {
+	stage.Until(t, stage.Patience, func() error {
 		history = nil
 		s.Upgrade(t.Context(), "history", "--json").Must(t).Into(t, &history)
 		if len(history) == 0 || history[0].Operation != operation {
@@ -146,7 +146,7 @@ func inWindow(t *testing.T, s *stage.Server) {
 echo 'watch: 2s' >>/etc/townsquare/upgrade.yaml`, window(-time.Hour)))
 	hold(t, s, 8)
 	soon(t, s, "townsquare-upgrade")
-	if err := s.Await(t.Context(), 3*time.Minute, stage.Patch); err != nil {
+	if err := s.Await(t.Context(), stage.Patience, stage.Patch); err != nil {
 		t.Log(s.Exec(t, "journalctl --no-pager -o cat -n 60 -u 'townsquare-*'"))
 		t.Fatal(err)
 	}

@@ -26,8 +26,8 @@ func TestMain(m *testing.M) {
 		fmt.Println("asked for", os.Args[1:])
 	default:
 		notify(os.Getenv("NOTIFY_SOCKET"), []byte("STATUS=starting"))
-		notify(os.Getenv("NOTIFY_SOCKET"), []byte("READY=1"))
 		fmt.Println("serving")
+		notify(os.Getenv("NOTIFY_SOCKET"), []byte("READY=1"))
 		time.Sleep(time.Minute)
 	}
 }
@@ -51,9 +51,15 @@ func install(t *testing.T, behaviour string) string {
 	return program
 }
 
-// run starts the program under a notify socket and returns how it ended and what it told its service manager. A
-// program that still runs after a while is told to end, as systemd would.
-func run(t *testing.T, program string, patience time.Duration, args ...string) (state *os.ProcessState, output string, notified []string) {
+// When run tells a program to end, if it has not ended by itself: as soon as it says that it is ready, or after this
+// long.
+const (
+	ready = 0
+	never = 10 * time.Minute
+)
+
+// run starts the program under a notify socket and returns how it ended and what it told its service manager.
+func run(t *testing.T, program string, end time.Duration, args ...string) (state *os.ProcessState, output string, notified []string) {
 	t.Helper()
 	socket := filepath.Join(t.TempDir(), "notify")
 	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: socket, Net: "unixgram"})
@@ -68,23 +74,29 @@ func run(t *testing.T, program string, patience time.Duration, args ...string) (
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	timer := time.AfterFunc(patience, func() { cmd.Process.Signal(syscall.SIGTERM) })
-	defer timer.Stop()
+	if end != ready {
+		timer := time.AfterFunc(end, func() { cmd.Process.Signal(syscall.SIGTERM) })
+		defer timer.Stop()
+	}
+	const over = "the program has ended"
+	heard := make(chan []string)
+	go func() {
+		var all []string
+		buf := make([]byte, 1024)
+		for n, err := conn.Read(buf); err == nil && string(buf[:n]) != over; n, err = conn.Read(buf) {
+			all = append(all, string(buf[:n]))
+			if end == ready && all[len(all)-1] == "READY=1" {
+				cmd.Process.Signal(syscall.SIGTERM)
+			}
+		}
+		heard <- all
+	}()
 	err = cmd.Wait()
 	if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) {
 		t.Fatal(err)
 	}
-	buf := make([]byte, 1024)
-	if err := conn.SetReadDeadline(time.Now().Add(50 * time.Millisecond)); err != nil {
-		t.Fatal(err)
-	}
-	for {
-		n, err := conn.Read(buf)
-		if err != nil {
-			return cmd.ProcessState, out.String(), notified
-		}
-		notified = append(notified, string(buf[:n]))
-	}
+	notify(socket, []byte(over))
+	return cmd.ProcessState, out.String(), <-heard
 }
 
 func signalOf(state *os.ProcessState) syscall.Signal {
@@ -94,11 +106,11 @@ func signalOf(state *os.ProcessState) syscall.Signal {
 func TestAnswersAsAGoodRelease(t *testing.T) {
 	t.Parallel()
 	program := install(t, "exit")
-	state, out, _ := run(t, program, time.Minute, "version")
+	state, out, _ := run(t, program, never, "version")
 	if !state.Success() || out != "Version: 9.10.0\nBuild Number: 9.10.4\nBuild Hash: abc\n" {
 		t.Errorf("version: %s, %q", state, out)
 	}
-	state, out, _ = run(t, program, time.Minute, "db", "migrate", "--dry-run")
+	state, out, _ = run(t, program, never, "db", "migrate", "--dry-run")
 	if !state.Success() || out != "asked for [db migrate --dry-run]\n" {
 		t.Errorf("db: %s, %q", state, out)
 	}
@@ -106,13 +118,13 @@ func TestAnswersAsAGoodRelease(t *testing.T) {
 
 func TestEndsAtOnce(t *testing.T) {
 	t.Parallel()
-	if state, _, notified := run(t, install(t, "exit"), time.Minute); state.ExitCode() != 1 || notified != nil {
+	if state, _, notified := run(t, install(t, "exit"), never); state.ExitCode() != 1 || notified != nil {
 		t.Errorf("exit: %s, %q", state, notified)
 	}
-	if state, _, notified := run(t, install(t, "segfault"), time.Minute); signalOf(state) != syscall.SIGSEGV || notified != nil {
+	if state, _, notified := run(t, install(t, "segfault"), never); signalOf(state) != syscall.SIGSEGV || notified != nil {
 		t.Errorf("segfault: %s, %q", state, notified)
 	}
-	state, out, notified := run(t, install(t, "migrate-exit"), time.Minute)
+	state, out, notified := run(t, install(t, "migrate-exit"), never)
 	if state.ExitCode() != 1 || notified != nil || !strings.Contains(out, "asked for [db migrate]") {
 		t.Errorf("migrate-exit: %s, %q, %q", state, notified, out)
 	}
@@ -123,7 +135,7 @@ func TestNeverServes(t *testing.T) {
 	if state, _, notified := run(t, install(t, "hang"), 300*time.Millisecond); signalOf(state) != syscall.SIGTERM || notified != nil {
 		t.Errorf("hang: %s, %q", state, notified)
 	}
-	state, _, notified := run(t, install(t, "deaf"), 300*time.Millisecond)
+	state, _, notified := run(t, install(t, "deaf"), ready)
 	if signalOf(state) != syscall.SIGTERM || strings.Join(notified, " ") != "READY=1" {
 		t.Errorf("deaf: %s, %q", state, notified)
 	}
@@ -131,7 +143,7 @@ func TestNeverServes(t *testing.T) {
 
 func TestServes(t *testing.T) {
 	t.Parallel()
-	state, out, notified := run(t, install(t, "wrong-version"), time.Second, "server")
+	state, out, notified := run(t, install(t, "wrong-version"), ready, "server")
 	if signalOf(state) != syscall.SIGTERM || len(notified) != 2 || out != "serving\n" {
 		t.Errorf("wrong-version: %s, %q, %q", state, notified, out)
 	}
@@ -140,7 +152,7 @@ func TestServes(t *testing.T) {
 func TestDiesAfterItWasReady(t *testing.T) {
 	t.Parallel()
 	start := time.Now()
-	state, _, notified := run(t, install(t, "crash"), time.Minute)
+	state, _, notified := run(t, install(t, "crash"), never)
 	if state.ExitCode() != 2 || strings.Join(notified, " ") != "STATUS=starting READY=1" {
 		t.Errorf("crash: %s, %q", state, notified)
 	}
