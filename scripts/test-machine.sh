@@ -26,5 +26,5 @@ for module in . infra/localcloud; do
       printf './%s\n' "$(dirname "$file")"
     done | sort -u
   )
-  [ ${#packages[@]} -eq 0 ] || (cd "$module" && go test -tags machine -count 1 -p 2 -timeout 60m "$@" "${packages[@]}")
+  [ ${#packages[@]} -eq 0 ] || (cd "$module" && go test -tags machine -count 1 -p 2 -timeout 150m "$@" "${packages[@]}")
 done

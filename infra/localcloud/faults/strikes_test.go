@@ -81,7 +81,7 @@ func fullFor(path string, d time.Duration) func(*trial, int) error {
 // roomAgain waits until what fullFor wrote is gone.
 func roomAgain(path string) func(*trial) {
 	return func(tr *trial) {
-		if err := tr.host(fmt.Sprintf("while compgen -G '%s/filler-*' >/dev/null; do [ $SECONDS -lt 600 ]; sleep 0.1; done", path)); err != nil {
+		if err := tr.host(fmt.Sprintf("while compgen -G '%s/filler-*' >/dev/null; do [ $SECONDS -lt 1200 ]; sleep 0.1; done", path)); err != nil {
 			tr.Fatal(err)
 		}
 	}

@@ -7,7 +7,7 @@ import (
 
 // Patience is how long a test waits for what a healthy machine does by itself, however slow the computer
 // is: it ends the waiting for a machine that is dead, and judges nobody's speed.
-const Patience = 10 * time.Minute
+const Patience = 20 * time.Minute
 
 // Until tries again every 200 ms until what returns nil, and fails the test after limit.
 func Until(t testing.TB, limit time.Duration, what func() error) {

@@ -71,7 +71,7 @@ func TestKilledRecovery(t *testing.T) {
 	square.Localcloud(t.Context(), "mirror", "publish", "--bad", "hang").Must(t)
 	s.Watched(t, func() {
 		p := whileAway(t, s, func(_ *stage.Process, pid int) { signal(t, pid, unix.SIGKILL) })
-		s.Exec(t, `for word in --run --boot; do until pkill -KILL -f "host recover $word"; do [ $SECONDS -lt 600 ]; sleep 0.05; done; done`)
+		s.Exec(t, `for word in --run --boot; do until pkill -KILL -f "host recover $word"; do [ $SECONDS -lt 1200 ]; sleep 0.05; done; done`)
 		p.Wait().Must(t, 4, 5) // whoever followed hears what the log says by then
 		stage.Until(t, stage.Patience, func() error {
 			if s.Record(t).Run != nil {
