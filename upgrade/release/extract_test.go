@@ -169,6 +169,8 @@ func TestExtractRefuses(t *testing.T) {
 		"link upwards":                {[]entry{link("mattermost/a/x", "../../x")}, "outside the release"},
 		"link to nothing":             {[]entry{link("mattermost/x", "")}, "outside the release"},
 		"link with a backslash":       {[]entry{link("mattermost/x", `..\x`)}, "outside the release"},
+		"link through another link":   {[]entry{link("mattermost/x/y/l", "../../a"), link("mattermost/x/y/m", "l/../../etc")}, "down and up again"},
+		"link up, down and up":        {[]entry{link("mattermost/x/y/m", "../.../../z")}, "down and up again"},
 		"through a link":              {[]entry{link("mattermost/x", "y"), regular("mattermost/x/z", "x")}, "not a directory"},
 		"over a link":                 {[]entry{link("mattermost/x", "y"), regular("mattermost/x", "x")}, "comes twice"},
 		"below a file":                {[]entry{file, regular("mattermost/bin/mattermost/x", "x")}, "not a directory"},

@@ -114,6 +114,13 @@ func (t *tree) symlink(name, target string) error {
 	if to := path.Join(path.Dir(name), target); to == ".." || strings.HasPrefix(to, "../") {
 		return refused("links to " + fmt.Sprintf("%.100q", target) + ", outside the release")
 	}
+	// Upwards only from where the link itself is, which is a directory: upwards from what may be another
+	// link leads to wherever that one points.
+	words := strings.Split(target, "/")
+	down := slices.IndexFunc(words, func(w string) bool { return w != ".." && w != "." && w != "" })
+	if down >= 0 && slices.Contains(words[down:], "..") {
+		return refused("links to " + fmt.Sprintf("%.100q", target) + ", down and up again")
+	}
 	if err := t.root.Symlink(target, name); err != nil {
 		return err
 	}
