@@ -28,6 +28,7 @@ const (
 	rehearsalStack = "dev"                            // the stack that is this computer's
 	rehearsalDir   = "/run/townsquare-rehearsal"      // secrets, while it lasts
 	cloudsDir      = "/var/lib/townsquare-cloud"      // where local clouds have their disks
+	rehearsalMark  = "made-by-rehearsal"              // in the directory of a cloud that may be removed unasked
 	rehearsalLock  = "/run/townsquare-rehearsal.lock" // one at a time; stays
 )
 
@@ -60,6 +61,9 @@ func (a *app) rehearseHere(ctx context.Context, o *rehearseOptions) (err error) 
 		return err
 	}
 	defer letGo()
+	if found := foreign(filepath.Join(cloudsDir, rehearsalCloud)); len(found) > 0 {
+		return found
+	}
 	if err := cloud.down(ctx); err != nil { // what one that was killed has left
 		return err
 	}
@@ -129,6 +133,23 @@ func holdRehearsal() (func(), error) {
 		return nil, &remoteError{text: "another rehearsal is at work on this computer", hint: "wait for it: flock " + rehearsalLock + " true", code: phase.ExitLocked}
 	}
 	return func() { file.Close() }, nil
+}
+
+// foreign refuses a local cloud that has the name of ours and that a person made.
+func foreign(dir string) problem.List {
+	if _, err := os.Stat(dir); errors.Is(err, os.ErrNotExist) || exists(filepath.Join(dir, rehearsalMark)) {
+		return nil
+	}
+	return problem.List{{Where: "local cloud " + rehearsalCloud, Found: "there is one, which no rehearsal made", Allowed: "none of that name: it would be removed",
+		Hint: "if nobody needs it: sudo localcloud down --cloud " + rehearsalCloud}}
+}
+
+// markOurs comes before anything else of the cloud. The mark goes with the cloud's directory.
+func markOurs(dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(dir, rehearsalMark), nil, 0o600)
 }
 
 // readOriginal finds the newest backup, and looks whether this computer has room for it.
@@ -211,6 +232,9 @@ func (a *app) makeCopy(ctx context.Context, cloud *localCloud, project string, f
 	a.printer.Say("Making a machine on this computer (the first time parts of it are built, which takes minutes) …")
 	a.printer.Busy("making a machine")
 	defer a.printer.Idle()
+	if err := markOurs(filepath.Join(cloudsDir, rehearsalCloud)); err != nil {
+		return nil, err
+	}
 	if _, err := cloud.run(ctx, nil, "up", "--relay", strings.Join(from.hosts, ",")); err != nil {
 		return nil, err
 	}

@@ -54,6 +54,23 @@ func TestRehearseHereIsRefused(t *testing.T) {
 	}
 }
 
+// A cloud that a person made is not removed.
+func TestForeignCloud(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "clouds", "rehearsal")
+	if found := foreign(dir); len(found) > 0 {
+		t.Errorf("there is none, and %v", found)
+	}
+	if err := markOurs(dir); err != nil {
+		t.Fatal(err)
+	}
+	if found := foreign(dir); len(found) > 0 {
+		t.Errorf("a rehearsal's own: %v", found)
+	}
+	if found := foreign(filepath.Dir(dir)); len(found) != 1 || phase.Code(found) != phase.ExitRefused || !strings.Contains(found.Error(), "no rehearsal made") {
+		t.Errorf("somebody's: %v", found)
+	}
+}
+
 func TestReadableRepository(t *testing.T) {
 	for repository, fine := range map[string]bool{
 		"s3:https://fra1.digitaloceanspaces.com/chat/townsquare": true,
