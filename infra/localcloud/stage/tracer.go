@@ -31,6 +31,9 @@ type call struct {
 
 // text is the memory at an argument's address, at most 4 KiB.
 func (c call) text(address, length uint64) []byte {
+	if length == 0 {
+		return nil
+	}
 	buf := make([]byte, min(length, 4096))
 	local := []unix.Iovec{{Base: &buf[0], Len: uint64(len(buf))}}
 	n, err := unix.ProcessVMReadv(c.memory, local, []unix.RemoteIovec{{Base: uintptr(address), Len: len(buf)}}, 0)
