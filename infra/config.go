@@ -70,7 +70,7 @@ type Config struct {
 
 	Edition  string   `key:"edition"`  // team (default) or enterprise; never changed by an upgrade
 	Track    string   `key:"track"`    // esr (default), latest, or a minor such as 11.7
-	Window   string   `key:"window"`   // when unattended work may begin: "Sun 03:00-05:00 Europe/Berlin"; default any time
+	Window   string   `key:"window"`   // when unattended work may begin: "Sun 03:00-05:00 Europe/Berlin"; default at night (01:00-05:00 UTC)
 	Releases Releases `key:"releases"` // where releases are found; default the vendor
 
 	Freeze         []string `key:"freeze"`         // days without unattended work: "2026-12-20..2027-01-06", in the window's zone

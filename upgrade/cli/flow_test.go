@@ -217,7 +217,7 @@ func TestUnattendedKeepsToTheWindow(t *testing.T) {
 	day := time.Now().UTC().AddDate(0, 0, 3).Format("Mon")
 	writeConfig(t, h, "window: "+day+" 02:00-04:00\n")
 	wants(t, h.upgrade(t.Context(), "apply", "--unattended"), 0, "window", "next at", "02:00 UTC", "Nothing was changed")
-	writeConfig(t, h, "freeze: ["+time.Now().UTC().Format(time.DateOnly)+"]\n")
+	writeConfig(t, h, "window: daily 00:00-24:00\nfreeze: ["+time.Now().UTC().Format(time.DateOnly)+"]\n")
 	wants(t, h.upgrade(t.Context(), "apply", "--unattended"), 0, "freeze", "Nothing was changed")
 	wants(t, h.upgrade(t.Context(), "apply", "--yes"), 0, "is now 9.10.0")
 }

@@ -204,13 +204,15 @@ func (h *server) startTelling(ctx context.Context, run string) {
 // behind says for how long something waits, and whether that is too long.
 func behind(waits map[schedule.Kind]state.Pending, to notify.Config, now time.Time) (since time.Time, late bool) {
 	for kind, p := range waits {
-		switch {
-		case kind == schedule.Drift: // nothing is late: it waits for a person
-		case !p.Security.IsZero() && now.Sub(p.Since) > cmp.Or(to.SecurityLate, notify.DefaultSecurityLate),
-			now.Sub(p.Since) > cmp.Or(to.Late, notify.DefaultLate):
-			if !late || p.Since.Before(since) {
-				since, late = p.Since, true
-			}
+		if kind == schedule.Drift || kind == schedule.Larger { // nothing is late: it waits for a person
+			continue
+		}
+		from, limit := p.Since, cmp.Or(to.Late, notify.DefaultLate)
+		if fix := p.Fix(); now.Sub(from) <= limit && !fix.IsZero() {
+			from, limit = fix, cmp.Or(to.SecurityLate, notify.DefaultSecurityLate)
+		}
+		if now.Sub(from) > limit && (!late || from.Before(since)) {
+			since, late = from, true
 		}
 	}
 	return since, late

@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -35,27 +36,28 @@ func foundMessage(plan phase.Preview, waits map[schedule.Kind]state.Pending, to 
 		if !waits[kind].Security.IsZero() {
 			what += " (security)"
 		}
-		if kind == schedule.Drift {
+		switch kind {
+		case schedule.Drift:
 			f.add("Not as the stack says", what)
 			continue
+		case schedule.Larger:
+			f.add("Waits for a person", what)
+		default:
+			f.add("Available", what)
 		}
-		f.add("Available", what)
 		m.Title = "Updates are available"
 	}
 	if _, differs := waits[schedule.Drift]; differs && m.Title == "" {
 		m.Title = "This server is not as its stack says"
 	}
 	f.add("Supported until", plan.EndOf)
-	switch {
-	case plan.Error != "":
+	if plan.Error != "" {
 		m.Title = "Mattermost cannot be upgraded"
 		f.add("Why", plan.Error)
 		f.add("To do", plan.Hint)
 		for _, p := range plan.Problems {
 			f.add(p.Where, strings.TrimSpace(p.Found+" "+p.Hint))
 		}
-	case plan.Waiting != "":
-		f.add("Waits for a person", "Mattermost "+plan.Waiting)
 	}
 	for _, w := range plan.Warnings {
 		f.add("Note", w)
@@ -100,9 +102,10 @@ func runMessage(r phase.Report) *notify.Message {
 		return nil
 	}
 	title, text, _ := strings.Cut(ui.Headline(r), "\n")
-	m := notify.Message{Event: "done", Title: title, Text: text, Urgent: r.Outcome == phase.OutcomeNotRolledBack}
-	if !done {
-		m.Event = "failed"
+	m := notify.Message{Event: "done", Key: "run " + r.Operation, Same: r.ID, Title: title, Text: text,
+		Urgent: r.Outcome == phase.OutcomeNotRolledBack}
+	if !done { // once a day is enough for the same failure, however long the run took and whatever its number
+		m.Event, m.Same = "failed", versions(r)+"\n"+digits.ReplaceAllString(title+"\n"+r.Error, "#")
 	}
 	var f facts
 	f.add("Version", versions(r))
@@ -133,6 +136,9 @@ func runMessage(r phase.Report) *notify.Message {
 	m.Facts = f
 	return &m
 }
+
+// digits differ from one failure to the next where it is the same: a process, a file's date, a duration.
+var digits = regexp.MustCompile(`[0-9][0-9.,:]*`)
 
 func versions(r phase.Report) string {
 	if r.From == "" || r.To == "" || r.From == r.To {

@@ -75,6 +75,7 @@ func TestNotice(t *testing.T) {
 	h.input = "{"
 	wants(t, h.upgrade(t.Context(), "notice"), phase.ExitError, "as JSON")
 	h.input = "8.0.0"
+	writeConfig(t, h, "window: daily 00:00-24:00\n")
 	dir := t.TempDir()
 	summary, outputs := filepath.Join(dir, "summary.md"), filepath.Join(dir, "outputs")
 	wants(t, h.upgrade(t.Context(), "notice", "--apply", "--markdown", summary, "--outputs", outputs), 0, "is now 9.10.0")

@@ -131,8 +131,11 @@ func (a *app) osApply() *cobra.Command {
 		Short: "Bring the system up to date",
 		Long: `Installs the pending packages while everything runs, then restarts, each once, what runs old files:
 Mattermost only together with its database, and behind the proxy's hold; sshd only once the new one has
-proved that it lets people in. The server itself is restarted only if nothing less helps, and only in its
-window; the run goes on by itself when it is up again.
+answered on another port with this host's key. The server itself is restarted only if nothing less helps,
+and only in its window (without one, at night); the run goes on by itself when it is up again.
+
+With --unattended, what failed twice in a row is tried once a day; where Mattermost was away both times,
+not before somebody has typed this command.
 
 Refused is what would remove a package or bring another major version of PostgreSQL.
 ` + exitCodes,

@@ -165,6 +165,7 @@ func TestRecoverKnowsTheConfigsSecrets(t *testing.T) {
 // What fails night after night, each time with people locked out, is left to a person.
 func TestUnattendedGivesUp(t *testing.T) {
 	h := newFakeHost(t)
+	writeConfig(t, h, "window: daily 00:00-24:00\n")
 	h.acts["start"] = func(context.Context, *phase.Operation) error { return errors.New("the database is full") }
 	for range 2 {
 		wants(t, h.upgrade(t.Context(), "apply", "--unattended"), phase.ExitRolledBack, "the database is full")

@@ -128,6 +128,11 @@ func TestRunTellsPeople(t *testing.T) {
 	if got := heard(); len(got) != 1 || got[0].Event != "failed" || !strings.Contains(got[0].Title, "9.10.0 did not work") {
 		t.Errorf("%+v", got)
 	}
+	wants(t, h.upgrade(t.Context(), "apply", "--yes"), phase.ExitRolledBack)
+	tell()
+	if got := heard(); len(got) != 0 {
+		t.Errorf("the same failure again: %+v", got)
+	}
 	delete(h.acts, "start")
 	wants(t, h.upgrade(t.Context(), "apply", "--yes"), 0)
 	tell()
@@ -168,6 +173,7 @@ func TestAnnouncement(t *testing.T) {
 		t.Fatal(err)
 	}
 	writeFile(t, h, state.NotifyFile, string(config)+"announce: 50ms\n")
+	writeConfig(t, h, "window: daily 00:00-24:00\n")
 	wants(t, h.upgrade(t.Context(), "apply", "--unattended"), 0, "It is announced", "is now 9.10.0")
 	if got := heard(); len(got) != 1 || got[0].Event != "announced" {
 		t.Errorf("%+v", got)

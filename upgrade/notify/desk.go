@@ -17,11 +17,12 @@ import (
 	"github.com/google/renameio/v2"
 )
 
-// How long the same words about the same thing are not said again. Those that are urgent come again
-// every day, an hour early so that a daily timer's jitter does not make it every second day.
+// How long the same words about the same thing are not said again. Those that are urgent, or of a run
+// that failed, come again every day, an hour early so that a daily timer's jitter does not make it
+// every second day.
 const (
-	quiet       = 7 * 24 * time.Hour
-	quietUrgent = 23 * time.Hour
+	quiet    = 7 * 24 * time.Hour
+	quietDay = 23 * time.Hour
 )
 
 // keepUnsent is how many messages that could not be sent are kept for the next occasion.
@@ -169,8 +170,8 @@ func (d *Desk) write(l Ledger) error {
 }
 
 func (m Message) quiet() time.Duration {
-	if m.Urgent {
-		return quietUrgent
+	if m.Urgent || m.Event == "failed" {
+		return quietDay
 	}
 	return quiet
 }
@@ -179,6 +180,9 @@ func (m Message) quiet() time.Duration {
 func (m Message) hash() string {
 	m.Time = time.Time{}
 	data, _ := json.Marshal(m)
+	if m.Same != "" {
+		data = []byte(m.Same)
+	}
 	sum := sha256.Sum256(data)
 	return hex.EncodeToString(sum[:16])
 }

@@ -22,6 +22,9 @@ type Message struct {
 	// Key names what this is about. The same words about the same are said again only after a while;
 	// a message without a key always is.
 	Key string `json:"key,omitempty"`
+
+	// Same is what of it must be the same for that, where not every word counts; empty: all of it.
+	Same string `json:"-"`
 }
 
 // Fact is a row of the table.

@@ -102,6 +102,30 @@ func TestSameWordsOnce(t *testing.T) {
 	}
 }
 
+// A run that fails again and again is told once a day; a success between makes it news.
+func TestSameFailureOnceADay(t *testing.T) {
+	r := newReceiver(t, 200)
+	d, _ := desk(t, Config{Webhook: r.URL})
+	for _, step := range []struct {
+		name, event, same string
+		after             time.Duration
+		sent              int
+	}{
+		{"new", "failed", "a package", 0, 1},
+		{"an hour later", "failed", "a package", time.Hour, 1},
+		{"another failure", "failed", "the disk", 2 * time.Hour, 2},
+		{"the next night", "failed", "the disk", 26 * time.Hour, 3},
+		{"a success", "done", "run 5", 27 * time.Hour, 4},
+		{"another success", "done", "run 6", 28 * time.Hour, 5},
+		{"the same failure", "failed", "the disk", 29 * time.Hour, 6},
+	} {
+		m := Message{Event: step.event, Key: "run os", Same: step.same, Title: step.name, Time: noon.Add(step.after)}
+		if tell(t, d, m); len(r.got) != step.sent {
+			t.Errorf("%s: sent %d times, want %d", step.name, len(r.got), step.sent)
+		}
+	}
+}
+
 // TestServerAway: the channel is on the very server that is being upgraded.
 func TestServerAway(t *testing.T) {
 	r := newReceiver(t, 503)

@@ -9,6 +9,7 @@ import (
 
 	"townsquare/upgrade/release"
 	"townsquare/upgrade/schedule"
+	"townsquare/upgrade/state"
 )
 
 // Choose reads the vendor's pages and picks the version to install.
@@ -48,15 +49,19 @@ func (op *Operation) choose(catalog *release.Catalog) error {
 	for _, w := range choice.Warnings {
 		op.Warn("%s", w)
 	}
-	notNow := op.Due(schedule.Upgrade, waits(op))
+	pending := op.remember(catalog)
 	switch {
 	case choice.UpToDate && choice.Waiting != nil:
 		return &Later{Why: choice.Why, Person: true}
 	case choice.UpToDate:
 		return Done
-	case notNow != nil:
-		return notNow
-	case choice.Waiting != nil:
+	}
+	if op.Facts.Installed() { // nobody misses what was never there
+		if err := op.begin(schedule.Upgrade, pending.Security); err != nil {
+			return err
+		}
+	}
+	if choice.Waiting != nil {
 		op.Note("%s is a larger step, and waits for a person", choice.Waiting.Version)
 	}
 	if len(choice.Path) > 0 {
@@ -65,23 +70,48 @@ func (op *Operation) choose(catalog *release.Catalog) error {
 	return nil
 }
 
-// waits is what could be done on this host, whether a machine may do it or not.
-func waits(op *Operation) Waiting {
-	var w Waiting
-	c := op.Choice
-	for _, r := range []*release.Release{c.Waiting, c.Target} {
-		if r == nil || r == c.Target && c.UpToDate || !op.Facts.Installed() { // nobody misses what was never there
-			continue
+// remember notes what waits for this host: what it may install by itself, which it returns, and the
+// larger step that waits for a person. Whoever looks, and whatever they ask for, it is what an
+// unattended run would find.
+func (op *Operation) remember(catalog *release.Catalog) state.Pending {
+	var own, larger Waiting
+	if op.Facts.Installed() {
+		p := policy(op)
+		p.To, p.Reach = "", ownReach(op)
+		choice, err := release.Choose(catalog, op.Facts.Version, p)
+		if err != nil { // only where someone asks for a version by number
+			return state.Pending{}
 		}
-		if w.What == "" {
-			w.What = "Mattermost " + r.Version.String()
+		if !choice.UpToDate {
+			own = waits(choice.Target)
 		}
-		if r.Security {
-			w.Security, w.Published = true, r.Published
-		}
+		larger = waits(choice.Waiting)
 	}
-	return w
+	op.note(schedule.Larger, larger)
+	return op.note(schedule.Upgrade, own)
 }
+
+func waits(r *release.Release) Waiting {
+	if r == nil {
+		return Waiting{}
+	}
+	return Waiting{What: "Mattermost " + r.Version.String(), Security: r.Security, Published: r.Published}
+}
+
+// arrived forgets what waited for a host that is now on version to, unless that is a stop on the way.
+func (op *Operation) arrived(to string) {
+	c := op.Choice
+	if c.Target == nil || c.Target.Version.String() != to {
+		return
+	}
+	op.note(schedule.Upgrade, Waiting{})
+	if c.Waiting == nil {
+		op.note(schedule.Larger, Waiting{})
+	}
+}
+
+// ownReach is how far a machine may go by itself.
+func ownReach(op *Operation) string { return cmp.Or(op.Config.Automatic, release.ReachPatch) }
 
 func choose(catalog *release.Catalog, op *Operation) (release.Choice, error) {
 	p := policy(op)
@@ -108,7 +138,7 @@ func policy(op *Operation) release.Policy {
 		Skip: map[string]string{}}
 	maps.Copy(p.Skip, op.Config.Skip)
 	if op.Unattended {
-		p.Reach = cmp.Or(op.Config.Automatic, release.ReachPatch)
+		p.Reach = ownReach(op)
 	}
 	maps.Copy(p.Skip, op.Skip)
 	for version, bad := range op.Record.Bad {

@@ -10,7 +10,6 @@ import (
 
 	"townsquare/upgrade/mattermost"
 	"townsquare/upgrade/release"
-	"townsquare/upgrade/schedule"
 	"townsquare/upgrade/state"
 )
 
@@ -41,9 +40,7 @@ func (Commit) Run(ctx context.Context, op *Operation) error {
 	if run.AdoptedFrom != "" {
 		op.Note("what %s was is kept in %s; remove it by hand when nobody wants to go back there", run.Link, run.AdoptedFrom)
 	}
-	if c := op.Choice; c.Waiting == nil && c.Target != nil && c.Target.Version.String() == run.To {
-		_ = op.Due(schedule.Upgrade, Waiting{}) // no error: nothing is not too early
-	}
+	op.arrived(run.To)
 	for _, err := range []error{
 		mattermost.NoteVersion(run.To, run.Edition),
 		pruneVersions(run),

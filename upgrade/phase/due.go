@@ -40,6 +40,15 @@ func (e *Later) code() int {
 // Due remembers what waits, and since when. In an unattended run the error is a *Later when it may
 // not begin now; the phase that looked returns it as it is.
 func (op *Operation) Due(kind schedule.Kind, w Waiting) error {
+	pending := op.note(kind, w)
+	if w.What == "" {
+		return nil
+	}
+	return op.begin(kind, pending.Security)
+}
+
+// note remembers what waits, and returns since when.
+func (op *Operation) note(kind schedule.Kind, w Waiting) state.Pending {
 	now := time.Now().UTC()
 	pending := state.Pending{What: w.What, Since: now}
 	if w.Security {
@@ -55,11 +64,24 @@ func (op *Operation) Due(kind schedule.Kind, w Waiting) error {
 		}
 		pending = known
 	}
-	if w.What == "" || !op.Unattended {
+	return pending
+}
+
+// begin asks the calendar of an unattended run; fix is since when a security fix waits for it.
+func (op *Operation) begin(kind schedule.Kind, fix time.Time) error {
+	if !op.Unattended {
 		return nil
 	}
+	if later := op.closed(schedule.Ask{Kind: kind, SecuritySince: fix}); later != nil {
+		return later
+	}
+	return nil
+}
+
+// closed says until when the host's calendar forbids it; nil when it does not.
+func (op *Operation) closed(ask schedule.Ask) *Later {
 	calendar := op.Config.Calendar()
-	answer := calendar.May(schedule.Ask{Kind: kind, SecuritySince: pending.Security}, now)
+	answer := calendar.May(ask, time.Now())
 	if answer.Now {
 		return nil
 	}

@@ -25,10 +25,20 @@ func version(t *testing.T, s string) release.Version {
 // chosen is what Choose makes of a catalog in which some versions are to be had.
 func chosen(t *testing.T, op *Operation, installed string, offered ...string) error {
 	t.Helper()
+	return choosing(t, op, installed, catalogOf(t, offered...))
+}
+
+func catalogOf(t *testing.T, offered ...string) *release.Catalog {
+	t.Helper()
 	catalog := &release.Catalog{}
 	for _, s := range offered {
 		catalog.Releases = append(catalog.Releases, release.Release{Version: version(t, s), Edition: release.Team, Arch: "amd64", SHA256: "x"})
 	}
+	return catalog
+}
+
+func choosing(t *testing.T, op *Operation, installed string, catalog *release.Catalog) error {
+	t.Helper()
 	op.Record, op.Arch, op.Emit = &state.State{}, "amd64", func(Event) {}
 	op.Facts = &mattermost.Installation{Edition: release.Team}
 	if installed != "" {
@@ -36,6 +46,8 @@ func chosen(t *testing.T, op *Operation, installed string, offered ...string) er
 	}
 	return op.choose(catalog)
 }
+
+const anyTime = "daily 00:00-24:00"
 
 // TestAlone: unattended, only patches are installed unless the host's configuration says more.
 func TestAlone(t *testing.T) {
@@ -55,7 +67,7 @@ func TestAlone(t *testing.T) {
 		{"nothing new", "", "9.10.0", []string{"9.10.0"}, "", false},
 		{"the first", "", "", []string{"9.10.0"}, "9.10.0", false},
 	} {
-		op := &Operation{Options: Options{Unattended: true}, Config: state.Config{Track: "latest", Automatic: c.automatic}}
+		op := &Operation{Options: Options{Unattended: true}, Config: state.Config{Track: "latest", Automatic: c.automatic, Window: anyTime}}
 		err := chosen(t, op, c.installed, append(c.offered, "7.1.9")...)
 		var later *Later
 		switch {
@@ -73,10 +85,91 @@ func TestAlone(t *testing.T) {
 	}
 	// With somebody there, or a version that somebody named, everything may be installed.
 	for _, o := range []Options{{}, {Unattended: true, To: "9.11.0"}} {
-		op := &Operation{Options: o, Config: state.Config{Track: "latest"}}
+		op := &Operation{Options: o, Config: state.Config{Track: "latest", Window: anyTime}}
 		if err := chosen(t, op, "9.10.0", "9.10.0", "9.11.0"); err != nil || op.Choice.Next.Version.String() != "9.11.0" {
 			t.Errorf("%+v: %+v, %v", o, op.Choice, err)
 		}
+	}
+}
+
+// Whoever looks, what waits is what the host may install by itself, and apart from it the larger step
+// that waits for a person: its security fixes hurry nobody.
+func TestWhatWaits(t *testing.T) {
+	fix := time.Now().UTC().AddDate(0, 0, -40).Truncate(time.Second)
+	for _, c := range []struct {
+		name        string
+		options     Options
+		offered     []string
+		fixes       string // the version that has a security fix
+		own, larger string
+		security    bool
+	}{
+		{"a larger step, by a check", Options{}, []string{"9.11.0"}, "9.11.0", "", "Mattermost 9.11.0", false},
+		{"a larger step, unattended", Options{Unattended: true}, []string{"9.11.0"}, "9.11.0", "", "Mattermost 9.11.0", false},
+		{"a patch as well", Options{}, []string{"9.10.1", "9.11.0"}, "9.11.0", "Mattermost 9.10.1", "Mattermost 9.11.0", false},
+		{"a patch with a fix", Options{Unattended: true}, []string{"9.10.1", "9.11.0"}, "9.10.1", "Mattermost 9.10.1", "Mattermost 9.11.0", true},
+		{"a plan for the larger step", Options{To: "9.11.0"}, []string{"9.10.1", "9.11.0"}, "9.11.0", "Mattermost 9.10.1", "Mattermost 9.11.0", false},
+		{"nothing", Options{}, []string{"9.10.0"}, "9.10.0", "", "", false},
+	} {
+		path := filepath.Join(t.TempDir(), "pending.json")
+		op := &Operation{Options: c.options, Config: state.Config{Track: "latest", Window: anyTime},
+			Pending: func(kind schedule.Kind, p state.Pending) (state.Pending, error) {
+				return state.NotePending(path, kind, p)
+			}}
+		catalog := catalogOf(t, c.offered...)
+		for i, r := range catalog.Releases {
+			if r.Version.String() == c.fixes {
+				catalog.Releases[i].Security, catalog.Releases[i].Published = true, fix
+			}
+		}
+		_ = choosing(t, op, "9.10.0", catalog) // what it may do now is not the question
+		waits, err := state.LoadPending(path)
+		own, larger := waits[schedule.Upgrade], waits[schedule.Larger]
+		if err != nil || own.What != c.own || larger.What != c.larger || own.Security.Equal(fix) != c.security {
+			t.Errorf("%s: %+v, %v", c.name, waits, err)
+		}
+	}
+}
+
+// What is installed waits no more; the larger step beside it does, and so does what lies behind a stop.
+func TestArrived(t *testing.T) {
+	for _, c := range []struct {
+		to            string
+		options       Options
+		upgrade, step bool // whether they wait still
+	}{
+		{"9.10.1", Options{Unattended: true}, false, true},
+		{"9.11.0", Options{}, false, false},
+		{"9.10.0", Options{}, true, true},
+	} {
+		path := filepath.Join(t.TempDir(), "pending.json")
+		op := &Operation{Options: c.options, Config: state.Config{Track: "latest", Window: anyTime},
+			Pending: func(kind schedule.Kind, p state.Pending) (state.Pending, error) {
+				return state.NotePending(path, kind, p)
+			}}
+		if err := chosen(t, op, "9.10.0", "9.10.1", "9.11.0"); err != nil {
+			t.Fatal(err)
+		}
+		op.arrived(c.to)
+		waits, err := state.LoadPending(path)
+		_, upgrade := waits[schedule.Upgrade]
+		_, step := waits[schedule.Larger]
+		if err != nil || upgrade != c.upgrade || step != c.step {
+			t.Errorf("on %s: %+v, %v", c.to, waits, err)
+		}
+	}
+}
+
+// A security fix that waits for a person opens no night for the patch beside it.
+func TestNoHurryForAPerson(t *testing.T) {
+	now := time.Now().UTC()
+	op := &Operation{Options: Options{Unattended: true},
+		Config: state.Config{Track: "latest", Window: now.AddDate(0, 0, 3).Format("Mon") + " 12:00-13:00", SecurityWithin: time.Hour}}
+	catalog := catalogOf(t, "9.10.1", "9.11.0")
+	catalog.Releases[1].Security, catalog.Releases[1].Published = true, now.AddDate(0, 0, -4)
+	var later *Later
+	if err := choosing(t, op, "9.10.0", catalog); !errors.As(err, &later) || later.Next.Sub(now) < 30*time.Hour {
+		t.Errorf("%v", err)
 	}
 }
 

@@ -8,7 +8,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"time"
 
 	"townsquare/upgrade/problem"
 	"townsquare/upgrade/schedule"
@@ -43,6 +42,7 @@ type OSFacts struct {
 	Outdated system.Outdated `json:"outdated"`          // what runs files that were replaced
 	Reboot   system.Reboot   `json:"reboot,omitzero"`   // one that is needed
 	Later    string          `json:"later,omitempty"`   // why it is not done now
+	Vain     bool            `json:"vain,omitempty"`    // as it was done for that already, and did not help
 	Restart  []string        `json:"restart,omitempty"` // what is known to restart, before the packages are installed
 }
 
@@ -94,12 +94,18 @@ func (OSLook) Run(ctx context.Context, op *Operation) error {
 		op.Note("%s is held back by a person", name)
 	}
 	if f.Interrupted == "" && len(f.Packages) == 0 && len(f.Remove) == 0 && len(f.Restart) == 0 && (!f.Reboot.Needed() || f.Later != "") {
+		var w Waiting
 		if f.Later != "" {
 			op.Choice.Why = fmt.Sprintf("A reboot is needed (%s), but %s.", f.Reboot.Reason(), f.Later)
+			w.What = f.Summary()
 		}
-		return errors.Join(op.Due(schedule.System, Waiting{}), Done)
+		op.note(schedule.System, w)
+		return Done
 	}
-	return op.Due(schedule.System, Waiting{What: f.Summary(), Security: f.Security() > 0})
+	if err := op.Due(schedule.System, Waiting{What: f.Summary(), Security: f.Security() > 0}); err != nil {
+		return err
+	}
+	return op.enough()
 }
 
 // Summary says in a line what waits.
@@ -121,6 +127,8 @@ func (f *OSFacts) Summary() string {
 		return "packages that dpkg left half done"
 	case len(f.Restart) > 0:
 		return "services that run old files: " + strings.Join(f.Restart, ", ")
+	case f.Vain:
+		return fmt.Sprintf("a reboot: %s; %s", f.Reboot.Reason(), f.Later)
 	default:
 		return "a reboot: " + f.Reboot.Reason()
 	}
@@ -154,7 +162,6 @@ func LookAtSystem(ctx context.Context, record *state.State, config state.Config)
 // lookAtSystem fills op.OS from what is on the disk.
 func lookAtSystem(ctx context.Context, op *Operation) (err error) {
 	s, f := op.machine(), &OSFacts{}
-	op.OS = f
 	if f.Pending, err = s.Pending(ctx, op.SecurityOnly); err != nil {
 		return err
 	}
@@ -164,7 +171,7 @@ func lookAtSystem(ctx context.Context, op *Operation) (err error) {
 	if f.Reboot, err = s.Reboot(f.Outdated); err != nil {
 		return err
 	}
-	f.Later = op.notNow(f.Reboot)
+	op.postpone(f)
 	f.Restart = f.Outdated.Restartable()
 	for _, one := range f.Packages { // a package restarts its own service
 		if unit, ok := ownService[one.Name]; ok {
@@ -175,31 +182,27 @@ func lookAtSystem(ctx context.Context, op *Operation) (err error) {
 	}
 	slices.Sort(f.Restart)
 	f.Restart = slices.Compact(f.Restart)
+	op.OS = f
 	return nil
 }
 
 // ownService are the packages whose service people would miss.
 var ownService = map[string]string{"caddy": "caddy.service", "nginx": "nginx.service", "openssh-server": "ssh.service"}
 
-// notNow says why a reboot that is needed is not done in this run; empty when it may be. Unlike the
-// rest it keeps to the calendar even when a person is there: who wants it now says so.
-func (op *Operation) notNow(r system.Reboot) string {
-	if !r.Needed() || op.Reboot {
-		return ""
+// postpone fills in why a reboot that is needed is not done in this run; empty when it may be. Unlike
+// the rest it keeps to the calendar even when a person is there: who wants it now says so.
+func (op *Operation) postpone(f *OSFacts) {
+	f.Later, f.Vain = "", false
+	if !f.Reboot.Needed() || op.Reboot {
+		return
 	}
-	if last := op.Record.Reboot; last != nil && last.Why == r.Reason() {
-		return fmt.Sprintf("it was done for that on %s and did not help: somebody has to look", last.At.Format("2006-01-02 15:04"))
+	if last := op.Record.Reboot; last != nil && last.Why == f.Reboot.Reason() {
+		f.Vain, f.Later = true, fmt.Sprintf("it was done for that on %s and did not help: somebody has to look", last.At.Format("2006-01-02 15:04"))
+		return
 	}
-	calendar := op.Config.Calendar()
-	answer := calendar.May(schedule.Ask{Kind: schedule.Reboot}, time.Now())
-	if answer.Now {
-		return ""
+	if later := op.closed(schedule.Ask{Kind: schedule.Reboot}); later != nil {
+		f.Later = later.Error()
 	}
-	later := &Later{Why: answer.Why}
-	if !answer.Next.IsZero() {
-		later.Next = answer.Next.In(calendar.Window.Zone())
-	}
-	return later.Error()
 }
 
 // OSPreflight looks for everything that would stop the run.

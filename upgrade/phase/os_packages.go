@@ -166,8 +166,14 @@ func want(ctx context.Context, op *Operation, w system.Wish) error {
 		plan.Others = append(plan.Others, active...)
 	case len(active) > 0 && w.Reload():
 		plan.Reload = append(plan.Reload, active...)
-	case len(active) == 0 && !strings.Contains(w.Unit, "*"):
-		plan.Start = append(plan.Start, w.Unit)
+	case len(active) == 0 && w.Start() && !strings.Contains(w.Unit, "*"):
+		on, err := op.machine().Enabled(ctx, w.Unit)
+		if err != nil {
+			return err
+		}
+		if on {
+			plan.Start = append(plan.Start, w.Unit)
+		}
 	}
 	return nil
 }

@@ -116,8 +116,26 @@ func Resume(ctx context.Context, phases []Phase, op *Operation) (Report, error) 
 		if err := op.Save(); err != nil {
 			return err
 		}
-		return forward(ctx, phases, next, op, l, r)
+		err = forward(ctx, phases, next, op, l, r)
+		op.judge(ctx)
+		return err
 	})
+}
+
+// judge forgets a reboot that helped, however the run behind it ended: the record names one that did
+// not, so that it is not done again and again.
+func (op *Operation) judge(ctx context.Context) {
+	if op.OS == nil { // the run did not come to compareBoots
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+		defer cancel()
+		if err := lookAtSystem(ctx, op); err != nil {
+			op.Warn("whether the restart of the host helped is not known: %v", err)
+			return
+		}
+	}
+	if !op.OS.Reboot.Needed() {
+		op.Record.Reboot = nil
+	}
 }
 
 // OSVerify wants everything to be there that was there before.
@@ -137,10 +155,20 @@ const bootPatience = 5 * time.Minute
 // Run ends the downtime at the first good answer.
 func (OSVerify) Run(ctx context.Context, op *Operation) error {
 	run := op.Record.Run
-	plan := run.System
-	if run.From == "" {
+	if run.From != "" {
+		if err := oldAnswers(ctx, op); err != nil {
+			return err
+		}
+	}
+	if !run.System.Rebooted {
 		return nil
 	}
+	return compareBoots(ctx, op)
+}
+
+// oldAnswers wants the version that served before the run.
+func oldAnswers(ctx context.Context, op *Operation) error {
+	run := op.Record.Run
 	if run.Stopped { // since before the reboot
 		if run.WasActive {
 			if err := answersAgain(ctx, op); err != nil {
@@ -162,10 +190,7 @@ func (OSVerify) Run(ctx context.Context, op *Operation) error {
 			op.Warn("%s does not answer from this host: %v", url, err)
 		}
 	}
-	if !plan.Rebooted {
-		return nil
-	}
-	return compareBoots(ctx, op)
+	return nil
 }
 
 // answersAgain waits for a service that systemd starts by itself.

@@ -36,7 +36,7 @@ func (OSDecide) Run(ctx context.Context, op *Operation) (err error) {
 	if f.Reboot, err = s.Reboot(f.Outdated); err != nil {
 		return err
 	}
-	f.Later = op.notNow(f.Reboot)
+	op.postpone(f)
 	if f.Reboot.Needed() && f.Later == "" {
 		plan.RebootFor = f.Reboot.Reason()
 		op.Note("the host must restart: %s", plan.RebootFor)
@@ -266,7 +266,7 @@ func (OSServices) Title() string { return "restart other services" }
 
 // Describe says it for a plan.
 func (OSServices) Describe(op *Operation) string {
-	return "only those that run old files; a new sshd must prove itself before the old one lets go"
+	return "only those that run old files; a new sshd must answer with this host's key before the old one lets go"
 }
 
 // Run leaves alone what needrestart would not restart: that is for a reboot.

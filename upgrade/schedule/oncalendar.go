@@ -9,9 +9,9 @@ import (
 // Hours are when timers should ask whether something may begin, as values of systemd's OnCalendar=
 // (systemd.time(7)): at each begin in the window, and every hour after it, as what could not be done
 // at first may be possible then. systemd leaves a time out that the clock skips, so the second hour
-// is asked for even when the window is shorter. Nights are among them where a window, or the lack of
-// one, lets a fix or a reboot wait for them. Asking too often costs nothing: May decides. What should
-// let something else go first asks some minutes later.
+// is asked for even when the window is shorter. Nights are among them where there is no window, and
+// where a fix need not wait for it. Asking too often, or at a host's boot because it was off at that
+// time, costs nothing: May decides. What should let something else go first asks some minutes later.
 func (c Calendar) Hours(later int) []string {
 	parts := c.Window.parts
 	if c.Window.IsZero() || c.SecurityWithin > 0 {

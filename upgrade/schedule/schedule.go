@@ -18,12 +18,13 @@ const (
 	System  Kind = "os"      // packages of the operating system
 	Reboot  Kind = "reboot"
 	Drift   Kind = "drift"  // a repair; nothing begins one by itself
+	Larger  Kind = "larger" // a step of Mattermost that waits for a person; nothing begins one by itself either
 	Backup  Kind = "backup" // or the verification of one: it disturbs nobody
 )
 
 // Calendar is what an operator decided about the times of one host.
 type Calendar struct {
-	Window         Window        // when work may begin; the zero one: at any time, but a reboot at night only
+	Window         Window        // when work may begin; the zero one: at night
 	Freeze         []Period      // days on which nothing begins, security fixes included
 	SecurityWithin time.Duration // how long a security fix may wait for a window; zero: as long as it takes
 }
@@ -37,7 +38,7 @@ type Ask struct {
 // Answer says whether it may begin.
 type Answer struct {
 	Now   bool
-	Until time.Time // end of the opening that now is in; zero: it has none
+	Until time.Time // end of the opening that now is in; zero: it has none, as for a backup
 	Next  time.Time // otherwise the next moment at which it may; zero: none within two years
 	Why   string    // otherwise, as the end of "not now: …"
 }
@@ -55,7 +56,7 @@ func (c Calendar) May(ask Ask, now time.Time) Answer {
 		return Answer{Now: true}
 	}
 	windows := []Window{c.Window}
-	if c.Window.IsZero() && ask.Kind == Reboot {
+	if c.Window.IsZero() {
 		windows[0] = Night(c.Window.Zone())
 	}
 	var due time.Time // from when a night will do
@@ -89,8 +90,11 @@ func (c Calendar) why(kind Kind, now time.Time) string {
 			return fmt.Sprintf("nothing is changed unattended from %s to %s (freeze)", p.From, p.To)
 		}
 	}
-	if c.Window.IsZero() {
-		return fmt.Sprintf("a %s waits for the night, 01:00-05:00 %s", kind, c.Window.Zone())
+	switch {
+	case c.Window.IsZero() && kind == Reboot:
+		return fmt.Sprintf("a reboot waits for the night, 01:00-05:00 %s", c.Window.Zone())
+	case c.Window.IsZero():
+		return fmt.Sprintf("where no window is set, work is begun unattended only at night, 01:00-05:00 %s", c.Window.Zone())
 	}
 	return "work is begun unattended only in the window " + c.Window.String()
 }
@@ -105,9 +109,6 @@ func (c Calendar) next(w Window, from time.Time) (opening, bool) {
 				at = p.end(c.Window.Zone())
 			}
 		}
-	}
-	if w.IsZero() {
-		return opening{begin: at}, true
 	}
 	for o := range w.openings(at) {
 		for _, p := range c.Freeze {

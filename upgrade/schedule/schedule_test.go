@@ -37,7 +37,8 @@ func TestMay(t *testing.T) {
 	const berlin = "Sun 03:00-05:00 Europe/Berlin"
 	const many = "Mon-Fri 23:00-02:00; Sat,Sun 01:00-06:00,13:00-14:00 America/New_York"
 	for _, c := range []struct{ name, window, at, next string }{ // next empty: now
-		{"no window", "", "2026-11-24T12:00:00Z", ""},
+		{"no window, by day", "", "2026-11-24T12:00:00Z", "2026-11-25T01:00:00Z"},
+		{"no window, at night", "", "2026-11-24T04:59:59Z", ""},
 		{"first moment", berlin, "2026-11-22T02:00:00Z", ""},
 		{"just before", berlin, "2026-11-22T01:59:59Z", "2026-11-22T02:00:00Z"},
 		{"last moment", berlin, "2026-11-22T03:59:59Z", ""},
@@ -107,7 +108,7 @@ func TestFreeze(t *testing.T) {
 	}
 	// Freezes in a row, and no window.
 	c = calendar(t, "", "2026-12-27..2027-01-06", "2026-12-20..2026-12-26")
-	if got := c.May(Ask{Kind: Upgrade}, instant(t, "2026-12-21T12:00:00Z")); got.Now || !got.Next.Equal(instant(t, "2027-01-07T00:00:00Z")) {
+	if got := c.May(Ask{Kind: Upgrade}, instant(t, "2026-12-21T12:00:00Z")); got.Now || !got.Next.Equal(instant(t, "2027-01-07T01:00:00Z")) {
 		t.Errorf("two in a row: %+v", got)
 	}
 	c = calendar(t, "Sun 03:00-05:00", "2026-12-20..2036-12-20")

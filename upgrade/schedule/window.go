@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// Window is a set of weekly times, such as "Sun 03:00-05:00 Europe/Berlin". The zero one sets no
-// limits.
+// Window is a set of weekly times, such as "Sun 03:00-05:00 Europe/Berlin". The zero one says that
+// nobody named any.
 type Window struct {
 	text  string
 	zone  *time.Location
@@ -124,7 +124,7 @@ func parseDays(text string) (days [7]bool, err error) {
 	return days, nil
 }
 
-// IsZero says that there are no limits.
+// IsZero says that no times are named.
 func (w Window) IsZero() bool { return len(w.parts) == 0 }
 
 // String is the window as it was written.

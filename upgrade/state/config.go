@@ -23,7 +23,7 @@ const (
 type Config struct {
 	Edition  string            `yaml:"edition,omitempty" json:"edition,omitempty"`   // "team" (default) or "enterprise"; only for a first install
 	Track    string            `yaml:"track,omitempty" json:"track,omitempty"`       // "esr" (default), "latest", or a minor such as "11.7"
-	Window   string            `yaml:"window,omitempty" json:"window,omitempty"`     // when unattended work may begin, see schedule.Allowed; empty: any time
+	Window   string            `yaml:"window,omitempty" json:"window,omitempty"`     // when unattended work may begin, see schedule.Allowed; empty: at night
 	Watch    time.Duration     `yaml:"watch,omitempty" json:"watch,omitempty"`       // how long a new version is watched; default 60s
 	Patience time.Duration     `yaml:"patience,omitempty" json:"patience,omitempty"` // how long a new version may migrate the database; default 10m
 	Skip     map[string]string `yaml:"skip,omitempty" json:"skip,omitempty"`         // versions never to install, each with its reason

@@ -35,7 +35,7 @@ type System struct {
 	Failed    []string  `json:"failed,omitempty"` // units that had failed before
 }
 
-// Reboot is the last restart of the host that a run was for.
+// Reboot is the last restart of the host that a run was for, and that is not known to have helped.
 type Reboot struct {
 	At  time.Time `json:"at"`
 	Why string    `json:"why"`

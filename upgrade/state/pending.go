@@ -25,6 +25,15 @@ type Pending struct {
 	Security time.Time `json:"security,omitzero"` // when first a security fix was among it; zero: none is
 }
 
+// Fix is since when a security fix could have been had here: not before the host first could have had
+// anything, however long it was out then. Zero: none waits.
+func (p Pending) Fix() time.Time {
+	if !p.Security.IsZero() && p.Security.Before(p.Since) {
+		return p.Since
+	}
+	return p.Security
+}
+
 // LoadPending reads what waits, by kind. A file that is not there or that was cut short says that
 // nothing was seen yet: the next check finds it again.
 func LoadPending(path string) (map[schedule.Kind]Pending, error) {

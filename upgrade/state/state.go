@@ -27,7 +27,7 @@ type State struct {
 	Copied   Measured       `json:"copied,omitzero"`    // the last copy of the database, by which the next one's is
 	Run      *Run           `json:"run,omitempty"`      // the run in progress; nil when none is
 	History  []Finished     `json:"history,omitempty"`  // newest last, at most 100
-	Reboot   *Reboot        `json:"reboot,omitempty"`   // the last one; not done twice for the same reason
+	Reboot   *Reboot        `json:"reboot,omitempty"`   // the last one, until it is seen to have helped; not done twice for the same reason
 }
 
 // Return is what a committed upgrade leaves for going back to the version before: what it kept, and

@@ -16,6 +16,10 @@ import (
 // policyPath is what Debian's maintainer scripts ask before they start or stop a service
 // (invoke-rc.d(8), deb-systemd-invoke(1p)); heldPath lists what they wanted. It is in /run so that a
 // power cut takes it away, and with it what the policy forbids: /run itself may forbid programs.
+//
+// Of several units in one call deb-systemd-invoke asks for the first only and ends when that is held
+// back (so in Debian 12 and 13): of the others needrestart names those that run old files, and one
+// that is new waits for the next boot. debhelper's scripts name several where a package has several.
 const (
 	policyPath = "/usr/sbin/policy-rc.d"
 	heldPath   = "/run/townsquare/held-back"
@@ -91,6 +95,9 @@ func (w Wish) Restart() bool {
 		return a == "stop" || strings.Contains(a, "restart")
 	})
 }
+
+// Start says that the service was to be started.
+func (w Wish) Start() bool { return slices.Contains(w.Actions, "start") }
 
 // Reload says that the service was to read its configuration anew.
 func (w Wish) Reload() bool {

@@ -138,6 +138,17 @@ func (s System) Active(ctx context.Context, pattern string) ([]string, error) {
 	return s.units(ctx, "--state=active", pattern)
 }
 
+// Enabled says whether a package may start the unit, as deb-systemd-invoke(1p) decides it: not one
+// that someone has disabled, nor a static one. Of a unit made from an init script systemd does not know.
+func (s System) Enabled(ctx context.Context, unit string) (bool, error) {
+	out, err := s.ask(ctx, "systemctl", "show", "--property=UnitFileState", "--value", unit)
+	if err != nil {
+		return false, fmt.Errorf("ask whether %s is enabled: %w", unit, err)
+	}
+	state := strings.TrimSpace(out)
+	return strings.HasPrefix(state, "enabled") || state == "generated", nil
+}
+
 // Failed lists the units that failed.
 func (s System) Failed(ctx context.Context) ([]string, error) {
 	return s.units(ctx, "--state=failed")

@@ -110,7 +110,11 @@ func (p *Printer) statusText(w io.Writer, s Status) {
 		if kind == schedule.Drift { // that is below
 			continue
 		}
-		row("waits", fmt.Sprintf("%s, since %s", s.Pending[kind].What, s.Pending[kind].Since.Format(time.DateOnly)))
+		what := s.Pending[kind].What
+		if kind == schedule.Larger {
+			what += ", for a person"
+		}
+		row("waits", fmt.Sprintf("%s, since %s", what, s.Pending[kind].Since.Format(time.DateOnly)))
 	}
 	for _, t := range s.Timers {
 		switch {

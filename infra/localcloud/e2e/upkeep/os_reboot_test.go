@@ -49,6 +49,10 @@ func TestReboot(t *testing.T) {
 	if out := local("check"); !strings.Contains(out, "exit 10") || !strings.Contains(out, "not now") {
 		t.Errorf("check outside the window:\n%s", out)
 	}
+	const waiting = "cat /var/lib/townsquare/pending.json"
+	if waits := s.Exec(t, waiting); !strings.Contains(waits, "a reboot: asked for by linux-image-99.1.0-test") {
+		t.Errorf("what waits for the window is not told: %s", waits)
+	}
 
 	var got systemReport
 	seen := s.Watched(t, func() { got = osApply(t, s, nil, "--reboot") })
@@ -61,6 +65,9 @@ func TestReboot(t *testing.T) {
 	if s.Exec(t, boot) == was || s.Exec(t, "ls /run/reboot-required 2>/dev/null || true") != "" {
 		t.Error("it did not restart")
 	}
+	if left := s.Exec(t, `grep '"reboot":' /var/lib/townsquare/state.json || true`); left != "" {
+		t.Errorf("it helped, and would not be done for that again: %s", left)
+	}
 	history := s.Record(t).History
 	if last := history[len(history)-1]; last.ID != got.ID || last.Downtime != got.Downtime {
 		t.Errorf("history has %+v", last)
@@ -68,4 +75,7 @@ func TestReboot(t *testing.T) {
 	clean(t, s)
 	s.Serves(t, stage.Before)
 	osCheck(t, s)
+	if waits := s.Exec(t, waiting); strings.Contains(waits, "reboot") {
+		t.Errorf("still waits: %s", waits)
+	}
 }
