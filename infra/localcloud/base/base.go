@@ -19,7 +19,7 @@ import (
 	"syscall"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"townsquare/infra/localcloud/build"
 )
 
 // Release is the Debian release of the machines.
@@ -27,21 +27,6 @@ const Release = "trixie"
 
 // ProxyURL is the Debian proxy as machines see it.
 const ProxyURL = "http://10.91.0.1:3142"
-
-// CacheDir is where slow things are kept: $TOWNSQUARE_CACHE, else
-// /var/cache/townsquare.
-func CacheDir() string {
-	if dir := os.Getenv("TOWNSQUARE_CACHE"); dir != "" {
-		return dir
-	}
-	return "/var/cache/townsquare"
-}
-
-// Image is a root file system to be used read-only.
-type Image struct {
-	Key string
-	Dir string
-}
 
 // recipe is all that decides what an image contains. Its JSON is the cache
 // key, so whatever changes the result must be in here.
@@ -74,77 +59,42 @@ func newRecipe() (recipe, error) {
 	}, nil
 }
 
-// Find returns the image if it has been built.
-func Find() (Image, error) {
-	r, err := newRecipe()
-	if err != nil {
-		return Image{}, err
+// entry is where the cache keeps the image. It is complete, or not there.
+func (r recipe) entry() build.Entry {
+	return build.Entry{
+		Kind: "base", Key: r.key(), What: "Debian " + r.Release, Why: "what the machines start from", Usual: 100 * time.Second,
+		Make: func(ctx context.Context, dir string, step *build.Step) (string, error) {
+			return "", r.run(ctx, filepath.Join(dir, "rootfs"), step)
+		},
 	}
-	image := Image{Key: r.key(), Dir: filepath.Join(CacheDir(), "base", r.key(), "rootfs")}
-	_, err = os.Stat(image.Dir)
-	return image, err
 }
 
-// Build returns the image, made now if need be, which takes a few minutes and
-// is told to progress. Two processes may ask at once: one builds, the other
-// waits.
-func Build(ctx context.Context, progress io.Writer) (Image, error) {
+// Find returns the image, a root file system to be used read-only. The error is
+// os.ErrNotExist if it has not been built.
+func Find() (rootfs string, err error) {
+	r, err := newRecipe()
+	if err != nil {
+		return "", err
+	}
+	rootfs = filepath.Join(build.NewCache(nil).Path(r.entry()), "rootfs")
+	_, err = os.Stat(rootfs)
+	return rootfs, err
+}
+
+// Build returns the image, made now if need be, which takes a few minutes.
+func Build(ctx context.Context, cache *build.Cache) (rootfs string, err error) {
 	if err := CheckHost(); err != nil {
-		return Image{}, err
-	}
-	image, err := Find()
-	if err == nil || !errors.Is(err, os.ErrNotExist) {
-		return image, err
+		return "", err
 	}
 	r, err := newRecipe()
 	if err != nil {
-		return Image{}, err
+		return "", err
 	}
-	parent := filepath.Join(CacheDir(), "base")
-	if err := os.MkdirAll(parent, 0o755); err != nil {
-		return Image{}, err
-	}
-	unlock, err := lock(filepath.Join(parent, "lock"))
-	if err != nil {
-		return Image{}, fmt.Errorf("lock the cache of base images: %w", err)
-	}
-	defer unlock()
-	if image, err := Find(); err == nil {
-		return image, nil // built by whoever held the lock
-	}
-	temp, err := os.MkdirTemp(parent, ".building-")
-	if err != nil {
-		return Image{}, err
-	}
-	defer os.RemoveAll(temp)
-	if err := os.Chmod(temp, 0o755); err != nil {
-		return Image{}, err
-	}
-	began := time.Now()
-	fmt.Fprintf(progress, "base: building Debian %s for the machines (once; a few minutes)\n", r.Release)
-	if err := r.run(ctx, filepath.Join(temp, "rootfs"), progress); err != nil {
-		return Image{}, fmt.Errorf("build base image: %w", err)
-	}
-	if err := os.Rename(temp, filepath.Dir(image.Dir)); err != nil {
-		return Image{}, err
-	}
-	fmt.Fprintf(progress, "base: done in %s\n", time.Since(began).Round(time.Second))
-	return image, nil
+	dir, err := cache.Get(ctx, r.entry())
+	return filepath.Join(dir, "rootfs"), err
 }
 
-func lock(path string) (unlock func(), err error) {
-	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
-	if err != nil {
-		return nil, err
-	}
-	if err := unix.Flock(int(file.Fd()), unix.LOCK_EX); err != nil {
-		file.Close()
-		return nil, err
-	}
-	return func() { file.Close() }, nil
-}
-
-func (r recipe) run(ctx context.Context, dir string, progress io.Writer) error {
+func (r recipe) run(ctx context.Context, dir string, step *build.Step) error {
 	script, err := os.CreateTemp("", "townsquare-base-")
 	if err != nil {
 		return err
@@ -178,23 +128,23 @@ func (r recipe) run(ctx context.Context, dir string, progress io.Writer) error {
 	if err := cmd.Start(); err != nil {
 		return err
 	}
-	tail := follow(output, progress)
+	tail := follow(output, step)
 	if err := cmd.Wait(); err != nil {
 		return fmt.Errorf("mmdebstrap: %w\n%s", err, tail)
 	}
 	return nil
 }
 
-// follow passes mmdebstrap's own milestones on and keeps the last lines of the
-// rest for an error.
-func follow(r io.Reader, progress io.Writer) string {
+// follow shows mmdebstrap's own milestones and keeps the last lines of the rest
+// for an error.
+func follow(r io.Reader, step *build.Step) string {
 	var last []string
 	scanner := bufio.NewScanner(r)
 	scanner.Buffer(nil, 1<<20)
 	for scanner.Scan() {
 		line := scanner.Text()
 		if message, ok := strings.CutPrefix(line, "I: "); ok && !strings.HasPrefix(message, "running --") {
-			fmt.Fprintf(progress, "base: %s\n", message)
+			step.Status("%s", message)
 		}
 		if last = append(last, line); len(last) > 25 {
 			last = last[1:]

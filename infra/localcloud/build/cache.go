@@ -11,10 +11,12 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // DefaultDir is where the cache is unless $TOWNSQUARE_CACHE says otherwise.
@@ -34,7 +36,7 @@ func NewCache(p *Progress) *Cache {
 // Entry describes one directory of the cache and how to make it.
 type Entry struct {
 	Kind  string        // folder of the cache: "tools", "mirror", "base"
-	Name  string        // "pulumi"; with Kind it is what people see in the cache
+	Name  string        // "pulumi"; with Kind it is what people see in the cache; empty if a kind has no names
 	Key   string        // see Key
 	What  string        // for people: "pulumi 3.253.0"
 	Why   string        // for people: "the engine that runs infra/"
@@ -47,7 +49,7 @@ type Entry struct {
 
 // Path is where e is, or will be.
 func (c *Cache) Path(e Entry) string {
-	return filepath.Join(c.Dir, e.Kind, e.Name+"-"+e.Key)
+	return filepath.Join(c.Dir, e.Kind, strings.TrimPrefix(e.Name+"-"+e.Key, "-"))
 }
 
 // Has says whether e is made.
@@ -109,7 +111,7 @@ func (c *Cache) make(ctx context.Context, e Entry, path string) error {
 	step := c.Progress.Step(e.What, e.Why, e.Usual)
 	result, err := e.Make(ctx, tmp, step)
 	if err == nil {
-		err = syncTree(tmp)
+		err = syncDisk(tmp)
 	}
 	if err == nil {
 		err = os.Rename(tmp, path)
@@ -119,7 +121,7 @@ func (c *Cache) make(ctx context.Context, e Entry, path string) error {
 		return err
 	}
 	step.Done("%s, kept in %s", cmp.Or(result, "done"), path)
-	return syncFile(parent)
+	return syncDisk(parent)
 }
 
 // Key hashes what an entry is made from into the end of its name. Parts are kept apart: Key("ab") is not
@@ -133,21 +135,12 @@ func Key(parts ...string) string {
 	return hex.EncodeToString(h.Sum(nil))[:16]
 }
 
-// syncTree flushes every file below dir, and every directory, to disk: the rename that follows must never make a
-// directory appear whose files a power cut then empties.
-func syncTree(dir string) error {
-	return filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.Type()&fs.ModeSymlink != 0 {
-			return err
-		}
-		return syncFile(path)
-	})
-}
-
-func syncFile(path string) error {
-	f, err := os.Open(path)
+// syncDisk flushes the file system that dir is on: the rename that follows must never make a directory appear whose
+// files a power cut then empties. One by one, the files of a whole Debian would take minutes.
+func syncDisk(dir string) error {
+	f, err := os.Open(dir)
 	if err != nil {
 		return err
 	}
-	return errors.Join(f.Sync(), f.Close())
+	return errors.Join(unix.Syncfs(int(f.Fd())), f.Close())
 }

@@ -66,10 +66,10 @@ func runUp(ctx context.Context, cloud *network.Cloud, options services.Options) 
 		fmt.Fprintf(progressOutput(), "cloud %s is up\n", cloud.Name)
 		return nil
 	}
-	if _, err := base.Build(ctx, progressOutput()); err != nil {
+	cache := build.NewCache(build.NewProgress(progressOutput()))
+	if _, err := base.Build(ctx, cache); err != nil {
 		return err
 	}
-	cache := build.NewCache(build.NewProgress(progressOutput()))
 	pebble, err := build.Pebble().Get(ctx, cache)
 	if err != nil {
 		return err

@@ -59,13 +59,12 @@ backup.`,
 func baseTarget() build.Target {
 	return build.Target{
 		Name: "base", About: "Debian " + base.Release + ": what every machine starts from", Default: true,
-		Get: func(ctx context.Context, _ *build.Cache) (string, error) {
-			image, err := base.Build(ctx, progressOutput())
-			return image.Dir, err
+		Get: func(ctx context.Context, cache *build.Cache) (string, error) {
+			return base.Build(ctx, cache)
 		},
 		Has: func(context.Context, *build.Cache) (string, bool, error) {
-			image, err := base.Find()
-			return image.Dir, err == nil, nil
+			rootfs, err := base.Find()
+			return rootfs, err == nil, nil
 		},
 	}
 }

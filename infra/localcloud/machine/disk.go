@@ -42,14 +42,14 @@ func makeExt4(ctx context.Context, path, label string) error {
 // lowerLayers finds what lies under a new machine's disk.
 func lowerLayers(spec Spec) ([]string, error) {
 	if spec.From == "" {
-		image, err := base.Find()
+		rootfs, err := base.Find()
 		if errors.Is(err, os.ErrNotExist) {
 			return nil, errors.New("the base image is not built (run: localcloud build base)")
 		}
 		if err != nil {
 			return nil, err
 		}
-		return []string{image.Dir}, nil
+		return []string{rootfs}, nil
 	}
 	snap, err := readSnapshot(spec.From)
 	if err != nil {

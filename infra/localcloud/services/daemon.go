@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"townsquare/infra/localcloud/base"
+	"townsquare/infra/localcloud/build"
 	"townsquare/infra/localcloud/machine"
 	"townsquare/infra/localcloud/network"
 )
@@ -101,7 +102,7 @@ func (d *Daemon) start(ctx context.Context, options Options) error {
 	if err != nil {
 		return err
 	}
-	proxy, err := newDebianProxy(mirror, filepath.Join(base.CacheDir(), "debian"))
+	proxy, err := newDebianProxy(mirror, filepath.Join(build.NewCache(nil).Dir, "debian"))
 	if err != nil {
 		return err
 	}
