@@ -14,7 +14,9 @@ import (
 // relay is how machines read from a few hosts of the world outside, by HTTPS under their own names:
 // what is asked for is passed on as it came, signature of the request included, and only GET and
 // HEAD are. So a machine can fetch releases and restore a backup, and neither write anything there
-// nor reach anybody else. A host that answers with a redirection is followed here.
+// nor reach anybody of its own choice: a redirection is followed here, and where to is the listed
+// hosts' choice. (httputil.ReverseProxy would also join the two ends where a host agrees to upgrade
+// the connection, and then everything is passed on.)
 type relay struct{ client *http.Client }
 
 func newRelay() *relay {
