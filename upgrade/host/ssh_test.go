@@ -72,10 +72,14 @@ func TestWrongHostKeyIsRefused(t *testing.T) {
 		t.Error("logged in all the same")
 	}
 	dials := 0
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
 	_, _, err = Waiter{Limit: time.Hour, Waiting: func(string) {}, Dial: func(ctx context.Context) (*Conn, error) {
-		dials++
+		if dials++; dials > 1 {
+			stop()
+		}
 		return Dial(ctx, address, s.keys)
-	}}.Reach(t.Context())
+	}}.Reach(ctx)
 	if !errors.As(err, &wrong) || dials != 1 {
 		t.Errorf("a wrong key was tried %d times: %v", dials, err)
 	}

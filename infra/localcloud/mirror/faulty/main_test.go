@@ -74,10 +74,12 @@ func run(t *testing.T, program string, end time.Duration, args ...string) (state
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	if end != ready {
-		timer := time.AfterFunc(end, func() { cmd.Process.Signal(syscall.SIGTERM) })
-		defer timer.Stop()
+	while := end
+	if end == ready {
+		while = never
 	}
+	timer := time.AfterFunc(while, func() { cmd.Process.Signal(syscall.SIGTERM) })
+	defer timer.Stop()
 	const over = "the program has ended"
 	heard := make(chan []string)
 	go func() {
