@@ -30,23 +30,29 @@ func TestSummaryFindsTheLongestGap(t *testing.T) {
 
 func TestPollSeesAnOutage(t *testing.T) {
 	var down atomic.Bool
+	var served, refused atomic.Int64
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Query().Get("get_server_status") != "true" {
 			t.Errorf("a ping without get_server_status is answered even when the database is down: %s", r.URL)
 		}
 		if down.Load() {
 			w.WriteHeader(http.StatusServiceUnavailable)
+			refused.Add(1)
+			return
 		}
+		served.Add(1)
 	}))
 	defer server.Close()
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan *Visits)
 	go func() { done <- Poll(ctx, server.URL, server.Client(), 20*time.Millisecond) }()
-	time.Sleep(100 * time.Millisecond)
+	until(t, func() bool { return served.Load() > 0 })
 	down.Store(true)
 	time.Sleep(300 * time.Millisecond)
+	until(t, func() bool { return refused.Load() > 0 })
+	before := served.Load()
 	down.Store(false)
-	time.Sleep(100 * time.Millisecond)
+	until(t, func() bool { return served.Load() > before })
 	stop()
 	s := (<-done).Summary()
 	if s.Gap < 250*time.Millisecond || s.Wrong["status 503"] != s.Failed || s.Failed == 0 {
