@@ -26,6 +26,9 @@ func TestKilledEngine(t *testing.T) {
 	a := newAccount(t, "killedtest")
 	// Whoever starts machines stands still, so that the droplet stays on its way.
 	daemon := a.cloud.DaemonProcess()
+	if daemon == 0 { // that would be this process's own group
+		t.Fatal("the cloud has no daemon")
+	}
 	signal(t, daemon, syscall.SIGSTOP)
 	defer syscall.Kill(daemon, syscall.SIGCONT)
 	var said bytes.Buffer
@@ -37,7 +40,7 @@ func TestKilledEngine(t *testing.T) {
 	// And only the droplet is, after a while: a record that the cloud has made, and the engine has not yet
 	// written down, would be nobody's, as with the real provider.
 	const droplet = "digitalocean:index/droplet:Droplet"
-	for deadline := time.Now().Add(10 * time.Minute); a.pending() != droplet || !a.quiet(5*time.Second); time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(10 * time.Minute); len(a.machines()) != 1 || a.pending() != droplet || !a.quiet(5*time.Second); time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			_ = up.Process.Kill()
 			t.Fatalf("on its way is %q:\n%s", a.pending(), said.String())

@@ -90,7 +90,7 @@ func (s *Server) awaitRun(ctx context.Context, over <-chan struct{}) (int, error
 	for {
 		if text, err := os.ReadFile(path); err == nil {
 			first, _, _ := strings.Cut(strings.TrimSpace(string(text)), "\n")
-			if pid, err := strconv.Atoi(first); err == nil {
+			if pid, err := strconv.Atoi(first); err == nil && pid > 1 { // 0 would be this process's own group
 				return pid, nil
 			}
 		}
