@@ -48,9 +48,6 @@ func lookAround(ctx context.Context, op *Operation, disturbed bool) error {
 	return comparePublic(ctx, op)
 }
 
-// pluginsTimeout is how long after the opening a plugin may take to be there again.
-const pluginsTimeout = 30 * time.Second
-
 func comparePlugins(ctx context.Context, op *Operation) error {
 	f, run := op.Facts, op.Record.Run
 	if !f.Installed() {
@@ -71,26 +68,18 @@ func comparePlugins(ctx context.Context, op *Operation) error {
 			op.Warn("plugin %s is gone or switched off since the upgrade", id)
 		}
 	}
-	for {
-		running, err := service(run).RunningPlugins(ctx, f.Link+"/plugins")
-		if err != nil {
-			op.Warn("look at the plugins: %v", err)
-			return nil
-		}
-		gone := slices.DeleteFunc(slices.Clone(run.Plugins), func(id string) bool { return slices.Contains(running, id) })
-		if len(gone) == 0 {
-			return nil
-		}
-		if time.Since(run.OpenedAt) > pluginsTimeout {
-			return &BadVersion{Version: run.To, Cause: fmt.Errorf("%w %s, which ran before the upgrade: update it, or switch it off first",
-				errPlugin, strings.Join(gone, " and "))}
-		}
-		select {
-		case <-time.After(time.Second):
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
+	gone, err := awaitPlugins(ctx, run, run.OpenedAt)
+	if err != nil && ctx.Err() != nil {
+		return err
 	}
+	if err != nil {
+		op.Warn("%v", err)
+	}
+	if len(gone) > 0 {
+		return &BadVersion{Version: run.To, Cause: fmt.Errorf("%w %s, which ran before the upgrade: update it, or switch it off first",
+			errPlugin, strings.Join(gone, " and "))}
+	}
+	return nil
 }
 
 var errPlugin = errors.New("the new version does not run plugin")

@@ -80,10 +80,14 @@ func (Checkpoint) Run(ctx context.Context, op *Operation) error {
 	return op.Save()
 }
 
-// Undo puts the configuration back; the database is put back by Start's undo, before the link.
+// Undo puts the configuration and the plugins back; the database is put back by Start's undo, before the link.
 func (Checkpoint) Undo(_ context.Context, op *Operation) error {
 	run := op.Record.Run
-	if !run.Stopped || run.ConfigCopy == "" {
+	if !run.Stopped {
+		return nil
+	}
+	putPluginsBack(op)
+	if run.ConfigCopy == "" {
 		return nil
 	}
 	if !exposed(run).IsZero() {

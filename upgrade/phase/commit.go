@@ -31,10 +31,7 @@ const keepDumps = 2
 // Run cannot be undone once Committed is saved; what fails after that is only untidy.
 func (Commit) Run(ctx context.Context, op *Operation) error {
 	run := op.Record.Run
-	conclude(op.Record, run)
-	run.Committed = true
-	if err := op.Save(); err != nil {
-		run.Committed = false // the disk does not know, so nobody may believe it
+	if err := commit(op, func(record *state.State) { conclude(record, run) }); err != nil {
 		return err
 	}
 	if run.AdoptedFrom != "" {
@@ -44,6 +41,7 @@ func (Commit) Run(ctx context.Context, op *Operation) error {
 	for _, err := range []error{
 		mattermost.NoteVersion(run.To, run.Edition),
 		pruneVersions(run),
+		forgetPlugins(run),
 		pruneFiles(dumpDir(), keptRuns(op)...),
 		pruneFiles(filepath.Join(state.Dir, "plans"), keptRuns(op)...),
 		pruneFiles(filepath.Join(state.Dir, "config"), keptRuns(op)...),

@@ -279,14 +279,14 @@ func (commitRestore) Title() string { return "commit" }
 
 func (commitRestore) Run(ctx context.Context, op *Operation) error {
 	run := op.Record.Run
-	op.Record.Active, op.Record.Previous, op.Record.Return = run.To, "", nil
-	delete(op.Record.Bad, run.To)
-	if _, isBackup := backupOf(op.Way); isBackup && run.From != run.To {
-		leave(op.Record, run)
-	}
-	run.Committed = true
-	if err := op.Save(); err != nil {
-		run.Committed = false
+	err := commit(op, func(record *state.State) {
+		record.Active, record.Previous, record.Return = run.To, "", nil
+		delete(record.Bad, run.To)
+		if _, isBackup := backupOf(op.Way); isBackup && run.From != run.To {
+			leave(record, run)
+		}
+	})
+	if err != nil {
 		return err
 	}
 	return errors.Join(mattermost.NoteVersion(run.To, run.Edition), removeStaging(run), dropEmpty(ctx, op), op.Releases.Prune())

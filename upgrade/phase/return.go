@@ -1,6 +1,7 @@
 package phase
 
 import (
+	"maps"
 	"time"
 
 	"townsquare/upgrade/state"
@@ -8,6 +9,21 @@ import (
 
 // rolledBackByHand is the reason on the skip list for a version that a person went back from.
 const rolledBackByHand = "rolled back by hand"
+
+// commit saves that the run is done, with what conclude writes into the record. Where that cannot be
+// saved the record is what it was: the disk does not know, so nobody may believe it.
+func commit(op *Operation, conclude func(*state.State)) error {
+	before := *op.Record
+	before.Bad = maps.Clone(before.Bad)
+	conclude(op.Record)
+	op.Record.Run.Committed = true
+	err := op.Save()
+	if err != nil {
+		*op.Record = before
+		op.Record.Run.Committed = false
+	}
+	return err
+}
 
 // conclude writes into the record what serves from now on, and how one could go back.
 func conclude(record *state.State, run *state.Run) {

@@ -1,6 +1,7 @@
 package phase
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -26,6 +27,7 @@ type way struct {
 	boot       bool   // and this is the boot's own recovery
 	checkpoint bool   // a copy was made at the stop
 	plan       string // what the new version does with `db downgrade`: "works", "fails", or there is no plan
+	drafts     int    // rows of a table that only the new version has
 	broken     bool   // an attempt to take the migrations back was killed half way, with a copy made before
 	want       string // of the schema: "as it was", "not as it was"; or an error's text
 	keeps      bool   // the posts of users are there
@@ -41,6 +43,7 @@ func TestFit(t *testing.T) {
 		"migrated without a copy":                 {migrated: true, want: "not as it was"},
 		"open, unchanged schema, posts":           {opened: true, posts: 3, checkpoint: true, want: "as it was", keeps: true},
 		"open, migrated, posts, plan works":       {opened: true, migrated: true, posts: 3, checkpoint: true, plan: "works", want: "as it was", keeps: true},
+		"open, migrated, posts and drafts":        {opened: true, migrated: true, posts: 3, drafts: 2, checkpoint: true, plan: "works", want: "as it was", keeps: true},
 		"open, migrated, posts, killed half way":  {opened: true, migrated: true, posts: 3, checkpoint: true, plan: "works", broken: true, want: "as it was", keeps: true},
 		"open, migrated, posts, plan fails":       {opened: true, migrated: true, posts: 3, checkpoint: true, plan: "fails", want: "going back would lose", keeps: true},
 		"open, migrated, posts, no plan":          {opened: true, migrated: true, posts: 3, checkpoint: true, want: "going back would lose", keeps: true},
@@ -93,7 +96,8 @@ func (w way) try(t *testing.T, socket, database string) {
 	if run.SchemaBefore, err = db.AppliedMigrations(ctx); err != nil {
 		t.Fatal(err)
 	}
-	op := &Operation{Record: &state.State{Run: run}, Boot: w.boot, Emit: func(Event) {}, Save: func() error { return nil }}
+	var said string
+	op := &Operation{Record: &state.State{Run: run}, Boot: w.boot, Emit: func(e Event) { said += e.Text }, Save: func() error { return nil }}
 	if w.checkpoint {
 		admin, err := findAdmin(ctx, db)
 		if err != nil {
@@ -111,6 +115,9 @@ func (w way) try(t *testing.T, socket, database string) {
 	}
 	if w.migrated {
 		exec(database, "insert into db_migrations values (101)")
+	}
+	for range w.drafts {
+		exec(database, "create table if not exists drafts (text text)", "insert into drafts values ('')")
 	}
 	for range w.posts {
 		exec(database, "insert into posts (updateat) values (extract(epoch from now()) * 1000)")
@@ -143,9 +150,25 @@ func (w way) try(t *testing.T, socket, database string) {
 	if err != nil || (now == run.SchemaBefore) != (w.want == "as it was") {
 		t.Errorf("the schema is %s, was %s (%v)", now, run.SchemaBefore, err)
 	}
+	w.kept(t, db, run, said)
 	written, err := db.Written(ctx, began)
 	if err != nil || (written["posts"] == w.posts && w.posts > 0) != w.keeps {
 		t.Errorf("posts there: %v of %d (%v)", written, w.posts, err)
+	}
+}
+
+// kept wants a copy, and a word of it, of what only the new version knew; and no other copy.
+func (w way) kept(t *testing.T, db *mattermost.Database, run *state.Run, said string) {
+	t.Helper()
+	if run.Spare == "" {
+		return
+	}
+	rows, err := db.On(run.Spare).CountRows(t.Context(), []string{"drafts"})
+	if there := err == nil; there != (w.drafts > 0) || rows["drafts"] != w.drafts {
+		t.Errorf("kept as %s are %d of %d drafts (%v)", run.Spare, rows["drafts"], w.drafts, err)
+	}
+	if named := strings.Contains(said, "only 9.10.0 knows it: 2 drafts; the database with it is kept as "+run.Spare); named != (w.drafts > 0) {
+		t.Errorf("it says %q", said)
 	}
 }
 
@@ -157,8 +180,10 @@ func (w way) install(t *testing.T, run *state.Run, socket, database string) {
 	}
 	dir := t.TempDir()
 	run.NewTarget, run.Plan = dir, filepath.Join(dir, "plan.json")
+	plan, err := json.Marshal(map[string]any{"Migrations": []any{map[string]any{"Bytes": []byte("CREATE TABLE IF NOT EXISTS drafts (text text);")}}})
+	must(t, err)
 	script := "#!/bin/sh\ntest \"$1 $2 $3\" = 'db downgrade plan.json' || exit 2\n" +
-		"psql --quiet --host=" + socket + " --username=postgres --dbname=" + database + " --command='delete from db_migrations where version = 101'\n"
+		"psql --quiet --host=" + socket + " --username=postgres --dbname=" + database + " --command='delete from db_migrations where version = 101; drop table if exists drafts'\n"
 	if w.plan == "fails" {
 		script = "#!/bin/sh\necho no way >&2\nexit 1\n"
 	}
@@ -168,7 +193,7 @@ func (w way) install(t *testing.T, run *state.Run, socket, database string) {
 	if err := os.WriteFile(filepath.Join(dir, "bin", "mattermost"), []byte(script), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(run.Plan, []byte("{}"), 0o600); err != nil {
+	if err := os.WriteFile(run.Plan, plan, 0o600); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -44,6 +44,9 @@ func (Stop) Run(ctx context.Context, op *Operation) error {
 		return err
 	}
 	noteBefore(ctx, op)
+	if err := keepPlugins(op); err != nil {
+		return err
+	}
 	if err := s.Forgive(ctx); err != nil {
 		return err
 	}
@@ -84,7 +87,7 @@ const (
 func (Stop) Undo(ctx context.Context, op *Operation) error {
 	run := op.Record.Run
 	if !run.Stopped {
-		return nil
+		return forgetPlugins(run)
 	}
 	if run.WasActive && run.From != "" {
 		if err := serveAgain(ctx, op); err != nil {
@@ -99,7 +102,10 @@ func (Stop) Undo(ctx context.Context, op *Operation) error {
 	if err := op.Save(); err != nil {
 		return err
 	}
-	return dropFailed(ctx, op)
+	if !op.Boot { // else the service waits for us
+		pluginsAgain(ctx, op, run, time.Now())
+	}
+	return errors.Join(forgetPlugins(run), dropFailed(ctx, op))
 }
 
 // letIn opens the gate though the old version is not well: better a server that may be ill than a
@@ -145,6 +151,9 @@ func servesAgain(ctx context.Context, op *Operation, run *state.Run) error {
 	}
 	if now, err := db.AppliedMigrations(ctx); err != nil || run.SchemaBefore != "" && now != run.SchemaBefore {
 		return errors.Join(err, fmt.Errorf("%s serves again on a database at %s; it was at %s", run.From, now, run.SchemaBefore))
+	}
+	if op.Boot { // else users still wait
+		pluginsAgain(ctx, op, run, time.Now())
 	}
 	return nil
 }
@@ -200,5 +209,36 @@ func dropFailed(ctx context.Context, op *Operation) error {
 			return err
 		}
 	}
+	if keepsNewer(ctx, op, db, admin) {
+		return nil
+	}
 	return admin.Drop(ctx, run.Checkpoint) // when it was not needed
+}
+
+// keepsNewer says whether the copy that a rollback made has what is nowhere else: the newer version
+// migrated the database again, so that what only it knows is no more in that.
+func keepsNewer(ctx context.Context, op *Operation, db *mattermost.Database, admin *mattermost.Admin) bool {
+	run, back := op.Record.Run, op.Record.Return
+	if run.Way != WayDowngrade || !run.Changed || back == nil {
+		return false
+	}
+	there, err := admin.Exists(ctx, run.Checkpoint)
+	if err == nil && !there { // it is the database again
+		return false
+	}
+	var tables []string
+	if err == nil {
+		tables, err = mattermost.NewTables(back.Plan)
+	}
+	var drops map[string]int
+	if err == nil {
+		drops, err = db.On(run.Checkpoint).CountRows(ctx, tables)
+	}
+	switch {
+	case err != nil:
+		op.Warn("the database as it was at the stop is kept as %s, as nobody can say what in it is nowhere else: %v", run.Checkpoint, err)
+	case len(drops) > 0:
+		op.Warn("gone with the migrations, as only %s knows it: %s; the database with it is kept as %s", run.From, list(drops), run.Checkpoint)
+	}
+	return err != nil || len(drops) > 0
 }

@@ -18,7 +18,15 @@ func takeBack(ctx context.Context, op *Operation, unit *mattermost.Unit, db *mat
 	if run.Plan == "" {
 		return fmt.Errorf("%s has no plan by which it could take its migrations back", run.To)
 	}
+	tables, err := mattermost.NewTables(run.Plan)
+	if err != nil {
+		return err
+	}
 	admin, err := makeSpare(ctx, op, db, since)
+	if err != nil {
+		return err
+	}
+	drops, err := db.CountRows(ctx, tables) // that people made on the new version only
 	if err != nil {
 		return err
 	}
@@ -30,11 +38,17 @@ func takeBack(ctx context.Context, op *Operation, unit *mattermost.Unit, db *mat
 			err = fmt.Errorf("the database is at %s, not at %s", now, run.SchemaBefore)
 		}
 	}
-	if admin == nil {
+	switch {
+	case admin == nil && err == nil && len(drops) > 0:
+		op.Warn("gone with the migrations, as only %s knows it: %s; no copy of it could be made", run.To, list(drops))
+		return nil
+	case admin == nil:
 		return err
-	}
-	if err != nil {
+	case err != nil:
 		return errors.Join(err, admin.PutBack(ctx, run.Spare, spareFailed(db, since)))
+	case len(drops) > 0:
+		op.Warn("gone with the migrations, as only %s knows it: %s; the database with it is kept as %s", run.To, list(drops), run.Spare)
+		return admin.Drop(ctx, spareFailed(db, since))
 	}
 	return errors.Join(admin.Drop(ctx, run.Spare), admin.Drop(ctx, spareFailed(db, since)))
 }
@@ -61,13 +75,14 @@ func makeSpare(ctx context.Context, op *Operation, db *mattermost.Database, sinc
 			if err := admin.PutBack(ctx, run.Spare, spareFailed(db, since)); err != nil {
 				return nil, err
 			}
-			if err := admin.Drop(ctx, spareFailed(db, since)); err != nil {
-				return nil, err
-			}
 		}
 	}
+	// The record must not go on saying that there is one to put back: it is the database now.
 	run.Spare, run.SpareAt = mattermost.CheckpointName(db.Name, since.Add(time.Second)), time.Time{} // the run's own checkpoint has another name
 	if err := op.Save(); err != nil {
+		return nil, err
+	}
+	if err := admin.Drop(ctx, spareFailed(db, since)); err != nil {
 		return nil, err
 	}
 	if err := admin.Checkpoint(ctx, run.Spare); err != nil {

@@ -123,11 +123,12 @@ type Run struct {
 	Scratch   string `json:"scratch,omitempty"`    // a database on which something is tried
 	SandboxAt string `json:"sandbox_at,omitempty"` // the directory of the server that is tried
 
-	Backup    string     `json:"backup,omitempty"`    // id of the backup that is restored
-	Restored  string     `json:"restored,omitempty"`  // name of the database filled from it, once begun
-	Replaced  string     `json:"replaced,omitempty"`  // name of the database whose place Restored takes, once it gives it up
-	Filled    bool       `json:"filled,omitempty"`    // the application's own empty database is filled, as no role may make another
-	Exchanges []Exchange `json:"exchanges,omitempty"` // directories and files that are exchanged for those of the backup
+	Backup     string     `json:"backup,omitempty"`      // id of the backup that is restored
+	Restored   string     `json:"restored,omitempty"`    // name of the database filled from it, once begun
+	Replaced   string     `json:"replaced,omitempty"`    // name of the database whose place Restored takes, once it gives it up
+	Filled     bool       `json:"filled,omitempty"`      // the application's own empty database is filled, as no role may make another
+	Exchanges  []Exchange `json:"exchanges,omitempty"`   // directories and files that are exchanged for those of the backup
+	PluginDirs []Exchange `json:"plugin_dirs,omitempty"` // Staged is as Path was at the stop, for the way back; then Kept is what the new version made of it
 
 	Repaired []Kept `json:"repaired,omitempty"` // files that are written anew
 
