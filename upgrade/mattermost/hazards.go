@@ -25,7 +25,7 @@ func (h Hazard) String() string { return fmt.Sprintf("%s: %s (%s)", h.Migration,
 // with while it serves. Only what is known to be harmless passes: new tables and types, indexes
 // whose making holds nobody up, settings of a table. A column that is added to a table is a hazard:
 // the old version reads some tables whole, and 7.x answered 500 when users had one column more than
-// it knew. bytes tells how large a table is; one that is not there has none.
+// it knew. bytes tells how large each table is that is there.
 func Hazards(plan string, bytes map[string]int64) ([]Hazard, error) {
 	data, err := os.ReadFile(plan)
 	if err != nil {
@@ -72,6 +72,9 @@ func hazard(statement string, made map[string]bool, bytes map[string]int64) stri
 	if m := newTable.FindStringSubmatch(statement); m != nil {
 		if strings.Contains(statement, " references ") {
 			return "a foreign key locks the table it refers to"
+		}
+		if _, there := bytes[m[1]]; there {
+			return "there is a table " + m[1] + " already, of which nobody knows who uses it"
 		}
 		made[m[1]] = true
 		return ""

@@ -43,6 +43,7 @@ func TestHazards(t *testing.T) {
 		{"ALTER TABLE users DROP COLUMN x", "changes users"},
 		{"ALTER TABLE users RENAME TO people", "changes users"},
 		{"ALTER TABLE users ALTER COLUMN props TYPE jsonb", "changes users"},
+		{"CREATE TABLE IF NOT EXISTS PostStats (userid int); CREATE INDEX a ON PostStats (userid)", "there is a table poststats already"},
 		{"CREATE TABLE a (b int REFERENCES users(id))", "foreign key"},
 		{"DROP INDEX IF EXISTS idx", "may rely on"},
 		{"DROP TABLE trueupreviewhistory", "may rely on"},
