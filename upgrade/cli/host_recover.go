@@ -111,7 +111,7 @@ func (h *server) recover(ctx context.Context, o recoverOptions) (err error) {
 	case errors.As(err, &back) || errors.Is(err, phase.ErrSilent): // as good as it can be
 		fmt.Fprintln(os.Stderr, h.app.redactor.String(err.Error()))
 		return nil
-	case errors.Is(err, phase.ErrUnreachable):
+	case errors.Is(err, phase.ErrAgain):
 		fmt.Fprintln(os.Stderr, h.app.redactor.String(err.Error()))
 		return exitWith(host.ExitLater)
 	}

@@ -194,61 +194,6 @@ func (c *copyCounter) end() {
 	}
 }
 
-// RestoreDump empties the application's schema and fills it from the dump at path. The service
-// must be stopped. A restore that failed half way can be done again.
-func (d *Database) RestoreDump(ctx context.Context, t Tools, path string) error {
-	file, err := os.Open(path)
-	if err != nil {
-		return fmt.Errorf("restore the dump: %w", err)
-	}
-	defer file.Close()
-	if err := d.ClearOrphans(ctx); err != nil {
-		return fmt.Errorf("restore the dump: %w", err)
-	}
-	schema, err := d.empty(ctx)
-	if err != nil {
-		return fmt.Errorf("restore the dump: %w", err)
-	}
-	// The schema alone: extensions and comments on them belong to the administrator.
-	args := []string{"--dbname=" + d.Name, "--no-password", "--no-owner", "--single-transaction", "--exit-on-error", "--schema=" + schema}
-	if _, err := t.run(ctx, host.Command{Name: t.path("pg_restore"), Args: args, Env: d.env, User: d.OSUser, Dir: "/", Stdin: file}); err != nil {
-		return fmt.Errorf("restore the dump: %w", err)
-	}
-	return nil
-}
-
-// empty drops what the role owns in its schema: a migration's new tables too, which a dump from
-// before does not know and so would not replace.
-func (d *Database) empty(ctx context.Context) (schema string, err error) {
-	conn, err := d.Connect(ctx)
-	if err != nil {
-		return "", err
-	}
-	defer conn.Close(ctx)
-	if err := conn.QueryRow(ctx, "select current_schema()").Scan(&schema); err != nil {
-		return "", err
-	}
-	// Names are taken from the rows themselves: what a cascade dropped meanwhile has no other.
-	_, err = conn.Exec(ctx, `do $$
-declare what record; here oid := quote_ident(current_schema())::regnamespace; me oid := (select oid from pg_roles where rolname = current_user);
-begin
-  for what in select format('%I.%I', current_schema(), c.relname) as name, case c.relkind when 'v' then 'view' when 'm' then 'materialized view' when 'S' then 'sequence' else 'table' end as kind
-    from pg_class c where c.relnamespace = here and pg_has_role(c.relowner, 'USAGE') and c.relkind in ('r','p','v','m','S')
-    and not exists (select 1 from pg_depend d where d.objid = c.oid and d.deptype in ('e','a','i')) loop
-    execute format('drop %s if exists %s cascade', what.kind, what.name);
-  end loop;
-  for what in select format('%I.%I(%s)', current_schema(), p.proname, pg_get_function_identity_arguments(p.oid)) as name from pg_proc p where p.pronamespace = here and p.proowner = me
-    and not exists (select 1 from pg_depend d where d.objid = p.oid and d.deptype = 'e') loop
-    execute format('drop routine if exists %s cascade', what.name);
-  end loop;
-  for what in select format('%I.%I', current_schema(), t.typname) as name from pg_type t where t.typnamespace = here and t.typowner = me and t.typtype in ('e','d')
-    and not exists (select 1 from pg_depend d where d.objid = t.oid and d.deptype = 'e') loop
-    execute format('drop type if exists %s cascade', what.name);
-  end loop;
-end $$`)
-	return schema, err
-}
-
 // meter counts bytes on their way to w.
 type meter struct {
 	w      io.Writer

@@ -177,6 +177,23 @@ func NewTables(plan string) ([]string, error) {
 	return tables, nil
 }
 
+var createIndex = regexp.MustCompile(`(?i)\bcreate\s+(?:unique\s+)?index\s+(?:concurrently\s+)?(?:if\s+not\s+exists\s+)?"?(\w+)"?\s+on\b`)
+
+// NewIndexes are the indexes, in lower case, that the migrations of a saved plan make.
+func NewIndexes(plan string) ([]string, error) {
+	migrations, err := planned(plan)
+	if err != nil {
+		return nil, err
+	}
+	var indexes []string
+	for _, sql := range migrations {
+		for _, found := range createIndex.FindAllSubmatch(sql, -1) {
+			indexes = append(indexes, strings.ToLower(string(found[1])))
+		}
+	}
+	return indexes, nil
+}
+
 // PlannedMigrations is how many migrations a saved plan has.
 func PlannedMigrations(plan string) (int, error) {
 	migrations, err := planned(plan)

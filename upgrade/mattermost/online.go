@@ -38,6 +38,7 @@ func (p Program) Migrate(ctx context.Context, wait time.Duration) error {
 // EndMigrator ends what a migrator that was killed left behind: its statement, which goes on without
 // it, its lock, for which the next one would wait, and indexes that were not finished, which the
 // next one would take for done. before are the indexes that InvalidIndexes named before it began.
+// An index that somebody is at work on is not waited for long, as users wait meanwhile: an error.
 func (d *Database) EndMigrator(ctx context.Context, before []string) error {
 	conn, err := d.Connect(ctx)
 	if err != nil {
@@ -54,6 +55,9 @@ func (d *Database) EndMigrator(ctx context.Context, before []string) error {
 	now, err := invalidIndexes(ctx, conn)
 	if err != nil {
 		return err
+	}
+	if _, err := conn.Exec(ctx, "set lock_timeout = '2s'"); err != nil {
+		return fmt.Errorf("remove unfinished indexes: %w", err)
 	}
 	for _, index := range now {
 		if slices.Contains(before, index) {

@@ -165,8 +165,15 @@ func (d *Database) recount(ctx context.Context, want Rows) error {
 
 // Empty drops what the role owns in its schema, so that Load finds nothing.
 func (d *Database) Empty(ctx context.Context) error {
-	_, err := d.empty(ctx)
-	return err
+	conn, err := d.Connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(ctx)
+	if _, err := conn.Exec(ctx, emptySchema); err != nil {
+		return fmt.Errorf("empty database %s: %w", d.Name, err)
+	}
+	return nil
 }
 
 // Attachment is a file that a row of fileinfo names, relative to the file store.

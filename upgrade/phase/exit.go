@@ -21,6 +21,24 @@ const (
 	ExitInterrupted   = 130
 )
 
+// exitOf is the exit code of a run of which only its outcome is known.
+func exitOf(outcome string) int {
+	switch outcome {
+	case OutcomeDone, OutcomeLater:
+		return ExitDone
+	case OutcomeRefused:
+		return ExitRefused
+	case OutcomeRolledBack:
+		return ExitRolledBack
+	case OutcomeNotRolledBack:
+		return ExitNotRolledBack
+	case OutcomeInterrupted:
+		return ExitInterrupted
+	default:
+		return ExitError
+	}
+}
+
 // Code is the exit code for an error of Run. What needs a person soonest wins: a failed rollback
 // over an interruption, that over its rollback.
 func Code(err error) int {

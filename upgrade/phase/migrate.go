@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"townsquare/upgrade/mattermost"
@@ -135,17 +137,42 @@ func besideUsers(ctx context.Context, op *Operation) error {
 		op.Note("the database is migrated while the service is away, because of %s%s", found[0], more(len(found)-1))
 		return nil
 	}
-	if run.Unfinished, err = f.Database.InvalidIndexes(ctx); err != nil {
+	left, err := unfinished(ctx, op)
+	if err != nil {
 		return err
 	}
 	run.Online = true
 	if err := op.Save(); err != nil {
 		return err
 	}
+	if left {
+		if err := f.Database.EndMigrator(ctx, run.Unfinished); err != nil {
+			return err
+		}
+	}
 	if err := migrateOnline(ctx, op); err != nil {
 		return errors.Join(err, f.Database.EndMigrator(context.WithoutCancel(ctx), run.Unfinished))
 	}
 	return op.Save()
+}
+
+// unfinished notes the indexes that somebody has left invalid. One that the plan makes is not among
+// them: an earlier run of ours began it and could not remove it, and the migration would take it for
+// done. left says that there are such.
+func unfinished(ctx context.Context, op *Operation) (left bool, err error) {
+	run := op.Record.Run
+	invalid, err := op.Facts.Database.InvalidIndexes(ctx)
+	if err != nil {
+		return false, err
+	}
+	planned, err := mattermost.NewIndexes(run.Plan)
+	if err != nil {
+		return false, err
+	}
+	run.Unfinished = slices.DeleteFunc(slices.Clone(invalid), func(index string) bool {
+		return slices.Contains(planned, strings.Trim(index, `"`))
+	})
+	return len(run.Unfinished) < len(invalid), nil
 }
 
 func more(n int) string {
@@ -200,15 +227,22 @@ func migrateOnline(ctx context.Context, op *Operation) error {
 }
 
 // Undo ends a migration that was left running. What it has changed may stay: it was found to be
-// harmless to the old version, and the next run need not do it again.
+// harmless to the old version, and the next run need not do it again. A database that is not there
+// yet, as at a boot, is waited for: an index that is left half made would be taken for a whole one.
 func (Migrate) Undo(ctx context.Context, op *Operation) error {
 	run := op.Record.Run
 	if !run.Online {
 		return nil
 	}
-	_, db, err := mattermost.Reopen(ctx, nil, run.Unit, run.Link, run.ConfigPath, run.ConfigCopy)
-	if err != nil {
-		return err
+	_, db, err := reach(ctx, run)
+	if err == nil {
+		if err = db.EndMigrator(ctx, run.Unfinished); err != nil && !reachable(ctx, run) {
+			err = errors.Join(ErrUnreachable, err)
+		}
 	}
-	return db.EndMigrator(ctx, run.Unfinished)
+	if errors.Is(err, ErrAgain) {
+		run.Again = true
+		err = errors.Join(err, op.Save())
+	}
+	return err
 }

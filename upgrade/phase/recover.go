@@ -19,17 +19,23 @@ func Recover(ctx context.Context, phases []Phase, op *Operation) error {
 
 // Repair is Recover as a run of its own, or as the end of the run that died: it ends with a
 // result. The report is that of the run put back: *RolledBack, as that run failed, or
-// *NotRolledBack. With nothing to put back, the run that died had changed nothing. Only an
-// ErrUnreachable is no result: it is to be tried again.
+// *NotRolledBack. With nothing to put back, the run that died had changed nothing, or had come to its
+// end, which is in the history. Only an ErrAgain is no result: it is to be tried again.
 func Repair(ctx context.Context, phases []Phase, op *Operation) (Report, error) {
 	l := newLog(op)
 	began := time.Now().UTC()
 	done, err := recoverRun(ctx, phases, op)
-	if errors.Is(err, ErrUnreachable) {
+	if errors.Is(err, ErrAgain) {
 		op.Warn("%v", err)
 		return Report{}, err
 	}
 	r := Report{Finished: done}
+	if over := finished(op); err == nil && done.ID == "" && over != nil {
+		r.Finished, r.Exit, r.Warnings = *over, exitOf(over.Outcome), l.warnings
+		op.current = ""
+		op.Emit(Event{Kind: Result, Text: r.Error, Data: r})
+		return r, nil
+	}
 	switch {
 	case err == nil && done.ID == "":
 		err = ErrSilent
@@ -48,6 +54,16 @@ func Repair(ctx context.Context, phases []Phase, op *Operation) (Report, error) 
 	op.current = ""
 	op.Emit(Event{Kind: Result, Text: r.Error, Data: r})
 	return r, err
+}
+
+// finished is what the history says of the run; nil when it never came to its end.
+func finished(op *Operation) *state.Finished {
+	for i := len(op.Record.History) - 1; i >= 0; i-- {
+		if op.Record.History[i].ID == op.ID {
+			return &op.Record.History[i]
+		}
+	}
+	return nil
 }
 
 func recoverRun(ctx context.Context, phases []Phase, op *Operation) (done state.Finished, err error) {

@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 
-	"townsquare/upgrade/host"
 	"townsquare/upgrade/mattermost"
 	"townsquare/upgrade/state"
 )
@@ -90,11 +89,7 @@ func takeDatabaseBack(ctx context.Context, op *Operation) error {
 		}
 		return admin.PutBack(ctx, run.Kept, run.Checkpoint)
 	default:
-		tools, err := mattermost.FindTools(ctx, host.Run, f.Schema.Server)
-		if err != nil {
-			return err
-		}
-		return f.Database.RestoreDump(ctx, tools, back.Dump)
+		return restore(ctx, op, f.Database, back.Dump)
 	}
 }
 
@@ -107,23 +102,15 @@ func unroll(ctx context.Context, op *Operation) error {
 	}
 	_, db, err := reach(ctx, run)
 	if err != nil {
-		return giveUp(ctx, op, err)
+		return err
 	}
 	if err := service(run).Kill(ctx); err != nil {
-		return giveUp(ctx, op, err)
+		return err
 	}
 	if err := db.ClearOrphans(ctx); err != nil {
 		op.Warn("what the version before left in the database may still be there: %v", err)
 	}
-	var k *kept
-	err = unrollDatabase(ctx, op, db)
-	switch {
-	case errors.As(err, &k):
-		return keepNew(ctx, op, k)
-	case err != nil:
-		return giveUp(ctx, op, err)
-	}
-	return nil
+	return unrollDatabase(ctx, op, db)
 }
 
 func unrollDatabase(ctx context.Context, op *Operation, db *mattermost.Database) error {
@@ -151,7 +138,7 @@ func unrollDatabase(ctx context.Context, op *Operation, db *mattermost.Database)
 		}
 		return admin.PutBack(ctx, run.Checkpoint, run.Kept)
 	case run.Way == WayCheckpoint:
-		return restoreStopped(ctx, run, db)
+		return restore(ctx, op, db, run.StoppedDump)
 	}
 	if err := putBack(ctx, op, db); err != nil {
 		return err

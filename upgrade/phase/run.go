@@ -63,8 +63,8 @@ const (
 // A run that the record shows as unfinished, as after a power cut, is put back first.
 //
 // An undo that fails while the service is down ends the way back: to start the old version on what
-// is half put back would let users write what the next attempt throws away. One that fails when
-// the old version serves again leaves only litter, and is a warning.
+// is half put back would let users write what the next attempt throws away. So does an ErrAgain. One
+// that fails otherwise when the old version serves again leaves only litter, and is a warning.
 //
 // Once a phase has saved Run.Committed, nothing is undone any more: what fails then is a warning.
 // The outcome goes to the record's history, if the run got as far as the lock, and, as the last
@@ -209,7 +209,7 @@ func back(ctx context.Context, phases []Phase, op *Operation, cause error) error
 	return cause
 }
 
-// undo puts phases back, the last first, and says what kept the service down.
+// undo puts phases back, the last first, and says what kept the service down, or is to be tried again.
 func undo(ctx context.Context, phases []Phase, op *Operation) error {
 	ctx, cancel := op.within(context.WithoutCancel(ctx), undoTimeout, "putting back")
 	defer cancel()
@@ -228,7 +228,7 @@ func undo(ctx context.Context, phases []Phase, op *Operation) error {
 			continue
 		}
 		err = fmt.Errorf("put back %q: %w", p.Title(), err)
-		if op.Record.Run.Stopped {
+		if op.Record.Run.Stopped || errors.Is(err, ErrAgain) {
 			op.Emit(Event{Kind: Failed, Text: err.Error(), Took: time.Since(began)})
 			return err
 		}

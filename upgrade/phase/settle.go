@@ -19,6 +19,13 @@ import (
 // one that fails over takes about a minute.
 const databaseTimeout = 5 * time.Minute
 
+// The way back is tried settleTries times before it is given up: a database that dies in the middle
+// of it is there again in a moment, and reach waits for it.
+const (
+	settleTries = 2
+	settlePause = 2 * time.Second
+)
+
 // settle ends the new version and makes the database fit the old one, before the link goes back:
 // whatever boots in between must find the two that belong together. It may be called again after
 // any interruption, and decides by what it finds:
@@ -27,26 +34,49 @@ const databaseTimeout = 5 * time.Minute
 //   - nobody can have written, or nobody did: the copy made at the stop is put back;
 //   - users wrote: the new version takes its own migrations back, with everything written since;
 //   - and where it cannot, it stays, and a person decides.
-//
-// The service is never left dead for want of a database that answers.
 func settle(ctx context.Context, op *Operation) error {
+	for try := 1; ; try++ {
+		err := settleOnce(ctx, op)
+		var k *kept
+		switch {
+		case err == nil:
+			return nil
+		case errors.Is(err, ErrUnreachable):
+			return giveUp(ctx, op, err)
+		case try < settleTries && ctx.Err() == nil:
+			op.Warn("%v; once more", err)
+		case !reachable(ctx, op.Record.Run):
+			return giveUp(ctx, op, errors.Join(ErrUnreachable, err))
+		case errors.As(err, &k):
+			return keepNew(ctx, op, k)
+		default:
+			return giveUp(ctx, op, err)
+		}
+		select {
+		case <-time.After(settlePause):
+		case <-ctx.Done():
+		}
+	}
+}
+
+func settleOnce(ctx context.Context, op *Operation) error {
 	run := op.Record.Run
 	if run.Way != "" {
 		return unroll(ctx, op)
 	}
 	unit, db, err := reach(ctx, run)
 	if err != nil {
-		return giveUp(ctx, op, err)
+		return err
 	}
 	now, err := db.AppliedMigrations(ctx)
 	if err != nil {
-		return giveUp(ctx, op, err)
+		return err
 	}
 	if rebooted(run) && leadsToOld(run) && now == run.SchemaBefore {
 		return nil // the old version may be serving already
 	}
 	if err := service(run).Kill(ctx); err != nil {
-		return giveUp(ctx, op, err)
+		return err
 	}
 	if err := db.ClearOrphans(ctx); err != nil {
 		op.Warn("what the new version left in the database may still be there: %v", err)
@@ -55,24 +85,22 @@ func settle(ctx context.Context, op *Operation) error {
 		return nil // it never came to the point where the new version could start
 	}
 	if err := fit(ctx, op, unit, db); err != nil {
-		var k *kept
-		if errors.As(err, &k) {
-			return keepNew(ctx, op, k)
-		}
-		return giveUp(ctx, op, err)
+		return err
 	}
 	if now, err = db.AppliedMigrations(ctx); err != nil {
-		return giveUp(ctx, op, err)
+		return err
 	}
 	if run.From != "" && now != run.SchemaBefore {
-		return giveUp(ctx, op, fmt.Errorf("the database is at %s and %s needs %s: the dump from before is %s", now, run.From, run.SchemaBefore, run.Dump))
+		return fmt.Errorf("the database is at %s and %s needs %s: the dump from before is %s", now, run.From, run.SchemaBefore, run.Dump)
 	}
 	return nil
 }
 
-// ErrUnreachable says that the way back waits for a database that does not answer: it is to be tried
-// again later.
-var ErrUnreachable = errors.New("the database does not answer")
+// ErrAgain says that the way back is not done, and that the host tries it again by itself.
+var ErrAgain = errors.New("the host tries again by itself")
+
+// ErrUnreachable is an ErrAgain: the way back waits for a database.
+var ErrUnreachable = fmt.Errorf("the database does not answer; %w", ErrAgain)
 
 // reach finds the database again from the disk, and waits until it answers.
 func reach(ctx context.Context, run *state.Run) (*mattermost.Unit, *mattermost.Database, error) {
@@ -107,13 +135,16 @@ func reachable(ctx context.Context, run *state.Run) bool {
 // fit makes the database what it was at the stop, or as good as that; a *kept says it cannot.
 func fit(ctx context.Context, op *Operation, unit *mattermost.Unit, db *mattermost.Database) error {
 	run := op.Record.Run
+	now, err := db.AppliedMigrations(ctx)
+	if err != nil {
+		return err
+	}
 	since := exposed(run)
-	if since.IsZero() {
+	if since.IsZero() || emptied(run, now) {
 		return putBack(ctx, op, db)
 	}
-	now, err := db.AppliedMigrations(ctx)
-	if err != nil || now == run.SchemaBefore {
-		return err
+	if now == run.SchemaBefore {
+		return nil
 	}
 	written, err := db.Written(ctx, since)
 	if err != nil {
@@ -148,11 +179,12 @@ func putBack(ctx context.Context, op *Operation, db *mattermost.Database) error 
 	if err != nil || now == run.SchemaBefore || stoppedDump(run) == "" {
 		return err
 	}
-	return restoreStopped(ctx, run, db)
+	return restore(ctx, op, db, run.StoppedDump)
 }
 
-// restoreStopped fills the database from the dump made at the stop.
-func restoreStopped(ctx context.Context, run *state.Run, db *mattermost.Database) error {
+// restore exchanges what is in the database for the dump at path, at once where it has room for
+// both. Where it has not, what is there goes first; no server starts on what that leaves.
+func restore(ctx context.Context, op *Operation, db *mattermost.Database, path string) error {
 	schema, err := db.Inspect(ctx)
 	if err != nil {
 		return err
@@ -161,7 +193,43 @@ func restoreStopped(ctx context.Context, run *state.Run, db *mattermost.Database
 	if err != nil {
 		return err
 	}
-	return db.RestoreDump(ctx, tools, run.StoppedDump)
+	if _, err := os.Stat(path); err != nil {
+		return err
+	}
+	why := tight(ctx, db, schema)
+	if why == nil {
+		if err := db.RestoreDump(ctx, tools, path); !errors.Is(err, mattermost.ErrNoRoom) {
+			return err
+		} else {
+			why = err
+		}
+	}
+	op.Warn("%v: what is there is dropped before the dump takes its place", why)
+	if err := db.Clear(ctx); err != nil {
+		return err
+	}
+	return db.RestoreDump(ctx, tools, path)
+}
+
+// tight says that the disk of a database on this host has no room for another such; nil where it has,
+// or nobody knows.
+func tight(ctx context.Context, db *mattermost.Database, schema mattermost.Schema) error {
+	admin, err := findAdmin(ctx, db)
+	if err != nil || !db.Local() {
+		return nil //nolint:nilerr // who may not look finds out
+	}
+	if dir := admin.DataDirectory(ctx); dir != "" {
+		if free, _, _, err := space(dir); err == nil && free < copyBytes(schema) {
+			return mattermost.ErrNoRoom
+		}
+	}
+	return nil
+}
+
+// emptied says that the old version's database is none any more, at the migrations now: a restore in
+// two steps ended between them, or somebody dropped it. A server would start on it as on a new one.
+func emptied(run *state.Run, now string) bool {
+	return run.SchemaBefore != "" && mattermost.Emptied(now)
 }
 
 // exposed is the moment from which users may have written; zero when they cannot have. A reboot
@@ -189,23 +257,6 @@ func leadsToOld(run *state.Run) bool {
 	}
 	target, err := os.Readlink(run.Link)
 	return run.OldTarget != "" && err == nil && target == run.OldTarget
-}
-
-// giveUp is for a way back that cannot go on: the new version is started again, as it may heal with
-// what failed, and the gate opens. The run stays in the record, for the next one to put back; where
-// the database only did not answer, the host tries again by itself.
-func giveUp(ctx context.Context, op *Operation, why error) error {
-	run := op.Record.Run
-	if op.Boot {
-		return why // systemd starts the service behind us
-	}
-	if run.OpenedAt.IsZero() {
-		run.OpenedAt = time.Now().UTC()
-	}
-	run.Again = errors.Is(why, ErrUnreachable)
-	err := errors.Join(why, op.Save(), service(run).Start(ctx), gate(run).Open(ctx))
-	op.Up()
-	return err
 }
 
 // keepNew leaves the new version in place, as the only one that has what users wrote.

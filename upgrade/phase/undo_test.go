@@ -242,3 +242,31 @@ func TestARunThatLivesIsNotPutBack(t *testing.T) {
 		t.Errorf("error %v, undone %v, ran %v", err, w.undone, w.ran)
 	}
 }
+
+// A run that came to its end and was killed before it could say so is not put back, and has not failed.
+func TestAResultThatWasNotSaid(t *testing.T) {
+	for outcome, want := range map[string]int{OutcomeDone: ExitDone, OutcomeRolledBack: ExitRolledBack, OutcomeInterrupted: ExitInterrupted} {
+		w, op := newWorld()
+		op.Record.History = []state.Finished{{ID: op.ID, To: "2", Outcome: outcome}, {ID: "20261122T020000Z-os", Outcome: OutcomeFailed}}
+		report, err := Repair(t.Context(), w.phases(), op)
+		if err != nil || report.Exit != want || report.Outcome != outcome || report.To != "2" || len(w.undone) != 0 {
+			t.Errorf("report %+v, error %v", report, err)
+		}
+		if last := w.events[len(w.events)-1]; last.Kind != Result {
+			t.Errorf("no result was said: %+v", w.events)
+		}
+	}
+}
+
+// What is to be tried again is not closed, though the service was never stopped.
+func TestUndoThatIsToBeTriedAgain(t *testing.T) {
+	w, op := newWorld()
+	phases := w.phases()
+	fail(phases, "fetch", errors.New("boom"))
+	find(phases, "fetch").undo = func(context.Context, *Operation) error { return ErrUnreachable }
+	_, err := Run(t.Context(), phases, op)
+	var not *NotRolledBack
+	if !errors.As(err, &not) || w.disk.Run == nil {
+		t.Errorf("error %v, record %+v", err, w.disk)
+	}
+}

@@ -115,7 +115,7 @@ type Run struct {
 	Public             bool      `json:"public,omitempty"`   // the public address answered well then
 	OpenedAt           time.Time `json:"opened_at,omitzero"` // users reach the new version since: the checkpoint may lose their posts
 	Committed          bool      `json:"committed,omitempty"`
-	Again              bool      `json:"again,omitempty"` // putting back waits for the database: the host tries again by itself
+	Again              bool      `json:"again,omitempty"` // putting back is not done: the host tries again by itself
 
 	Way       string `json:"way,omitempty"`        // of a rollback by hand: how the database goes back
 	Changed   bool   `json:"changed,omitempty"`    // the rollback changes the database from here on
