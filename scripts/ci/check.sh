@@ -20,11 +20,16 @@ open_issues() {
 # tell VERSION: opens the issue of a pending release, or brings it up to date.
 tell() {
   local body=$work/body.md number
+  : >"$work/plan.md"
+  upgrade plan --to "$1" "${targets[@]}" --markdown "$work/plan.md" >/dev/null || true # a plan that is refused says why, too
   {
-    printf 'What an upgrade would do now:\n\n'
+    printf 'What an upgrade to it would do now:\n\n'
     cat "$work/plan.md"
-    printf 'A patch release is installed by itself in the window. Whatever waits for a person is begun by:\n\n'
-    printf '    gh workflow run upgrade.yml -f version=%s\n\n' "$1"
+    if [[ " $waiting " == *" $1 "* ]]; then
+      printf 'It is a larger step, which waits for a person. To begin it:\n\n    gh workflow run upgrade.yml -f version=%s\n\n' "$1"
+    else
+      printf 'It is installed by itself, in the window.\n\n'
+    fi
     printf 'This issue is kept by the workflow "check", and closed when no stack waits for %s any more.\n' "$1"
   } >"$body"
   number=$(sed -n "s/^\([0-9]*\) $(title "$1" | sed 's/[.]/\\./g')\$/\1/p" "$work/issues" | head -n 1)
@@ -36,10 +41,11 @@ tell() {
   fi
 }
 
-# settle VERSIONS...: closes the issues of all other releases.
+# settle VERSIONS...: closes the issues of all other releases; whatever else has the label is a person's.
 settle() {
   local number words version
   while read -r number words; do
+    [[ $words =~ ^$(title '[0-9]+\.[0-9]+\.[0-9]+')$ ]] || continue
     for version; do
       [ "$words" != "$(title "$version")" ] || continue 2
     done
@@ -47,8 +53,8 @@ settle() {
   done <"$work/issues"
 }
 
-with_results check
-pending=$(value pending)
+with_results check --by-itself
+pending=$(value pending) waiting=$(value waiting)
 publish 'Mattermost releases'
 [ "$code" = 0 ] || [ "$code" = 10 ] || {
   annotate error "upgrade check ended with exit code $code"
@@ -59,10 +65,7 @@ for version in $pending; do
 done
 if on_github && command -v gh >/dev/null; then
   open_issues >"$work/issues"
-  if [ -n "$pending" ]; then
-    upgrade plan "${targets[@]}" --markdown "$work/plan.md" >/dev/null || true # a plan that is refused says why, too
-    for version in $pending; do tell "$version"; done
-  fi
+  for version in $pending; do tell "$version"; done
   # shellcheck disable=SC2086 # one word each
   settle $pending
 fi

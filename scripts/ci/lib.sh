@@ -7,8 +7,8 @@
 #   GITHUB_STEP_SUMMARY  file that gets the report as Markdown (default: standard output)
 #   GITHUB_OUTPUT        file that gets pending=, waiting=, done= and exit=
 #
-# and what Pulumi needs to find the stacks, such as PULUMI_ACCESS_TOKEN or PULUMI_BACKEND_URL with
-# PULUMI_CONFIG_PASSPHRASE.
+# and what Pulumi needs to find the stacks: PULUMI_ACCESS_TOKEN; or PULUMI_BACKEND_URL with
+# PULUMI_CONFIG_PASSPHRASE and, where that is a bucket, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.
 # shellcheck shell=bash
 { set +x; } 2>/dev/null # whoever debugs with -x must not see secrets
 export LC_ALL=C.UTF-8
@@ -64,7 +64,7 @@ value() { sed -n "s/^$1=//p" "$outputs" | tail -n 1; }
 # GitHub masks a secret of several lines as a whole only, so each line is named to it. What is
 # printed here never shows: the runner takes it away.
 if on_github; then
-  for name in TOWNSQUARE_SSH_KEY PULUMI_CONFIG_PASSPHRASE PULUMI_ACCESS_TOKEN AWS_SECRET_ACCESS_KEY; do
+  for name in TOWNSQUARE_SSH_KEY PULUMI_CONFIG_PASSPHRASE PULUMI_ACCESS_TOKEN AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY; do
     while IFS= read -r line; do
       [ ${#line} -lt 8 ] || [[ $line == -----* ]] || printf '::add-mask::%s\n' "$line"
     done <<<"${!name:-}"

@@ -13,14 +13,20 @@ cd "$(dirname "$0")/../.."
 read -ra pulumi <<<"${TOWNSQUARE_PULUMI:-pulumi}"
 worst=0
 each_stack
+most=$((60000 / ${#stacks[@]} - 300)) # of each: GitHub takes 65536 characters in a comment
 for stack in "${stacks[@]}"; do
   code=0
   (cd "$project" && "${pulumi[@]}" preview --stack "$stack" --non-interactive) >"$work/said" 2>&1 || { code=$? worst=1; }
   cat "$work/said"
   {
     printf '#### %s: %s\n\n' "$stack" "$([ "$code" = 0 ] && echo 'what would change' || echo 'cannot be built')"
-    # GitHub takes 65536 characters in a comment.
-    tail -c 20000 "$work/said" | fenced
+    fenced <"$work/said" >"$work/fenced"
+    if [ "$(wc -c <"$work/fenced")" -le "$most" ]; then
+      cat "$work/fenced"
+    else # its end, from the beginning of a line on
+      printf '    …\n'
+      tail -c "$most" "$work/fenced" | sed 1d
+    fi
   } >>"$summary"
 done
 publish 'Preview'

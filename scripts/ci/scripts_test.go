@@ -20,7 +20,7 @@ command=$1
 while [ $# -gt 0 ]; do
 	case $1 in
 	--markdown) echo "| the table of $command |" >>"$2" ;;
-	--outputs) printf 'pending=%s\nwaiting=%s\ndone=\nexit=%s\n' "$PENDING" "$WAITING" "$CODE" >>"$2" ;;
+	--outputs) printf 'pending=%s\nwaiting=%s\ndone=%s\nexit=%s\n' "$PENDING" "$WAITING" "$DONE" "$CODE" >>"$2" ;;
 	--identity) stat -c 'key %a' "$2" >>"$NOTES" ;;
 	esac
 	shift
@@ -30,8 +30,15 @@ exit "$CODE"
 
 const fakeGH = `#!/bin/sh
 echo "gh $*" >>"$NOTES"
-[ "$1 $2" != 'issue list' ] || printf '41 Mattermost 9.10.0 is available\n40 Mattermost 9.9.0 is available\n'
+[ "$1 $2" != 'issue list' ] || printf '41 Mattermost 9.10.0 is available\n40 Mattermost 9.9.0 is available\n39 Before Mattermost 9.9.0 is available: rehearse\n'
+while [ $# -gt 0 ]; do
+	[ "$1" != --body-file ] || cat "$2" >>"$NOTES"
+	shift
+done
 `
+
+// fakePulumi is where Pulumi's own installer puts it, which cron does not look at.
+const fakePulumi = "#!/bin/sh\necho \"pulumi $*\" >>\"$NOTES\"\n"
 
 const key = "-----BEGIN KEY-----\nsecretlineofthekey\n-----END KEY-----"
 
@@ -50,14 +57,14 @@ func run(t *testing.T, script string, env ...string) result {
 		}
 	}
 	path := func(name string) string { return filepath.Join(dir, name) }
-	for name, text := range map[string]string{"bin/upgrade": fakeUpgrade, "bin/gh": fakeGH, "notes": "", "summary": "", "outputs": ""} {
+	for name, text := range map[string]string{"bin/upgrade": fakeUpgrade, "bin/gh": fakeGH, ".pulumi/bin/pulumi": fakePulumi, "notes": "", "summary": "", "outputs": ""} {
 		if err := errors.Join(os.MkdirAll(filepath.Dir(path(name)), 0o755), os.WriteFile(path(name), []byte(text), 0o755)); err != nil {
 			t.Fatal(err)
 		}
 	}
 	name, arguments, _ := strings.Cut(script, " ")
 	cmd := exec.CommandContext(t.Context(), "bash", append([]string{path("scripts/" + name)}, strings.Fields(arguments)...)...)
-	cmd.Env = append([]string{"PATH=" + path("bin") + ":" + os.Getenv("PATH"), "HOME=" + dir, "NOTES=" + path("notes"), "CODE=0", "PENDING=", "WAITING=",
+	cmd.Env = append([]string{"PATH=" + path("bin") + ":" + os.Getenv("PATH"), "HOME=" + dir, "NOTES=" + path("notes"), "CODE=0", "PENDING=", "WAITING=", "DONE=",
 		"SECRET=secretlineofthekey", "GITHUB_STEP_SUMMARY=" + path("summary"), "GITHUB_OUTPUT=" + path("outputs")}, env...)
 	var out, errs strings.Builder
 	cmd.Stdout, cmd.Stderr = &out, &errs
@@ -93,10 +100,11 @@ func (r result) wants(t *testing.T, code int, parts ...string) {
 }
 
 func TestCheckKeepsOneIssueForEachRelease(t *testing.T) {
-	r := run(t, "ci/check.sh", "GITHUB_ACTIONS=true", "CODE=10", "PENDING=9.10.0 9.11.1", "TOWNSQUARE_STACKS=canary prod", "TOWNSQUARE_SSH_KEY="+key, "SECRET="+"secretline")
-	r.wants(t, 0, "--stack canary --stack prod", "key 600", "gh issue edit 41 ", "gh issue create --title Mattermost 9.11.1 is available", "gh issue close 40 ",
+	r := run(t, "ci/check.sh", "GITHUB_ACTIONS=true", "CODE=10", "PENDING=9.10.0 9.11.1", "WAITING=9.11.1", "TOWNSQUARE_STACKS=canary prod", "TOWNSQUARE_SSH_KEY="+key, "SECRET="+"secretline")
+	r.wants(t, 0, "upgrade check --by-itself --project", "upgrade plan --to 9.10.0 --project", "upgrade plan --to 9.11.1 --project",
+		"--stack canary --stack prod", "key 600", "installed by itself", "gh workflow run upgrade.yml -f version=9.11.1", "gh issue edit 41 ", "gh issue create --title Mattermost 9.11.1 is available", "gh issue close 40 ",
 		"::warning::Mattermost 9.10.0 is available", "::add-mask::secretlineofthekey", "### Mattermost releases", "pending=9.10.0 9.11.1")
-	if strings.Contains(r.notes, "issue close 41") || strings.Contains(r.notes, "create --title Mattermost 9.10.0") || strings.Contains(r.stdout, "::add-mask::---") {
+	if strings.Contains(r.notes, "issue close 41") || strings.Contains(r.notes, "issue close 39") || strings.Contains(r.notes, "-f version=9.10.0") || strings.Contains(r.notes, "create --title Mattermost 9.10.0") || strings.Contains(r.stdout, "::add-mask::---") {
 		t.Error(r.notes, r.stdout)
 	}
 	r = run(t, "ci/check.sh", "GITHUB_ACTIONS=true", "CODE=1") // who could not look closes nothing
@@ -143,6 +151,19 @@ func TestCron(t *testing.T) {
 	if r := run(t, "cron/run.sh check", "CODE=10", "PENDING=9.10.0"); r.code != 0 || !strings.Contains(r.stdout, "| the table of check |") {
 		t.Errorf("%d %s", r.code, r.stdout)
 	}
+	// What waits for weeks is no news each half hour; what was done is, to the system too.
+	if r := run(t, "cron/run.sh upgrade", "CODE=10", "WAITING=12.0.1"); r.stdout+r.stderr != "" {
+		t.Errorf("%s%s", r.stdout, r.stderr)
+	}
+	run(t, "cron/run.sh upgrade", "DONE=11.7.10").wants(t, 0, "### Mattermost upgrade")
+	if r := run(t, "cron/run.sh os"); r.stdout+r.stderr != "" {
+		t.Errorf("%s%s", r.stdout, r.stderr)
+	}
+	run(t, "cron/run.sh os", "DONE=system").wants(t, 0, "upgrade os apply --unattended --project", "### Operating systems", "| the table of os |")
+	if r := run(t, "cron/run.sh os", "CODE=4"); r.code != 4 || !strings.Contains(r.stdout, "| the table of os |") {
+		t.Errorf("%d %s", r.code, r.stdout)
+	}
+	run(t, "cron/run.sh drift").wants(t, 0, "pulumi preview --stack prod")
 	run(t, "cron/run.sh nonsense").wants(t, 2, "scripts/cron/run.sh check|upgrade|os|drift")
 }
 
@@ -186,4 +207,28 @@ exit 255
 		"upgrade repair --show --stack prod --project")
 	run(t, "ci/drift.sh", "TOWNSQUARE_PULUMI="+pulumi, "CODE=10").wants(t, 1, "On the server:", "upgrade repair --stack prod", "the server of prod is not as its stack says")
 	run(t, "ci/drift.sh", "TOWNSQUARE_PULUMI="+pulumi, "CODE=1").wants(t, 1, "The server could not be looked at (exit code 1)")
+}
+
+// Of many stacks each gets its share of the comment, and what is cut away is the beginning.
+func TestPreviewFitsIntoAComment(t *testing.T) {
+	pulumi := filepath.Join(t.TempDir(), "pulumi")
+	if err := os.WriteFile(pulumi, []byte("#!/bin/sh\nseq -f '%06g ä' 20000\necho the end of $3\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, stacks := range []string{"prod", "a b c d e f"} {
+		r := run(t, "ci/preview.sh", "TOWNSQUARE_PULUMI="+pulumi, "TOWNSQUARE_STACKS="+stacks, "PR_NUMBER=7")
+		if size := len(r.summary); r.code != 0 || size > 65536 || size < 50000 {
+			t.Errorf("%s: %d characters, exit code %d", stacks, size, r.code)
+		}
+		for _, stack := range strings.Fields(stacks) {
+			if !strings.Contains(r.summary, "\n    the end of "+stack+"\n") {
+				t.Errorf("%s: the end of %s is missing", stacks, stack)
+			}
+		}
+		for line := range strings.Lines(r.summary) {
+			if line != "\n" && !strings.HasPrefix(line, "    ") && !strings.HasPrefix(line, "##") {
+				t.Fatalf("%s: %q is no part of the block", stacks, line)
+			}
+		}
+	}
 }

@@ -1,17 +1,22 @@
 #!/usr/bin/env bash
 # Runs one of the scheduled scripts from cron, on any machine with this checkout, Pulumi, and a key
 # that the servers know. Says nothing when there was nothing to do, so that cron's e-mail means
-# something; everything is in the log.
+# something: check says each day what is new, also while it waits; upgrade and os only what was done,
+# or went wrong. Everything is in the log.
 #
 #   scripts/cron/run.sh check|upgrade|os|drift
 #
 # The settings of scripts/ci/lib.sh are lines such as TOWNSQUARE_STACKS="canary prod" in
-# ~/.config/townsquare/environment, which nobody else may read. The log is ~/.local/state/townsquare/NAME.log.
+# ~/.config/townsquare/environment, which nobody else may read. Pulumi and Go are looked for where
+# their own instructions put them; if they are elsewhere, say so there: PATH=/opt/pulumi:$PATH.
+# The log is ~/.local/state/townsquare/NAME.log.
 set -euo pipefail
+PATH=$PATH:${HOME:?}/.pulumi/bin:/usr/local/go/bin:/usr/local/bin # cron's own is /usr/bin:/bin
 case ${1:-} in
-  check | upgrade | os | drift) name=$1 ;;
+  check) name=$1 news=pending ;;
+  upgrade | os | drift) name=$1 news='done' ;;
   *)
-    sed -n '2,/^set/s/^# \{0,1\}//p' "$0" | head -n 9 >&2
+    sed -n '2,/^set/s/^# \{0,1\}//p' "$0" | head -n 14 >&2
     exit 2
     ;;
 esac
@@ -45,7 +50,7 @@ code=0
 GITHUB_STEP_SUMMARY=$report GITHUB_OUTPUT=$outputs "scripts/ci/$name.sh" >"$report.log" 2>&1 9>&- || code=$?
 { printf '== %s UTC, %s: exit code %d\n' "$began" "$name" "$code" && cat "$report.log" "$report"; } >>"$state/$name.log"
 rm -f "$report.log"
-if [ "$code" != 0 ] || grep -qE '^(pending|waiting|done)=.' "$outputs"; then
+if [ "$code" != 0 ] || grep -q "^$news=." "$outputs"; then
   cat "$report"
 fi
 exit "$code"

@@ -6,10 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"os"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -102,8 +100,13 @@ func (a *app) runApply(ctx context.Context, o *applyOptions) error {
 	if o.several() {
 		return a.applyFleet(ctx, o)
 	}
-	report, err := a.applyTo(ctx, o, &o.targetFlags, nil)
-	if err := a.keep(&o.targetFlags, ui.Result{Report: &report, Exit: report.Exit}, err); err != nil {
+	report, err := a.applyTo(ctx, o, &o.targetFlags)
+	return a.ended(&o.targetFlags, report, err)
+}
+
+// ended ends a command that did something on one server.
+func (a *app) ended(f *targetFlags, report phase.Report, err error) error {
+	if err := a.keep(f, ui.Result{Report: &report, Exit: report.Exit}, err); err != nil {
 		return err
 	}
 	if err := a.printer.Report(report); err != nil {
@@ -112,9 +115,9 @@ func (a *app) runApply(ctx context.Context, o *applyOptions) error {
 	return exitWith(report.Exit)
 }
 
-// applyTo brings one server as far as it goes; skip are versions that failed elsewhere.
-func (a *app) applyTo(ctx context.Context, o *applyOptions, f *targetFlags, skip map[string]string) (phase.Report, error) {
-	r := request{Operation: "apply", Options: phase.Options{To: o.to, Retry: o.retry, Watch: o.watch, Unattended: o.unattended, Skip: skip}, Who: who()}
+// applyTo brings one server as far as it goes.
+func (a *app) applyTo(ctx context.Context, o *applyOptions, f *targetFlags) (phase.Report, error) {
+	r := request{Operation: "apply", Options: phase.Options{To: o.to, Retry: o.retry, Watch: o.watch, Unattended: o.unattended}, Who: who()}
 	if o.system {
 		r.Operation, r.Reboot = "all", o.reboot
 	}
@@ -192,28 +195,18 @@ func (a *app) instead(plan phase.Preview) string {
 	return plan.Instead
 }
 
-// applyFleet brings several stacks as far as they go: the first alone, then the others.
+// applyFleet brings several stacks as far as they go.
 func (a *app) applyFleet(ctx context.Context, o *applyOptions) error {
 	f, err := a.fleet(ctx, &o.fleetFlags)
 	if err != nil {
 		return err
 	}
-	skip := f.bad(ctx, o.retry)
+	f.learn(ctx)
 	do := func(ctx context.Context, a *app, t *targetFlags) (ui.Result, error) {
-		report, err := a.applyTo(ctx, o, t, skip)
+		report, err := a.applyTo(ctx, o, t)
 		return ui.Result{Report: &report, Exit: report.Exit}, err
 	}
-	first, others := f.names[0], f.names[1:]
-	results := f.each(ctx, f.names[:1], do, never)
-	results[0].Canary = true
-	if why := unproven(results[0]); why != "" {
-		for _, name := range others {
-			results = append(results, ui.Result{Stack: name, Held: first + " goes first, and " + why})
-		}
-	} else {
-		results = append(results, f.each(ctx, others, do, broken)...)
-	}
-	return a.finish(results)
+	return a.finish(f.inTurn(ctx, do, unproven, broken))
 }
 
 // unproven says why the others must not follow; empty when they may.
@@ -223,8 +216,8 @@ func unproven(r ui.Result) string {
 		return r.Held
 	case r.Error != "" || r.Report == nil:
 		return "it could not be upgraded"
-	case r.Report.Outcome == phase.OutcomeLater && r.Exit != phase.ExitAvailable:
-		return "it may not begin now"
+	case r.Report.Outcome == phase.OutcomeLater && r.Report.To != r.Report.From && r.Exit != phase.ExitAvailable:
+		return "it may not begin now" // with the version; packages that wait there prove nothing and delay nobody
 	case r.Exit != phase.ExitDone && r.Exit != phase.ExitAvailable: // which is a larger step that waits for a person
 		return "it went wrong there"
 	}
@@ -234,28 +227,6 @@ func unproven(r ui.Result) string {
 // broken is the result after which no other stack is begun.
 func broken(r ui.Result) bool {
 	return r.Exit == phase.ExitRolledBack || r.Exit == phase.ExitNotRolledBack
-}
-
-// bad is what no stack may take: what the policy says, and, unless retry, what failed on any of them.
-func (f *fleet) bad(ctx context.Context, retry bool) map[string]string {
-	skip := maps.Clone(f.policy.Skip)
-	if skip == nil {
-		skip = map[string]string{}
-	}
-	if retry {
-		return skip
-	}
-	var mu sync.Mutex
-	f.each(ctx, f.names, func(ctx context.Context, a *app, t *targetFlags) (ui.Result, error) {
-		status, err := a.askStatus(ctx, t, false)
-		mu.Lock()
-		defer mu.Unlock()
-		for version, bad := range status.Bad {
-			skip[version] = fmt.Sprintf("it failed on %s on %s: %s", t.stack, bad.Since.Format(time.DateOnly), bad.Reason)
-		}
-		return ui.Result{}, err
-	}, never)
-	return skip
 }
 
 // patience is how often in a row an unattended run may fail: each time people are without service.
@@ -276,8 +247,8 @@ func (a *app) step(ctx context.Context, s *session, plan phase.Preview, r reques
 	case plan.Running != "":
 		a.printer.Say("A run is in progress on the server; following it.")
 		report, err := s.follow(ctx, plan.Running)
-		if err == nil && phase.OperationOf(plan.Running) != r.Operation {
-			a.printer.Say("That was another operation: %s. Looking again.", phase.OperationOf(plan.Running))
+		if err == nil && another(report, r) {
+			a.printer.Say("That was another run: %s. Looking again.", report.ID)
 			return report, lookAgain, nil
 		}
 		return report, finished, err
@@ -298,12 +269,18 @@ func (a *app) step(ctx context.Context, s *session, plan phase.Preview, r reques
 	switch {
 	case errors.Is(err, errUnknown):
 		return phase.Report{}, lookAgain, nil
-	case err == nil && attached && phase.OperationOf(report.ID) != r.Operation:
+	case err == nil && attached && another(report, r):
 		return report, lookAgain, nil
 	case plan.To == plan.Target || attached:
 		return report, finished, err
 	}
 	return report, goOn, err
+}
+
+// another says of a run that was followed that it was not what is asked for: another operation, or
+// to another version than the one that a person named.
+func another(report phase.Report, r request) bool {
+	return phase.OperationOf(report.ID) != r.Operation || r.To != "" && report.To != strings.TrimPrefix(r.To, "v")
 }
 
 // still is the report of a run that was not needed, or refused.

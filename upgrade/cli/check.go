@@ -14,6 +14,7 @@ func (a *app) check() *cobra.Command {
 	var (
 		f          fleetFlags
 		unattended bool
+		o          phase.Options
 		system     bool
 	)
 	cmd := &cobra.Command{
@@ -27,10 +28,11 @@ Exit codes: 0 up to date, 10 an update is available, 1 an error, 2 not understoo
 		Example: "  upgrade check --stack prod\n  upgrade check --stack prod --json",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.runCheck(cmd.Context(), &f, unattended, system)
+			return a.runCheck(cmd.Context(), &f, o, unattended, system)
 		},
 	}
 	cmd.Flags().BoolVar(&system, "all", false, "for Mattermost, and for the operating system")
+	cmd.Flags().BoolVar(&o.ByItself, "by-itself", false, "what would be installed with nobody there, and apart from it what waits for a person")
 	f.add(cmd)
 	cmd.Flags().BoolVar(&unattended, "unattended", false, "for scheduled runs: wait for who is at work, and let the server tell people what was found")
 	a.keepFlags(cmd)
@@ -38,7 +40,7 @@ Exit codes: 0 up to date, 10 an update is available, 1 an error, 2 not understoo
 	return cmd
 }
 
-func (a *app) runCheck(ctx context.Context, f *fleetFlags, unattended, system bool) error {
+func (a *app) runCheck(ctx context.Context, f *fleetFlags, o phase.Options, unattended, system bool) error {
 	found := f.check()
 	if unattended && system {
 		found = append(found, problem.Problem{Where: "--all", Found: "given with --unattended", Allowed: "--unattended alone, which looks at both"})
@@ -48,9 +50,9 @@ func (a *app) runCheck(ctx context.Context, f *fleetFlags, unattended, system bo
 	}
 	on := func(ctx context.Context, a *app, t *targetFlags) (phase.Preview, error) {
 		if system {
-			return a.checkAll(ctx, t)
+			return a.checkAll(ctx, t, o)
 		}
-		return a.checkOn(ctx, t, phase.Options{})
+		return a.checkOn(ctx, t, o)
 	}
 	if f.several() {
 		return a.lookFleet(ctx, f, on)
@@ -77,13 +79,13 @@ func (a *app) runCheck(ctx context.Context, f *fleetFlags, unattended, system bo
 }
 
 // checkAll asks one server what is new for it and for its system.
-func (a *app) checkAll(ctx context.Context, f *targetFlags) (phase.Preview, error) {
+func (a *app) checkAll(ctx context.Context, f *targetFlags, o phase.Options) (phase.Preview, error) {
 	s, err := a.open(ctx, f)
 	if err != nil {
 		return phase.Preview{}, err
 	}
 	defer s.close()
-	plan, err := a.lookAtAll(ctx, s, phase.Options{})
+	plan, err := a.lookAtAll(ctx, s, o)
 	if err == nil {
 		plan.Exit = systemExit(plan)
 	}
@@ -110,6 +112,7 @@ func (a *app) lookFleet(ctx context.Context, f *fleetFlags, look func(context.Co
 	if err != nil {
 		return err
 	}
+	fleet.learn(ctx)
 	results := fleet.each(ctx, fleet.names, func(ctx context.Context, a *app, t *targetFlags) (ui.Result, error) {
 		plan, err := look(ctx, a, t)
 		return ui.Result{Plan: &plan, Hint: plan.Hint, Exit: plan.Exit}, err

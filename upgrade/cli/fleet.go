@@ -7,10 +7,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os/exec"
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -72,6 +74,8 @@ type fleet struct {
 	flags  *fleetFlags
 	policy state.Fleet
 	names  []string // the canary first
+
+	known map[string]ui.Status // of those that could be asked what failed on them; nil: nobody asked
 }
 
 // fleet finds out which stacks there are and what their policy says.
@@ -164,7 +168,7 @@ func (f *fleet) one(ctx context.Context, name string, do work) ui.Result {
 	lines := &prefixed{to: f.app.printer, name: name}
 	member.printer = ui.New(&quiet, lines, func(string) string { return "" }, f.app.redactor)
 	flags := f.flags.targetFlags
-	flags.stack, flags.stacks = name, []string{name}
+	flags.stack, flags.stacks, flags.elsewhere = name, []string{name}, f.elsewhere(name)
 	result, err := do(ctx, &member, &flags)
 	if err != nil {
 		result.Error, result.Hint, result.Exit = f.app.redactor.String(err.Error()), phase.Hint(err), codeOf(err)
@@ -214,6 +218,69 @@ func (f *fleet) each(ctx context.Context, names []string, do work, stop func(ui.
 		})
 	}
 	workers.Wait()
+	return results
+}
+
+// learn asks every server what failed on it, so that the others hear of it: those that are worked on
+// now, and their own timers later. Whoever does not answer at once is waited for when there is work.
+func (f *fleet) learn(ctx context.Context) {
+	var mu sync.Mutex
+	known := map[string]ui.Status{}
+	f.each(ctx, f.names, func(ctx context.Context, a *app, t *targetFlags) (ui.Result, error) {
+		t.wait = 0
+		if status, err := a.askStatus(ctx, t, false); err == nil {
+			mu.Lock()
+			defer mu.Unlock()
+			known[t.stack] = status
+		}
+		return ui.Result{}, nil // the work itself comes upon the same, and says it
+	}, never)
+	f.known = known
+}
+
+// elsewhere is what failed on the servers of other stacks than this one, and how. What a stack said
+// that was not asked now, or did not answer, still counts.
+func (f *fleet) elsewhere(name string) map[string]string {
+	if f.known == nil {
+		return nil
+	}
+	on := func(stack string) string { return "it failed on " + stack + " on " }
+	failed := maps.Clone(f.known[name].Elsewhere)
+	if failed == nil {
+		failed = map[string]string{}
+	}
+	maps.DeleteFunc(failed, func(_, how string) bool {
+		for asked := range f.known {
+			if strings.HasPrefix(how, on(asked)) {
+				return true
+			}
+		}
+		return false
+	})
+	for _, other := range f.names {
+		for version, bad := range f.known[other].Bad {
+			if other != name {
+				reason, _, _ := strings.Cut(bad.Reason, "\n")
+				failed[version] = on(other) + bad.Since.Format(time.DateOnly) + ": " + reason
+			}
+		}
+	}
+	return failed
+}
+
+// inTurn does the work on the first stack alone, and then, unless unproven says why not, on the others,
+// until stop says so of one.
+func (f *fleet) inTurn(ctx context.Context, do work, unproven func(ui.Result) string, stop func(ui.Result) bool) []ui.Result {
+	first, others := f.names[0], f.names[1:]
+	results := f.each(ctx, f.names[:1], do, never)
+	results[0].Canary = true
+	why := unproven(results[0])
+	if why == "" {
+		return append(results, f.each(ctx, others, do, stop)...)
+	}
+	for _, name := range others {
+		results = append(results, ui.Result{Stack: name, Held: first + " goes first, and " + why})
+	}
 	return results
 }
 

@@ -131,24 +131,127 @@ func TestFleetCanary(t *testing.T) {
 			t.Errorf("%s was touched: %v", name, files)
 		}
 	}
-	// And the next time, the others do not take what failed there.
-	skipped := map[string]string{}
-	for name, h := range f.hosts {
-		h.acts["choose"] = func(ctx context.Context, op *phase.Operation) error {
-			f.mu.Lock()
-			defer f.mu.Unlock()
-			skipped[name] = op.Skip["9.10.0"]
-			return phase.Done
+}
+
+// What fails on one server, and what the policy file says, gets to the others, and stays there for
+// what they do by themselves. Whoever could not be asked has taken nothing back.
+func TestFleetTellsServersWhatToSkip(t *testing.T) {
+	f := newFleet(t, "a", "b", "c")
+	f.breaks("a")
+	wants(t, f.upgrade("apply", "--all-stacks", "--yes"), phase.ExitRolledBack)
+	for _, h := range f.hosts {
+		h.acts["choose"] = func(context.Context, *phase.Operation) error { return phase.Done }
+	}
+	is := func(when, name, skip, elsewhere string) {
+		t.Helper()
+		c, err := state.LoadConfig(filepath.Join(f.hosts[name].root, state.ConfigFile))
+		if err != nil || c.Skip["9.11.0"] != skip || !strings.Contains(c.Elsewhere["9.10.0"], elsewhere) || (elsewhere == "") != (len(c.Elsewhere) == 0) {
+			t.Errorf("%s, %s has skip: %v, failed_elsewhere: %v, %v", when, name, c.Skip, c.Elsewhere, err)
 		}
 	}
-	wants(t, f.upgrade("apply", "--all-stacks", "--yes"), 0)
-	if why := skipped["a"]; !strings.Contains(why, "it failed on c on ") || !strings.Contains(why, "the server exited") {
-		t.Errorf("a skips 9.10.0 because of %q", why)
+	policy := func(text string) {
+		if err := os.WriteFile(filepath.Join(f.dir, state.FleetFile), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
-	wants(t, f.upgrade("apply", "--all-stacks", "--yes", "--retry-failed"), 0)
-	if skipped["a"] != "" {
-		t.Error("--retry-failed skips what failed")
+	wants(t, f.upgrade("check", "--all-stacks"), 0)
+	is("after a check of all", "a", "", "")
+	is("after a check of all", "b", "", "it failed on a on ")
+	is("after a check of all", "c", "", "the server exited")
+
+	policy("skip: {9.11.0: breaks LDAP}\n")
+	wants(t, f.upgrade("check", "--stack", "b"), 0)
+	is("after a check of one", "b", "breaks LDAP", "it failed on a")
+	wants(t, f.upgrade("plan", "--stack", "c"), 0)
+	is("after a plan of one", "c", "breaks LDAP", "it failed on a")
+	wants(t, f.hosts["b"].upgrade(t.Context(), "apply", "--unattended"), 0) // as its timer types
+	is("by itself", "b", "breaks LDAP", "it failed on a")
+
+	a := f.hosts["a"]
+	f.hosts["a"] = nil
+	wants(t, f.upgrade("check", "--all-stacks"), phase.ExitError)
+	is("with a away", "b", "breaks LDAP", "it failed on a")
+	f.hosts["a"] = a
+	wants(t, f.upgrade("plan", "--stack", "b", "--stack", "c"), 0)
+	is("with a not named", "b", "breaks LDAP", "it failed on a")
+	record := a.record()
+	record.Bad = nil
+	if err := record.Save(filepath.Join(a.root, state.Path)); err != nil {
+		t.Fatal(err)
 	}
+	if err := os.Remove(filepath.Join(f.dir, state.FleetFile)); err != nil {
+		t.Fatal(err)
+	}
+	wants(t, f.upgrade("check", "--all-stacks"), 0)
+	is("taken back by a", "b", "breaks LDAP", "") // and without the file nobody says anything about skip
+	policy("canary: a\n")
+	wants(t, f.upgrade("check", "--stack", "b"), 0)
+	is("taken out of the policy", "b", "", "")
+}
+
+// A canary that has the version, but may not install packages now, holds nobody; one that lacks it does.
+func TestUnproven(t *testing.T) {
+	later := func(from, to string) ui.Result {
+		r := phase.Report{Why: "not now: the window"}
+		r.Outcome, r.From, r.To = phase.OutcomeLater, from, to
+		return ui.Result{Report: &r}
+	}
+	for name, c := range map[string]struct {
+		result ui.Result
+		holds  bool
+	}{
+		"packages wait":           {later("9.10.0", "9.10.0"), false},
+		"a version waits":         {later("9.10.0", "9.10.1"), true},
+		"nothing is installed":    {later("", "9.10.0"), true},
+		"only a larger step does": {ui.Result{Report: later("9.10.0", "9.10.0").Report, Exit: phase.ExitAvailable}, false},
+	} {
+		if why := unproven(c.result); (why != "") != c.holds {
+			t.Errorf("%s: held because %q", name, why)
+		}
+	}
+}
+
+// What was begun by somebody else is not what a person asked for, unless it is the same.
+func TestAnother(t *testing.T) {
+	report := phase.Report{}
+	report.ID, report.To = "20261122T013000Z-apply", "9.10.1"
+	for to, want := range map[string]bool{"": false, "9.10.1": false, "v9.10.1": false, "9.11.0": true} {
+		if got := another(report, request{Operation: "apply", Options: phase.Options{To: to}}); got != want {
+			t.Errorf("to %q: %v", to, got)
+		}
+	}
+	if !another(report, request{Operation: "os"}) {
+		t.Error("an upgrade was taken for one of the system")
+	}
+}
+
+// Systems keep to the same order; but a server that is away keeps packages from nobody.
+func TestFleetOfSystems(t *testing.T) {
+	f := newFleet(t, "a", "b", "c")
+	if err := os.WriteFile(filepath.Join(f.dir, state.FleetFile), []byte("canary: c\nparallel: 1\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	kept := filepath.Join(f.dir, "outputs")
+	args := []string{"os", "apply", "--all-stacks", "--unattended", "--json", "--outputs", kept}
+	for _, h := range f.hosts {
+		h.acts["lock"] = func(ctx context.Context, op *phase.Operation) error { return op.Acquire(ctx, state.Run{}) }
+	}
+	c := f.hosts["c"]
+	f.hosts["c"] = nil
+	r := f.results(f.upgrade(args...))
+	if f.order[0] != "c" || r["c"].Error == "" || r["a"].Held != "" || r["b"].Report.Outcome != phase.OutcomeDone {
+		t.Errorf("connected to %v; %+v", f.order, r)
+	}
+	if text, err := os.ReadFile(kept); err != nil || !strings.Contains(string(text), "done=system\n") {
+		t.Errorf("%v, outputs:\n%s", err, text)
+	}
+	f.hosts["c"] = c
+	c.acts["install"] = func(context.Context, *phase.Operation) error { return errors.New("dpkg: error") }
+	r = f.results(f.upgrade(args...))
+	if r["a"].Held != "c goes first, and it went wrong there" || r["b"].Held == "" {
+		t.Errorf("%+v", r)
+	}
+	wants(t, f.upgrade("os", "check", "--stack", "a", "--stack", "b"), phase.ExitUsage, "one stack for this command")
 }
 
 // After a rollback no other is begun; those that run go on to their end.

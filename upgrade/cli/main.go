@@ -141,7 +141,8 @@ The server is named by one of:
   --host ops@chat.example.org --host-key "ssh-ed25519 AAAA…"    any other server
   --local                                        this machine
 
-check, plan, apply and notice work on several stacks, too: --stack a --stack b, or --all-stacks.`
+check, plan, apply, notice and os apply work on several stacks, too: --stack a --stack b, or
+--all-stacks.`
 
 const exitCodes = `
 Exit codes:

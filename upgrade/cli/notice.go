@@ -108,6 +108,7 @@ func (a *app) meanings(ctx context.Context, o *noticeOptions, n notice.Notice) (
 	if err != nil {
 		return nil, err
 	}
+	fleet.learn(ctx)
 	return fleet.each(ctx, fleet.names, look, never), nil
 }
 

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -109,5 +110,50 @@ func TestKeep(t *testing.T) {
 	text, _ := os.ReadFile(filepath.Join(dir, "gone"))
 	if wants(t, got, phase.ExitError); !strings.Contains(string(text), "| gone | - | error: no route to host |") {
 		t.Errorf("the summary is\n%s", text)
+	}
+}
+
+// What a machine asks for names what it would install and what waits for a person, each by itself.
+func TestCheckByItself(t *testing.T) {
+	h := newFakeHost(t)
+	v := func(name string) *release.Release {
+		parsed, err := release.Parse(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return &release.Release{Version: parsed}
+	}
+	patch := true
+	h.acts["choose"] = func(_ context.Context, op *phase.Operation) error {
+		switch {
+		case !op.ByItself:
+			op.Choice = release.Choice{Target: v("9.10.0"), Next: v("9.10.0")}
+		case patch:
+			op.Choice = release.Choice{Target: v("7.7.1"), Next: v("7.7.1"), Waiting: v("9.10.0")}
+		default:
+			op.Choice = release.Choice{Target: v("7.7.1"), UpToDate: true, Waiting: v("9.10.0")}
+			return &phase.Later{Why: "it waits", Person: true}
+		}
+		return nil
+	}
+	for _, c := range []struct {
+		patch bool
+		flags []string
+		keeps []string
+	}{
+		{true, nil, []string{"pending=9.10.0\nwaiting=\n", "| an update is available |"}},
+		{true, []string{"--by-itself"}, []string{"pending=7.7.1 9.10.0\nwaiting=9.10.0\n", "an update is available; 9.10.0 waits for a person |"}},
+		{true, []string{"--unattended"}, []string{"pending=7.7.1 9.10.0\nwaiting=9.10.0\n"}},
+		{false, []string{"--by-itself"}, []string{"pending=9.10.0\nwaiting=9.10.0\n", "| waits for a person |"}},
+	} {
+		patch = c.patch
+		path := filepath.Join(t.TempDir(), "kept")
+		wants(t, h.upgrade(t.Context(), append([]string{"check", "--markdown", path, "--outputs", path}, c.flags...)...), phase.ExitAvailable, "upgrade apply --local")
+		text, err := os.ReadFile(path)
+		for _, part := range c.keeps {
+			if err != nil || !strings.Contains(string(text), part) {
+				t.Errorf("%v, %v: no %q in\n%s", c.flags, err, part, text)
+			}
+		}
 	}
 }

@@ -2,15 +2,17 @@ package cli
 
 import (
 	"context"
+	"errors"
 
 	"github.com/spf13/cobra"
 
 	"townsquare/upgrade/phase"
 	"townsquare/upgrade/problem"
+	"townsquare/upgrade/ui"
 )
 
 type osOptions struct {
-	targetFlags
+	fleetFlags
 	security   bool
 	reboot     bool
 	yes        bool
@@ -109,9 +111,6 @@ something has to be put right first, 11 a run is in progress.`,
 
 // lookAtSystem makes the plan.
 func (a *app) lookAtSystem(ctx context.Context, o *osOptions) (phase.Preview, error) {
-	if found := o.check(); len(found) > 0 {
-		return phase.Preview{}, &usageError{problems: found}
-	}
 	s, err := a.open(ctx, &o.targetFlags)
 	if err != nil {
 		return phase.Preview{}, err
@@ -138,6 +137,8 @@ With --unattended, what failed twice in a row is tried once a day; where Matterm
 not before somebody has typed this command.
 
 Refused is what would remove a package or bring another major version of PostgreSQL.
+
+Of several stacks the first goes alone, then the others, some at a time, and none after one that went wrong.
 ` + exitCodes,
 		Example: `  upgrade os apply --stack prod
   upgrade os apply --stack prod --security-only --yes
@@ -146,6 +147,8 @@ Refused is what would remove a package or bring another major version of Postgre
 			return a.runOSApply(cmd.Context(), &o)
 		},
 	})
+	o.add(cmd)
+	a.keepFlags(cmd)
 	cmd.Flags().BoolVarP(&o.yes, "yes", "y", false, "do not ask")
 	cmd.Flags().BoolVar(&o.reboot, "reboot", false, "if the server must be restarted, do it now, whatever its window")
 	return cmd
@@ -167,12 +170,35 @@ func (a *app) runOSApply(ctx context.Context, o *osOptions) error {
 	if len(found) > 0 {
 		return &usageError{problems: found}
 	}
+	if o.several() {
+		return a.osFleet(ctx, o)
+	}
 	report, err := a.bring(ctx, &o.targetFlags, o.request(), o.sure())
+	return a.ended(&o.targetFlags, report, err)
+}
+
+// osFleet brings the systems of several stacks up to date. After one that went wrong no other is
+// begun; one that cannot be reached says nothing about the packages, and keeps them from nobody.
+func (a *app) osFleet(ctx context.Context, o *osOptions) error {
+	f, err := a.fleet(ctx, &o.fleetFlags)
 	if err != nil {
 		return err
 	}
-	if err := a.printer.Report(report); err != nil {
-		return err
+	do := func(ctx context.Context, a *app, t *targetFlags) (ui.Result, error) {
+		report, err := a.bring(ctx, t, o.request(), o.sure())
+		if errors.As(err, new(*awayError)) {
+			return ui.Result{}, err
+		}
+		return ui.Result{Report: &report, Exit: report.Exit}, err
 	}
-	return exitWith(report.Exit)
+	wrong := func(r ui.Result) bool {
+		return r.Report != nil && r.Exit != phase.ExitDone && r.Exit != phase.ExitAvailable
+	}
+	unproven := func(r ui.Result) string {
+		if wrong(r) {
+			return "it went wrong there"
+		}
+		return ""
+	}
+	return a.finish(f.inTurn(ctx, do, unproven, wrong))
 }

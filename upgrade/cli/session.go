@@ -49,9 +49,16 @@ func (a *app) open(ctx context.Context, f *targetFlags) (*session, error) {
 	s.again = func(ctx context.Context, limit time.Duration) (way, error) {
 		return a.reach(ctx, a.printer, t, limit)
 	}
-	s.way, err = s.again(ctx, f.wait)
-	return s, err
+	if s.way, err = s.again(ctx, f.wait); err != nil {
+		return s, &awayError{err}
+	}
+	return s, nil
 }
+
+// awayError says that a server could not be reached, so nothing was begun there.
+type awayError struct{ error }
+
+func (e *awayError) Unwrap() error { return e.error }
 
 // reachHost connects to the target and sees to it that this program is there.
 func reachHost(ctx context.Context, p *ui.Printer, t target, limit time.Duration) (way, error) {

@@ -34,6 +34,8 @@ type targetFlags struct {
 	config   string
 	local    bool
 	wait     time.Duration
+
+	elsewhere map[string]string // what failed on other stacks' servers; nil: nobody asked
 }
 
 func (f *targetFlags) add(cmd *cobra.Command) {
@@ -133,7 +135,7 @@ func (f *targetFlags) check() problem.List {
 		add("server", "named more than once", "only one of --stack, --host, --local", "")
 	}
 	if len(f.stacks) > 1 {
-		add("--stack", "given more than once", "one stack for this command", "several at once: upgrade check, plan, apply and notice")
+		add("--stack", "given more than once", "one stack for this command", "several at once: upgrade check, plan, apply, notice and os apply")
 	} else if f.stack != "" && !stackShape.MatchString(f.stack) {
 		add("--stack", fmt.Sprintf("%q", f.stack), stackAllowed, "see your stacks: pulumi stack ls")
 	}
@@ -193,7 +195,13 @@ func (f *targetFlags) find(ctx context.Context, a *app) (target, error) {
 	var err error
 	switch {
 	case f.stack != "":
-		err = t.fromStack(ctx, f.stack, f.project, a)
+		var all state.Fleet
+		if all, err = state.LoadFleet(f.project); err != nil {
+			return t, err
+		}
+		if err = t.fromStack(ctx, f.stack, f.project, a); err == nil {
+			t.delivery.Config.Skip, t.delivery.Config.Elsewhere = all.Skip, f.elsewhere
+		}
 	case f.host != "":
 		if t.address, err = parseAddress(f.host); err == nil {
 			t.address.HostKey, err = parseHostKey(f.hostKey)

@@ -52,7 +52,7 @@ func (a *app) checkAlone(ctx context.Context, f *targetFlags) (phase.Preview, er
 	}
 	defer s.close()
 	for began := time.Now(); ; {
-		plan, err := a.look(ctx, s, "check", request{})
+		plan, err := a.look(ctx, s, "check", request{Options: phase.Options{ByItself: true}})
 		if again, ended := patiently(ctx, true, began, err, plan.Exit); again {
 			if ended != nil {
 				return plan, ended

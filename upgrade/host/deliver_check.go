@@ -77,6 +77,9 @@ func (d Delivery) keepOwn(path string) error {
 	if c.Skip == nil {
 		c.Skip = own.Skip
 	}
+	if c.Elsewhere == nil {
+		c.Elsewhere = own.Elsewhere
+	}
 	if c.Watch == 0 {
 		c.Watch = own.Watch
 	}

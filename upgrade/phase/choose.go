@@ -137,10 +137,12 @@ func policy(op *Operation) release.Policy {
 	p := release.Policy{Edition: edition(op), Track: op.Config.Track, Arch: op.Arch, To: op.To,
 		Skip: map[string]string{}}
 	maps.Copy(p.Skip, op.Config.Skip)
-	if op.Unattended {
+	if op.Unattended || op.ByItself {
 		p.Reach = ownReach(op)
 	}
-	maps.Copy(p.Skip, op.Skip)
+	if !op.Retry {
+		maps.Copy(p.Skip, op.Config.Elsewhere)
+	}
 	for version, bad := range op.Record.Bad {
 		switch {
 		case op.Retry:

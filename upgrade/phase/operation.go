@@ -41,9 +41,9 @@ type Options struct {
 	Snapshot string `json:"snapshot,omitempty"` // of restore: a backup's id; empty or "latest": the newest
 	Replace  bool   `json:"replace,omitempty"`  // of restore: in place of what is there
 
-	Unattended bool              `json:"unattended,omitempty"` // nobody is there: keep to the host's calendar, and to steps that need nobody
-	Skip       map[string]string `json:"skip,omitempty"`       // versions that failed on other servers, or that nobody wants, and why
-	Named      []string          `json:"named,omitempty"`      // versions that a release notice names, to be looked up
+	Unattended bool     `json:"unattended,omitempty"` // nobody is there: keep to the host's calendar, and to steps that need nobody
+	ByItself   bool     `json:"by_itself,omitempty"`  // of a check: what an unattended run would do on some day, and apart from it what waits for a person
+	Named      []string `json:"named,omitempty"`      // versions that a release notice names, to be looked up
 
 	SecurityOnly bool `json:"security_only,omitempty"` // of the operating system's packages
 	Reboot       bool `json:"reboot,omitempty"`        // if one is needed, also outside the window

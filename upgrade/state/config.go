@@ -26,9 +26,13 @@ type Config struct {
 	Window   string            `yaml:"window,omitempty" json:"window,omitempty"`     // when unattended work may begin, see schedule.Allowed; empty: at night
 	Watch    time.Duration     `yaml:"watch,omitempty" json:"watch,omitempty"`       // how long a new version is watched; default 60s
 	Patience time.Duration     `yaml:"patience,omitempty" json:"patience,omitempty"` // how long a new version may migrate the database; default 10m
-	Skip     map[string]string `yaml:"skip,omitempty" json:"skip,omitempty"`         // versions never to install, each with its reason
+	Skip     map[string]string `yaml:"skip,omitempty" json:"skip,omitzero"`          // versions never to install, each with its reason; a stack's come from FleetFile
 	Releases Sources           `yaml:"releases,omitempty" json:"releases,omitempty"` // where releases come from; empty: the vendor's own pages
 	URL      string            `yaml:"url,omitempty" json:"url,omitempty"`           // the public URL, checked after an upgrade
+
+	// Versions that failed on other stacks' servers, and how, as the last command on several stacks
+	// found it. Kept apart from Skip, as nobody decided it and --retry-failed takes them all the same.
+	Elsewhere map[string]string `yaml:"failed_elsewhere,omitempty" json:"failed_elsewhere,omitzero"`
 
 	Backup Backups `yaml:"backup,omitempty" json:"backup,omitzero"` // where backups go; without a repository there are none
 

@@ -160,9 +160,11 @@ func (c Config) Check(name string) problem.List {
 	if m := c.Migrations; m != "" && m != MigrateAuto && m != MigrateOffline {
 		add("migrations", m, MigrateAuto+", "+MigrateOffline)
 	}
-	for _, v := range sorted(c.Skip) {
-		if !versionShape.MatchString(v) {
-			add("skip", v, "full versions such as 9.10.1, each with a reason")
+	for key, versions := range map[string]map[string]string{"skip": c.Skip, "failed_elsewhere": c.Elsewhere} {
+		for _, v := range sorted(versions) {
+			if !versionShape.MatchString(v) {
+				add(key, v, "full versions such as 9.10.1, each with a reason")
+			}
 		}
 	}
 	if c.URL != "" && !isHTTPS(c.URL) {

@@ -29,19 +29,20 @@ const (
 type Fleet struct {
 	Canary   string            `yaml:"canary,omitempty"`   // the stack that goes first; empty: the first one named
 	Parallel int               `yaml:"parallel,omitempty"` // how many of the others at a time; 0: DefaultParallel
-	Skip     map[string]string `yaml:"skip,omitempty"`     // versions that no stack may take, each with its reason
+	Skip     map[string]string `yaml:"skip,omitempty"`     // versions that no stack may take, each with its reason; nil: there is no such file
 }
 
-// LoadFleet reads the FleetFile of a folder; one that is not there is empty. Everything wrong with
-// it comes back at once, as a problem.List.
+// LoadFleet reads the FleetFile of a folder; one that is not there is empty but for its Skip, which is
+// nil: nobody says anything about it then. Everything wrong with it comes back at once, as a problem.List.
 func LoadFleet(dir string) (Fleet, error) {
 	var f Fleet
 	path := filepath.Join(dir, FleetFile)
 	data, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) || err == nil && strings.TrimSpace(string(data)) == "" {
+	if errors.Is(err, fs.ErrNotExist) {
 		return f, nil
 	}
-	if err != nil {
+	f.Skip = map[string]string{}
+	if err != nil || strings.TrimSpace(string(data)) == "" {
 		return f, err
 	}
 	var nodes map[string]ast.Node

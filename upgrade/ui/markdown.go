@@ -49,11 +49,12 @@ func outputs(results []Result, exit int) string {
 			if plan.Newer && !plan.UpToDate {
 				add(&pending, plan.Target)
 			}
+			add(&pending, plan.Waiting)
 			add(&waiting, plan.Waiting)
 		}
 		if run := r.Report; run != nil {
 			if run.Outcome == phase.OutcomeDone && !run.UpToDate {
-				add(&done, run.To)
+				add(&done, cmp.Or(run.To, "system")) // its packages and restarts, which have no version
 			}
 			add(&waiting, run.Waiting)
 		}

@@ -15,6 +15,8 @@ func (p *Printer) Check(plan phase.Preview) error {
 		switch {
 		case plan.Error != "":
 			p.refusal(w, plan)
+		case plan.UpToDate && plan.Waiting != "":
+			fmt.Fprintln(w, p.paint(bold, fmt.Sprintf("An update waits for a person: Mattermost %s (installed: %s).", plan.Waiting, plan.From)))
 		case plan.UpToDate && plan.System != nil:
 			fmt.Fprintln(w, p.paint(green, "Mattermost "+plan.From+" and the system are up to date."))
 			p.why(w, plan)
@@ -30,7 +32,7 @@ func (p *Printer) Check(plan phase.Preview) error {
 		}
 		p.pending(w, plan.System)
 	})
-	if plan.Error == "" && !plan.UpToDate {
+	if plan.Error == "" && (!plan.UpToDate || plan.Waiting != "") {
 		look, do := commands(plan.Operation)
 		p.Hint("see what would happen: " + p.Command(look))
 		p.Hint("do it: " + p.Command(do))

@@ -84,6 +84,8 @@ func (r Result) what() string {
 	switch {
 	case r.Report != nil:
 		from, to, still = r.Report.From, r.Report.To, r.Report.UpToDate
+	case r.Plan != nil && r.Plan.UpToDate && r.Plan.Waiting != "":
+		from, to = r.Plan.From, r.Plan.Waiting
 	case r.Plan != nil:
 		from, to, still = r.Plan.From, r.Plan.Target, r.Plan.UpToDate
 	}
@@ -135,12 +137,19 @@ func planWord(plan phase.Preview) string {
 		return "a run was left unfinished"
 	case plan.Error != "":
 		return "refused: " + firstLine(plan.Error)
+	case plan.UpToDate && plan.Waiting != "":
+		return "waits for a person"
 	case plan.Closed:
 		return "later: " + firstLine(plan.Why)
 	case plan.UpToDate:
 		return "up to date"
-	case plan.Security:
-		return "a security update is available"
 	}
-	return "an update is available"
+	word := "an update is available"
+	if plan.Security {
+		word = "a security update is available"
+	}
+	if plan.Waiting != "" {
+		word += "; " + plan.Waiting + " waits for a person"
+	}
+	return word
 }

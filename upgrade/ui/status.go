@@ -33,8 +33,9 @@ type Status struct {
 	Window     string               `json:"window,omitempty"`
 	Previous   string               `json:"previous,omitempty"`
 	Bad        map[string]state.Bad `json:"bad,omitempty"`
-	Running    string               `json:"running,omitempty"`    // the run in progress
-	Unfinished string               `json:"unfinished,omitempty"` // a run in the record
+	Elsewhere  map[string]string    `json:"failed_elsewhere,omitempty"` // on other stacks' servers, and how
+	Running    string               `json:"running,omitempty"`          // the run in progress
+	Unfinished string               `json:"unfinished,omitempty"`       // a run in the record
 	Lock       *host.Holder         `json:"lock,omitempty"`
 	Repository string               `json:"backup_repository,omitempty"` // where the backups go
 	Backup     *state.Backup        `json:"backup,omitempty"`
@@ -129,6 +130,9 @@ func (p *Printer) statusText(w io.Writer, s Status) {
 	}
 	row("before", s.Previous)
 	row("backup", backupRow(s.Repository, s.Backup))
+	for _, v := range sortedKeys(s.Elsewhere) {
+		row("skipped", v+": "+firstLine(s.Elsewhere[v]))
+	}
 	for _, v := range sortedKeys(s.Bad) {
 		row("skipped", fmt.Sprintf("%s, since %s: %s", v, s.Bad[v].Since.Format(time.DateOnly), firstLine(s.Bad[v].Reason)))
 	}

@@ -203,7 +203,7 @@ func TestScheduled(t *testing.T) {
 
 	r.publish(stage.Before, stage.After)
 	r.still(func() {
-		r.run("check.sh").says(t, "::warning::Mattermost 9.10.0 is available", "| dev | 7.7.0 to 9.10.0 | an update is available |")
+		r.run("check.sh").says(t, "::warning::Mattermost 9.10.0 is available", "| dev | 7.7.0 to 9.10.0 | waits for a person |", "pending=9.10.0\n", "waiting=9.10.0\n")
 		if asked, body := r.read("asked"), r.read("body"); !strings.Contains(asked, "issue create --title Mattermost 9.10.0 is available") ||
 			!strings.Contains(body, "stop the service") {
 			t.Errorf("GitHub was asked: %s\nwith %s", asked, body)
@@ -220,6 +220,10 @@ func TestScheduled(t *testing.T) {
 	r.publish(stage.Before, patch, stage.After)
 	r.window(6 * time.Hour)
 	r.still(func() {
+		r.run("check.sh").says(t, "| dev | 7.7.0 to 7.7.1 | an update is available; 9.10.0 waits for a person |", "pending=7.7.1 9.10.0\n", "waiting=9.10.0\n")
+		if asked := r.read("asked"); !strings.Contains(asked, "issue create --title Mattermost 7.7.1 is available") || !strings.Contains(asked, "issue edit 41") {
+			t.Errorf("GitHub was asked: %s", asked)
+		}
 		r.run("upgrade.sh").says(t, "later: ")
 	})
 	r.window(-time.Hour)
@@ -233,8 +237,8 @@ func TestScheduled(t *testing.T) {
 	s.Serves(t, patch)
 	a.installed(tool("1"))
 	a.publish(database("2"), tool("2"))
-	r.run("os.sh").says(t, "### Operating systems", "#### dev", "The system is up to date: 1 package.")
-	r.still(func() { r.run("os.sh").says(t, "The system is up to date. Nothing was changed.") })
+	r.run("os.sh").says(t, "### Operating systems", "| dev | system: 1 package | done |", "done=system\n")
+	r.still(func() { r.run("os.sh").says(t, "| up to date |", "done=\n") })
 
 	r.run("upgrade.sh", "TOWNSQUARE_VERSION=9.10.0").says(t, "| dev | 7.7.1 to 9.10.0 | done |", "people had to wait")
 	r.run("check.sh").says(t, "up to date")

@@ -32,7 +32,7 @@ func fleet(t *testing.T, s *stage.Server, servers map[string]*stage.Server) *sta
 	t.Helper()
 	dir := t.TempDir()
 	r := square.Localcloud(t.Context(), "pulumi", "outputs", "--stack", "dev", "--json", "--show-secrets").Must(t)
-	files := map[string]string{"pulumi": listed, "townsquare-policy.yaml": "canary: dev\nparallel: 1\n"}
+	files := map[string]string{"pulumi": listed}
 	for name, server := range servers {
 		var outputs map[string]any
 		r.Into(t, &outputs)
@@ -56,6 +56,17 @@ func fleet(t *testing.T, s *stage.Server, servers map[string]*stage.Server) *sta
 	return &all
 }
 
+// policy writes what holds for all stacks.
+func policy(t *testing.T, all *stage.Server, text string) {
+	t.Helper()
+	if err := os.WriteFile(filepath.Join(all.Target[slices.Index(all.Target, "--project")+1], "townsquare-policy.yaml"), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// alone is what a server finds by itself, as its timers ask: with nobody's policy file at hand.
+const alone = "/usr/local/lib/townsquare/upgrade check --local"
+
 // unchangeable is a fault of one server's database: its tables cannot be altered, so that the new
 // version cannot migrate it, while the old one works on.
 const unchangeable = `runuser -u postgres -- psql -Xq -v ON_ERROR_STOP=1 mattermost <<'SQL'
@@ -69,7 +80,8 @@ const untouched = `systemctl show -p MainPID -p ActiveEnterTimestamp mattermost 
 cat /var/lib/townsquare/state.json; ls -l /var/lib/townsquare/runs /opt/townsquare/versions; readlink /opt/mattermost`
 
 // TestStacks upgrades three servers with one command: the first is well, the second has a broken
-// database and is put back, the third must not be touched, neither then nor by the next run.
+// database and is put back, the third must not be touched, neither then nor by the next run, nor by
+// itself. Before that, nobody takes what the policy says to skip.
 func TestStacks(t *testing.T) {
 	s := square.Fresh(t)
 	began := time.Now()
@@ -90,6 +102,13 @@ func TestStacks(t *testing.T) {
 	}
 	t.Logf("two servers more after %v", time.Since(began).Round(100*time.Millisecond))
 	all := fleet(t, s, servers)
+
+	policy(t, all, "canary: dev\nparallel: 1\nskip: {9.10.0: breaks LDAP}\n")
+	all.Upgrade(t.Context(), "check").Must(t)
+	if said := servers["west"].Exec(t, alone+" 2>&1"); !strings.Contains(said, "breaks LDAP") {
+		t.Errorf("by itself the third server would take what the policy skips:\n%s", said)
+	}
+	policy(t, all, "canary: dev\nparallel: 1\n")
 
 	servers["east"].Exec(t, unchangeable)
 	west := servers["west"].Exec(t, untouched)
@@ -137,4 +156,7 @@ func TestStacks(t *testing.T) {
 		t.Errorf("up to date: %v", reports)
 	}
 	servers["west"].Serves(t, stage.Before)
+	if said := servers["west"].Exec(t, alone+" 2>&1"); !strings.Contains(said, "failed on east on ") {
+		t.Errorf("by itself the third server would take what failed on the second:\n%s", said)
+	}
 }
