@@ -55,21 +55,56 @@ func runsFountain(t *testing.T, s *stage.Server) {
 	})
 }
 
+// exchangesPlugins makes every 9.10 exchange the plugin for a newer one when it starts, as a release
+// does that ships one: the old server cannot run it.
+const exchangesPlugins = `cat >/usr/local/bin/exchange-plugins <<'END'
+#!/bin/sh
+case "$(readlink /opt/mattermost)" in *9.10*) ;; *) exit 0 ;; esac
+cd /var/lib/mattermost/plugins || exit
+cp -r org.townsquare.fountain .newer
+sed -i 's/"1.0.0"/"2.0.0", "min_server_version": "9.0.0"/' .newer/plugin.json
+rm -r org.townsquare.fountain
+mv .newer org.townsquare.fountain
+echo newer >../client-plugins/newer
+END
+chmod 755 /usr/local/bin/exchange-plugins
+mkdir -p /etc/systemd/system/mattermost.service.d
+printf '[Service]\nExecStartPre=/usr/local/bin/exchange-plugins\n' >/etc/systemd/system/mattermost.service.d/exchange.conf
+systemctl daemon-reload`
+
 // A plugin that does not survive the upgrade is noticed after the opening, when people have written
-// already: the old version comes back with the plugin, and with all that they wrote.
+// already: the old version comes back with the plugin as it was, and with all that they wrote. What
+// only the newer version can hold is kept aside, and named.
 func TestPluginThatIsLost(t *testing.T) {
 	s := fresh(t)
 	installFountain(t, s)
+	s.Exec(t, exchangesPlugins)
+	var got struct {
+		stage.Report
+		Warnings []string `json:"warnings"`
+	}
 	s.Watched(t, func() {
-		got := s.Apply(t, stage.After, "2s", 4)
+		s.Hold(t, stage.Point{Phase: "watch"}, func(*stage.Process, int) {
+			s.Exec(t, `grep -q 2.0.0 /var/lib/mattermost/plugins/org.townsquare.fountain/plugin.json && cd / &&
+psql -Xq -h /var/run/postgresql -U mattermost -d mattermost -c "insert into channelbookmarks (id, ownerid, channelid) values ('a', 'b', 'c')"`)
+		}, "apply", "--json", "--yes", "--watch", "2s", "--to", stage.After).Wait().Must(t, 4).Into(t, &got)
 		if got.Outcome != "rolled-back" || !strings.Contains(got.Error, "org.townsquare.fountain") {
 			t.Errorf("report is %+v", got)
 		}
 	})
 	s.Serves(t, stage.Before)
 	runsFountain(t, s)
+	s.Exec(t, `cd /var/lib/mattermost && grep 1.0.0 plugins/org.townsquare.fountain/plugin.json && ! ls client-plugins/newer &&
+grep 2.0.0 .townsquare-plugins-*/replaced/plugins/org.townsquare.fountain/plugin.json && ! ls -d .townsquare-plugins-*/plugins`)
 	if !slices.Contains(s.Bad(t), stage.After) {
 		t.Errorf("not on the skip list: %v", s.Bad(t))
+	}
+	if said := strings.Join(got.Warnings, "\n"); !strings.Contains(said, "only 9.10.0 knows it: 1 channelbookmark; the database with it is kept as mattermost_checkpoint_") ||
+		strings.Contains(said, "serves again without plugin") {
+		t.Errorf("it warns:\n%s", said)
+	}
+	if kept := s.Exec(t, `runuser -u postgres -- psql -XAtq -d "$(runuser -u postgres -- psql -XAtqc "select datname from pg_database where datname like 'mattermost_checkpoint%'")" -c "select count(*) from channelbookmarks"`); kept != "1" {
+		t.Errorf("kept are %q bookmarks", kept)
 	}
 }
 
