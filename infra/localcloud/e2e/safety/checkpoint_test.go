@@ -3,15 +3,18 @@
 package safety
 
 import (
+	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"townsquare/infra/localcloud/stage"
 )
 
 // Where no role may copy the database, or there is no room for a copy, the plan says that it is
 // dumped at the stop and what that costs; and the old version comes back from that dump, after a new
-// one has changed the database.
+// one has changed the database. PostgreSQL dies in the middle of the first restore and psql in the
+// second: nobody is let in to what they leave, and the host goes on by itself until all is back.
 func TestDumpAtTheStop(t *testing.T) {
 	s := fresh(t)
 	square.Localcloud(t.Context(), "mirror", "publish", "--bad", "migrate-exit").Must(t)
@@ -33,14 +36,32 @@ systemctl reload postgresql`)
 		!strings.Contains(r.Stdout+r.Stderr, "/etc/townsquare/database-admin.url") {
 		t.Errorf("a rehearsal does not say what it lacks:\n%s", r)
 	}
+	s.Exec(t, `systemd-run --quiet --collect --expand-environment=no bash -c '
+for what in "systemctl kill --kill-whom=main --signal=KILL postgresql@17-main" "kill -KILL \$psql"; do
+	until psql=$(pgrep -f "^/usr/lib/postgresql/17/bin/psql --dbname=mattermost "); do sleep 0.02; done
+	sleep 0.1
+	eval "$what" && echo "$what" >>/run/struck
+	while [ -e "/proc/$psql" ]; do sleep 0.02; done
+done'`)
 	s.Watched(t, func() {
-		if got := s.Apply(t, version, "2s", 4); got.Outcome != "rolled-back" {
+		if got := s.Apply(t, version, "2s", 5); got.Outcome != "not-rolled-back" || !strings.Contains(got.Error, "the host tries again by itself") {
 			t.Errorf("report is %+v", got)
 		}
+		began := time.Now()
+		stage.Until(t, time.Minute, func() error {
+			if s.Record(t).Run != nil {
+				return errors.New("nobody puts the run back")
+			}
+			return nil
+		})
+		t.Logf("%v later all is back", time.Since(began).Round(100*time.Millisecond))
 	})
-	s.Serves(t, stage.Before)
+	if struck := s.Exec(t, "cat /run/struck"); strings.Count(struck, "KILL") != 2 {
+		t.Errorf("the restore was not disturbed twice:\n%s", struck)
+	}
 	log := s.Exec(t, "cat $(ls -t /var/lib/townsquare/runs/*.jsonl | head -1); ls /var/lib/townsquare/dumps")
 	if !strings.Contains(log, "it is dumped instead") || !strings.Contains(log, "-stopped.dump") {
 		t.Errorf("no dump was made at the stop:\n%s", log)
 	}
+	whole(t, s)
 }
