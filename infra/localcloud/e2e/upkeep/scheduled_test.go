@@ -220,7 +220,7 @@ func TestScheduled(t *testing.T) {
 	r.publish(stage.Before, patch, stage.After)
 	r.window(6 * time.Hour)
 	r.still(func() {
-		r.run("check.sh").says(t, "| dev | 7.7.0 to 7.7.1 | an update is available; 9.10.0 waits for a person |", "pending=7.7.1 9.10.0\n", "waiting=9.10.0\n")
+		r.run("check.sh").says(t, "| dev | 7.7.0 to 7.7.1 | a security update is available; 9.10.0 waits for a person |", "pending=7.7.1 9.10.0\n", "waiting=9.10.0\n")
 		if asked := r.read("asked"); !strings.Contains(asked, "issue create --title Mattermost 7.7.1 is available") || !strings.Contains(asked, "issue edit 41") {
 			t.Errorf("GitHub was asked: %s", asked)
 		}
