@@ -86,6 +86,9 @@ func (d Delivery) keepOwn(path string) error {
 	if c.Patience == 0 {
 		c.Patience = own.Patience
 	}
+	if c.Migrations == "" {
+		c.Migrations = own.Migrations
+	}
 	if c.Backup.Repository == "" {
 		c.Backup = own.Backup
 	}

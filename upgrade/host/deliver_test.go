@@ -163,7 +163,7 @@ func TestDeliveryKeepsTheHostsOwnSettings(t *testing.T) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(path, []byte("track: latest\nskip: {9.9.1: hung}\nwatch: 90s\n"), 0o600); err != nil {
+	if err := os.WriteFile(path, []byte("track: latest\nskip: {9.9.1: hung}\nwatch: 90s\nmigrations: offline\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	d := Delivery{Config: &state.Config{Track: "esr"}}
@@ -171,7 +171,7 @@ func TestDeliveryKeepsTheHostsOwnSettings(t *testing.T) {
 		t.Fatal(err)
 	}
 	c, err := state.LoadConfig(path)
-	if err != nil || c.Track != "esr" || c.Skip["9.9.1"] != "hung" || c.Watch != 90*time.Second {
+	if err != nil || c.Track != "esr" || c.Skip["9.9.1"] != "hung" || c.Watch != 90*time.Second || c.Migrations != state.MigrateOffline {
 		t.Errorf("%+v, %v", c, err)
 	}
 }

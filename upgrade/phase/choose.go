@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"time"
 
 	"townsquare/upgrade/release"
 	"townsquare/upgrade/schedule"
@@ -134,23 +135,20 @@ func choose(catalog *release.Catalog, op *Operation) (release.Choice, error) {
 
 // policy is what the operator wants, with the versions that failed on this host.
 func policy(op *Operation) release.Policy {
-	p := release.Policy{Edition: edition(op), Track: op.Config.Track, Arch: op.Arch, To: op.To,
-		Skip: map[string]string{}}
-	maps.Copy(p.Skip, op.Config.Skip)
+	p := release.Policy{Edition: edition(op), Track: op.Config.Track, Arch: op.Arch, To: op.To, Skip: op.Config.Skip, Failed: map[string]string{}}
 	if op.Unattended || op.ByItself {
 		p.Reach = ownReach(op)
 	}
-	if !op.Retry {
-		maps.Copy(p.Skip, op.Config.Elsewhere)
+	if op.Retry {
+		return p
 	}
+	maps.Copy(p.Failed, op.Config.Elsewhere)
 	for version, bad := range op.Record.Bad {
-		switch {
-		case op.Retry:
-		case bad.Reason == rolledBackByHand:
-			p.Skip[version] = fmt.Sprintf("%s on %s", bad.Reason, bad.Since.Format("2006-01-02"))
-		default:
-			p.Skip[version] = fmt.Sprintf("it failed here on %s: %s", bad.Since.Format("2006-01-02"), bad.Reason)
+		if bad.Reason == rolledBackByHand {
+			p.Failed[version] = fmt.Sprintf("%s on %s", bad.Reason, bad.Since.Format(time.DateOnly))
+			continue
 		}
+		p.Failed[version] = fmt.Sprintf("it failed here on %s: %s", bad.Since.Format(time.DateOnly), bad.Reason)
 	}
 	return p
 }

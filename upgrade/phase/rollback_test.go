@@ -126,7 +126,7 @@ func TestConclude(t *testing.T) {
 	if record.Return != nil || record.Active != "7.7.0" || record.Bad["9.10.0"].Reason != rolledBackByHand {
 		t.Errorf("%+v", record)
 	}
-	if reason := policy(op).Skip["9.10.0"]; !strings.HasPrefix(reason, "rolled back by hand on ") {
+	if reason := policy(op).Failed["9.10.0"]; !strings.HasPrefix(reason, "rolled back by hand on ") {
 		t.Errorf("skipped: %q", reason)
 	}
 	conclude(record, &state.Run{To: "7.7.0"})

@@ -18,13 +18,13 @@ const (
 
 // Policy is what the person in charge wants, and what happened on this host before.
 type Policy struct {
-	Edition     Edition
-	Arch        string            // AMD64 or ARM64; empty means AMD64
-	Track       string            // TrackESR, TrackLatest or a minor version; empty means TrackESR
-	Skip        map[string]string // versions that failed on this host, and why
-	RetryFailed bool              // take a version on the skip list all the same
-	To          string            // this version and no other; empty means what Track says
-	Reach       string            // how far a machine may go where nobody is asked; empty means a person decides
+	Edition Edition
+	Arch    string            // AMD64 or ARM64; empty means AMD64
+	Track   string            // TrackESR, TrackLatest or a minor version; empty means TrackESR
+	Skip    map[string]string // versions that somebody decided against, and why
+	Failed  map[string]string // versions that failed, and how; empty where they are to be tried again
+	To      string            // this version and no other; empty means what Track says
+	Reach   string            // how far a machine may go where nobody is asked; empty means a person decides
 }
 
 // How far a machine may go by itself, as Policy.Reach. A first installation, and a version that was
@@ -54,6 +54,17 @@ type ChoiceError struct {
 
 func (e *ChoiceError) Error() string { return "choose a version: " + e.Problems.Error() }
 func (e *ChoiceError) Unwrap() error { return e.Problems }
+
+// skipped says why a version is not to be taken, and what lifts that; nothing where it may be.
+func (p Policy) skipped(v Version) (why, lift string) {
+	if why, bad := p.Skip[v.String()]; bad { // nobody's --retry-failed was meant for what somebody decided
+		return why, "remove it from skip in townsquare-policy.yaml, or where there is none in the server's upgrade.yaml"
+	}
+	if why, bad := p.Failed[v.String()]; bad {
+		return why, "upgrade apply --to " + v.String() + " --retry-failed"
+	}
+	return "", ""
+}
 
 // chooser is one decision in the making.
 type chooser struct {
@@ -157,8 +168,8 @@ func (c *chooser) explicit() *Release {
 	if r.Unusable != "" {
 		c.problem(to.String(), r.Unusable, "a release with a checksum and a signature", "try again in a few hours, or choose another version")
 	}
-	if reason, bad := c.Skip[to.String()]; bad && !c.RetryFailed {
-		c.problem(to.String(), "it is on this host's skip list: "+reason, "a version that is not", "upgrade apply --to "+to.String()+" --retry-failed")
+	if why, lift := c.skipped(to); why != "" {
+		c.problem(to.String(), "it is on this host's skip list: "+why, "a version that is not", lift)
 	}
 	return r
 }
@@ -247,8 +258,8 @@ func (c *chooser) newest(wanted func(Release) bool) *Release {
 			c.warn("%s is passed over: %s", r.Version, r.Unusable)
 			continue
 		}
-		if reason, bad := c.Skip[r.Version.String()]; bad && !c.RetryFailed {
-			c.warn("%s is passed over: it is on this host's skip list (%s); --retry-failed takes it all the same", r.Version, reason)
+		if why, lift := c.skipped(r.Version); why != "" {
+			c.warn("%s is passed over: it is on this host's skip list (%s); to take it all the same: %s", r.Version, why, lift)
 			continue
 		}
 		if refused := c.refused(r.Version); len(refused) > 0 {
@@ -332,8 +343,8 @@ func (c *chooser) settle(target *Release) {
 			continue
 		}
 		v := s.found.Version
-		if reason, bad := c.Skip[v.String()]; bad && !c.RetryFailed {
-			c.problem(v.String(), "this stop-over is on this host's skip list: "+reason, "a version that is not", "upgrade apply --retry-failed")
+		if why, lift := c.skipped(v); why != "" {
+			c.problem(v.String(), "this stop-over is on this host's skip list: "+why, "a version that is not", lift)
 		}
 		if c.choice.Next == nil {
 			c.choice.Next = s.found

@@ -54,10 +54,9 @@ func TestChoose(t *testing.T) {
 		"not from 10.11.17 to 10.12":  {"10.11.20", Policy{Track: "latest"}, func(c *Catalog) { c.Releases = c.Releases[4:] }, "10.11.23", "", "", []string{"10.12.4 is passed over"}},
 		"without 10.5.1":              {"9.11.18", Policy{Track: "latest"}, func(c *Catalog) { c.Releases = []Release{listed("10.5.1", Team, true)} }, "", "", "", []string{"10.5.1 is passed over"}},
 		"checksum not there yet":      {"11.7.9", Policy{}, func(c *Catalog) { c.Releases[2].Unusable = "TBD" }, "", "", "", []string{"11.7.10 is passed over: TBD"}},
-		"failed before":               {"11.7.9", Policy{Skip: map[string]string{"11.7.10": "it did not start"}}, nil, "", "", "", []string{"11.7.10 is passed over: it is on this host's skip list (it did not start)"}},
-		"failed before, older enough": {"10.5.14", Policy{Skip: map[string]string{"11.7.10": "x"}}, nil, "10.11.23", "", "", []string{"passed over"}},
-		"failed before, once more":    {"11.7.9", Policy{Skip: map[string]string{"11.7.10": "x"}, RetryFailed: true}, nil, "11.7.10", "", "", nil},
-		"asked for, once more":        {"11.7.9", Policy{Skip: map[string]string{"11.10.1": "x"}, RetryFailed: true, To: "11.10.1"}, nil, "11.10.1", "", "", nil},
+		"failed before":               {"11.7.9", Policy{Failed: map[string]string{"11.7.10": "it did not start"}}, nil, "", "", "", []string{"11.7.10 is passed over: it is on this host's skip list (it did not start)"}},
+		"failed before, older enough": {"10.5.14", Policy{Failed: map[string]string{"11.7.10": "x"}}, nil, "10.11.23", "", "", []string{"passed over"}},
+		"somebody's decision":         {"11.7.9", Policy{Skip: map[string]string{"11.7.10": "breaks LDAP"}}, nil, "", "", "", []string{"skip list (breaks LDAP); to take it all the same: remove it from skip"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			cat := someReleases()
@@ -119,12 +118,12 @@ func TestChooseRefuses(t *testing.T) {
 		"track unknown":            {"10.5.14", Policy{Track: "10.99"}, nil, []string{"lists no 10.99", "10.12.4, 11.7.10"}, true},
 		"track cannot be had":      {"10.5.14", Policy{Track: "11.7"}, func(c *Catalog) { c.Releases[2].Unusable = "TBD" }, []string{"no release of 11.7 can be installed"}, false},
 		"no ESR at all":            {"", Policy{}, func(c *Catalog) { c.Releases = []Release{listed("9.10.3", Team, false)} }, []string{"no Extended Support Release"}, false},
-		"failed before":            {"9.10.3", Policy{To: "9.11.18", Skip: map[string]string{"9.11.18": "it hung"}}, nil, []string{"skip list: it hung"}, false},
+		"failed before":            {"9.10.3", Policy{To: "9.11.18", Failed: map[string]string{"9.11.18": "it hung"}}, nil, []string{"skip list: it hung"}, false},
 		"no checksum yet":          {"9.10.3", Policy{To: "9.11.18"}, func(c *Catalog) { c.Releases[7].Unusable = "no checksum" }, []string{"9.11.18: no checksum"}, false},
 		"breaks the database":      {"10.11.20", Policy{To: "10.12.4"}, nil, []string{"trip over"}, false},
 		"avoided":                  {"9.10.3", Policy{To: "10.5.0"}, func(c *Catalog) { c.Releases = append(c.Releases, listed("10.5.0", Team, true)) }, []string{"10.5.0 and 10.5.1"}, false},
 		"stop-over not listed":     {"6.7.2", Policy{To: "7.7.4"}, func(c *Catalog) { c.Releases = slices.Delete(c.Releases, 11, 12) }, []string{"7.1 ESR before anything newer"}, false},
-		"stop-over failed":         {"6.7.2", Policy{To: "7.7.4", Skip: map[string]string{"7.1.9": "x"}}, nil, []string{"this stop-over is on this host's skip list"}, false},
+		"stop-over failed":         {"6.7.2", Policy{To: "7.7.4", Failed: map[string]string{"7.1.9": "x"}}, nil, []string{"this stop-over is on this host's skip list"}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			cat := someReleases()
