@@ -38,7 +38,8 @@ func (p Program) Migrate(ctx context.Context, wait time.Duration) error {
 // EndMigrator ends what a migrator that was killed left behind: its statement, which goes on without
 // it, its lock, for which the next one would wait, and indexes that were not finished, which the
 // next one would take for done. before are the indexes that InvalidIndexes named before it began.
-// An index that somebody is at work on is not waited for long, as users wait meanwhile: an error.
+// Nobody waits while an index is removed, but it is not removed before those are done who were at work
+// on its table; when that takes longer than a minute it is an error.
 func (d *Database) EndMigrator(ctx context.Context, before []string) error {
 	conn, err := d.Connect(ctx)
 	if err != nil {
@@ -56,14 +57,14 @@ func (d *Database) EndMigrator(ctx context.Context, before []string) error {
 	if err != nil {
 		return err
 	}
-	if _, err := conn.Exec(ctx, "set lock_timeout = '2s'"); err != nil {
+	if _, err := conn.Exec(ctx, "set lock_timeout = '1min'"); err != nil {
 		return fmt.Errorf("remove unfinished indexes: %w", err)
 	}
 	for _, index := range now {
 		if slices.Contains(before, index) {
 			continue
 		}
-		if _, err := conn.Exec(ctx, "drop index if exists "+index); err != nil {
+		if _, err := conn.Exec(ctx, "drop index concurrently if exists "+index); err != nil {
 			return fmt.Errorf("remove the unfinished index %s: %w", index, err)
 		}
 	}

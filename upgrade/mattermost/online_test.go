@@ -84,7 +84,30 @@ func TestEndMigrator(t *testing.T) {
 	for d.one(t, "select count(*)::text from pg_stat_activity where application_name = '"+migrator+"' and query like '%pg_sleep%' and pid <> pg_backend_pid()") != "1" {
 		time.Sleep(10 * time.Millisecond)
 	}
-	if err := d.EndMigrator(t.Context(), before); err != nil {
+	// Somebody is in the middle of a change of that table: an unfinished index goes when that is over, and
+	// nobody else waits for either.
+	writer, err := d.Connect(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer writer.Close(t.Context())
+	if _, err := writer.Exec(t.Context(), "begin; lock table twice in row exclusive mode"); err != nil {
+		t.Fatal(err)
+	}
+	removed := make(chan error, 1)
+	go func() { removed <- d.EndMigrator(t.Context(), before) }()
+	for d.one(t, "select count(*)::text from pg_stat_activity where query like 'drop index%' and wait_event_type = 'Lock'") != "1" {
+		select {
+		case err := <-removed:
+			t.Fatalf("it did not wait: %v", err)
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+	d.sql(t, "set lock_timeout = '1s'; insert into twice values (2)")
+	if _, err := writer.Exec(t.Context(), "commit"); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-removed; err != nil {
 		t.Fatal(err)
 	}
 	if err := <-ended; err == nil {
