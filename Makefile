@@ -26,7 +26,7 @@ faults: ## the whole fault matrix: each phase, each fault, each kind of bad rele
 bench: ## downtime beside the vendor's guide and a bare restart, at three sizes; writes scripts/bench/RESULTS.md (root)
 	@scripts/bench/bench.sh
 
-bench-quick: ## a small version of it, in under 10 minutes; writes bin/bench-quick/RESULTS.md (root)
+bench-quick: ## a small version of it, made for 10 minutes; writes bin/bench-quick/RESULTS.md (root)
 	@scripts/bench/bench.sh --quick
 
 lint: ## gofmt, vet, staticcheck, the arrows between packages, shellcheck, actionlint, file lengths

@@ -3,7 +3,7 @@
 # rest costs. Every figure is written down at once, in RESULTS.md and downtime.svg.
 #
 #   scripts/bench/bench.sh              all of it, into scripts/bench
-#   scripts/bench/bench.sh --quick      the smallest size, once, into bin/bench-quick; under 10 minutes
+#   scripts/bench/bench.sh --quick      the smallest size, once, into bin/bench-quick; made for 10 minutes
 #   BENCH='downtime 1M|guide' scripts/bench/bench.sh   some parts; --list names them
 #   KEEP=1 scripts/bench/bench.sh       leaves the filled servers for the next time (about 12 GB)
 set -euo pipefail

@@ -73,7 +73,7 @@ func (b *bench) parts() []part {
 }
 
 func run() int {
-	quick := flag.Bool("quick", false, "the smallest size, one pass, without the longest parts: under ten minutes")
+	quick := flag.Bool("quick", false, "the smallest size, one pass, without the longest parts: made for ten minutes")
 	only := flag.String("only", "", "only the parts that this regular expression matches")
 	largest := flag.String("largest", "", "no size beyond this one, such as 100k")
 	again := flag.Bool("report", false, "only write the report again, from what was measured")
