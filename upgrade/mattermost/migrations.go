@@ -157,41 +157,33 @@ func (p Program) Downgrade(ctx context.Context, plan string) error {
 	return nil
 }
 
-var createTable = regexp.MustCompile(`(?i)\bcreate table (?:if not exists )?"?(\w+)"?`)
+var (
+	createTable = regexp.MustCompile(`(?i)\bcreate table (?:if not exists )?"?(\w+)"?`)
+	createIndex = regexp.MustCompile(`(?i)\bcreate\s+(?:unique\s+)?index\s+(?:concurrently\s+)?(?:if\s+not\s+exists\s+)?"?(\w+)"?\s+on\b`)
+)
 
 // NewTables are the tables, in lower case, that the migrations of a saved plan made: taking them
 // back drops them, with what is in them.
-func NewTables(plan string) ([]string, error) {
+func NewTables(plan string) ([]string, error) { return namesIn(plan, createTable) }
+
+// NewIndexes are the indexes, in lower case, that the migrations of a saved plan make.
+func NewIndexes(plan string) ([]string, error) { return namesIn(plan, createIndex) }
+
+// namesIn are the names, each once, that statements of a saved plan give to what they make.
+func namesIn(plan string, statement *regexp.Regexp) ([]string, error) {
 	migrations, err := planned(plan)
 	if err != nil {
 		return nil, err
 	}
-	var tables []string
+	var names []string
 	for _, sql := range migrations {
-		for _, found := range createTable.FindAllSubmatch(sql, -1) {
-			if name := strings.ToLower(string(found[1])); !slices.Contains(tables, name) {
-				tables = append(tables, name)
+		for _, found := range statement.FindAllSubmatch(sql, -1) {
+			if name := strings.ToLower(string(found[1])); !slices.Contains(names, name) {
+				names = append(names, name)
 			}
 		}
 	}
-	return tables, nil
-}
-
-var createIndex = regexp.MustCompile(`(?i)\bcreate\s+(?:unique\s+)?index\s+(?:concurrently\s+)?(?:if\s+not\s+exists\s+)?"?(\w+)"?\s+on\b`)
-
-// NewIndexes are the indexes, in lower case, that the migrations of a saved plan make.
-func NewIndexes(plan string) ([]string, error) {
-	migrations, err := planned(plan)
-	if err != nil {
-		return nil, err
-	}
-	var indexes []string
-	for _, sql := range migrations {
-		for _, found := range createIndex.FindAllSubmatch(sql, -1) {
-			indexes = append(indexes, strings.ToLower(string(found[1])))
-		}
-	}
-	return indexes, nil
+	return names, nil
 }
 
 // PlannedMigrations is how many migrations a saved plan has.

@@ -216,7 +216,7 @@ func snapshot(ctx context.Context, op *Operation, repo *backup.Repository) error
 	if err := op.Save(); err != nil {
 		return err
 	}
-	return missed(ctx, repo, s, known.Given)
+	return missed(ctx, op, repo, s)
 }
 
 // origin is where the installed release came from. What nobody noted, as of a server made by hand,

@@ -48,7 +48,11 @@ func lacking(all []backup.Snapshot, s backup.Snapshot, given int) *FilesMissing 
 }
 
 // missed is lacking as an error; the earlier backups are only read where something is lost at all.
-func missed(ctx context.Context, repo *backup.Repository, s backup.Snapshot, given int) error {
+func missed(ctx context.Context, op *Operation, repo *backup.Repository, s backup.Snapshot) error {
+	given := 0
+	if op.Record.Backup != nil {
+		given = op.Record.Backup.Given
+	}
 	if len(s.Manifest.Lost) <= given {
 		return nil
 	}

@@ -113,10 +113,6 @@ func (proveBackup) Run(ctx context.Context, op *Operation) (err error) {
 	if err := errors.Join(admin.Sweep(ctx), os.RemoveAll(scratchDir())); err != nil { // of one that was killed
 		return err
 	}
-	given := 0
-	if op.Record.Backup != nil {
-		given = op.Record.Backup.Given
-	}
 	wrong := &NotRestorable{ID: s.ID}
 	for _, step := range []struct {
 		what string
@@ -124,7 +120,7 @@ func (proveBackup) Run(ctx context.Context, op *Operation) (err error) {
 	}{
 		{"its database", func() error { return restoreDatabase(ctx, op, repo, s, admin, run.Scratch) }},
 		{"its files", func() error { return proveFiles(ctx, op, repo, s) }},
-		{"its attachments", func() error { return missed(ctx, repo, s, given) }},
+		{"its attachments", func() error { return missed(ctx, op, repo, s) }},
 		{"the repository", func() error { return repo.Check(ctx, checkedPercent) }},
 	} {
 		err := step.do()
