@@ -90,6 +90,9 @@ func (Migrate) Run(ctx context.Context, op *Operation) error {
 	if err := besideUsers(ctx, op); err != nil || !op.Record.Run.Migrates || op.Facts.Schema.Empty() {
 		return err
 	}
+	if err := indexBefore(ctx, op); err != nil {
+		return err
+	}
 	return announceCopy(ctx, op)
 }
 
@@ -137,23 +140,74 @@ func besideUsers(ctx context.Context, op *Operation) error {
 		op.Note("the database is migrated while the service is away, because of %s%s", found[0], more(len(found)-1))
 		return nil
 	}
-	left, err := unfinished(ctx, op)
-	if err != nil {
+	if err := beginOnline(ctx, op); err != nil {
 		return err
-	}
-	run.Online = true
-	if err := op.Save(); err != nil {
-		return err
-	}
-	if left {
-		if err := f.Database.EndMigrator(ctx, run.Unfinished); err != nil {
-			return err
-		}
 	}
 	if err := migrateOnline(ctx, op); err != nil {
 		return errors.Join(err, f.Database.EndMigrator(context.WithoutCancel(ctx), run.Unfinished))
 	}
 	return op.Save()
+}
+
+// beginOnline notes that the database is changed while the old version serves, before it is.
+func beginOnline(ctx context.Context, op *Operation) error {
+	left, err := unfinished(ctx, op)
+	if err != nil {
+		return err
+	}
+	op.Record.Run.Online = true
+	if err := op.Save(); err != nil {
+		return err
+	}
+	if left {
+		return op.Facts.Database.EndMigrator(ctx, op.Record.Run.Unfinished)
+	}
+	return nil
+}
+
+// indexWait is how long an index waits for those at work on its table: nobody waits behind it.
+const indexWait = 10 * time.Second
+
+// indexBefore makes indexes of migrations that wait for the stop, so that users need not wait for
+// these. Where it does not work the new version makes them, as it would have.
+func indexBefore(ctx context.Context, op *Operation) error {
+	run, f := op.Record.Run, op.Facts
+	if run.Plan == "" || !f.Installed() {
+		return nil
+	}
+	indexes, err := indexesBefore(ctx, f.Database, run.Plan)
+	if err != nil || len(indexes) == 0 {
+		return err
+	}
+	if err := beginOnline(ctx, op); err != nil {
+		return err
+	}
+	limited, cancel := context.WithTimeoutCause(ctx, patience(op), fmt.Errorf("the indexes took more than %s", patience(op)))
+	defer cancel()
+	made, err := f.Database.MakeIndexes(limited, indexes, indexWait)
+	if len(made) > 0 {
+		op.Note("made before the stop, while the old version serves: %s", strings.Join(made, ", "))
+	}
+	if err == nil {
+		return nil
+	}
+	if err := f.Database.EndMigrator(context.WithoutCancel(ctx), run.Unfinished); err != nil {
+		return err
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	op.Warn("an index could not be made while the old version serves, so the service will be away for longer: %v", err)
+	return nil
+}
+
+// indexesBefore are those of a plan that can be made before the stop, by what db has.
+func indexesBefore(ctx context.Context, db *mattermost.Database, plan string) ([]mattermost.Index, error) {
+	bytes, err := db.TableBytes(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return mattermost.IndexesAhead(plan, bytes)
 }
 
 // unfinished notes the indexes that somebody has left invalid. One that the plan makes is not among

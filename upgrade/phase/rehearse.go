@@ -174,6 +174,15 @@ func (t *trial) prepare(ctx context.Context, op *Operation, r *Rehearsal) error 
 	if !run.Migrates || r.Online {
 		return nil
 	}
+	if run.Plan != "" { // as Migrate does before the stop
+		indexes, err := indexesBefore(ctx, t.db, run.Plan)
+		if err != nil {
+			return err
+		}
+		if _, err := t.db.MakeIndexes(ctx, indexes, indexWait); err != nil {
+			return err
+		}
+	}
 	other := mattermost.ScratchName(op.Facts.Database.Name, run.Started.Add(time.Second))
 	// As before the stop: what was just filled is in memory only, which the copy would pay for.
 	if err := t.admin.Flush(ctx); err != nil {

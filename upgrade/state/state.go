@@ -98,7 +98,7 @@ type Run struct {
 	ServerName         string    `json:"server_name,omitempty"`         // of its certificate, when it speaks TLS itself
 	Port               int       `json:"port,omitempty"`                // that the gate guards
 	Migrates           bool      `json:"migrates,omitempty"`            // the new version has migrations to run, or cannot tell
-	Online             bool      `json:"online,omitempty"`              // migrations were begun while the old version serves
+	Online             bool      `json:"online,omitempty"`              // migrations, or indexes of theirs, were begun while the old version serves
 	Unfinished         []string  `json:"unfinished,omitempty"`          // indexes that were invalid before that
 	SchemaBefore       string    `json:"schema_before,omitempty"`       // migrations applied at the stop, as one comparable word
 	SchemaTarget       int       `json:"schema_target,omitempty"`       // the highest migration of the new version, when known

@@ -99,6 +99,7 @@ ss -Hlntu | awk '{print $1, $5}' | sort`)
 	real := s.Apply(t, stage.After, "2s").Downtime
 	t.Logf("%v was foreseen, and it was %v", got.Trial.Downtime, real)
 	s.Serves(t, stage.After)
+	s.Exec(t, `grep -h '"made before the stop, while the old version serves: idx_posts_original_id"' /var/lib/townsquare/runs/*.jsonl`)
 }
 
 // What would not work is said beforehand, and comes nowhere near the users.
