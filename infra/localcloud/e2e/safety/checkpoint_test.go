@@ -48,7 +48,7 @@ done'`)
 			t.Errorf("report is %+v", got)
 		}
 		began := time.Now()
-		stage.Until(t, time.Minute, func() error {
+		stage.Until(t, stage.Patience, func() error {
 			if s.Record(t).Run != nil {
 				return errors.New("nobody puts the run back")
 			}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"strings"
 	"testing"
-	"time"
 
 	"townsquare/infra/localcloud/stage"
 )
@@ -42,7 +41,7 @@ func TestBackupCutShort(t *testing.T) {
 			s.Kill(t)
 			p.Kill()
 			s.Start(t)
-			if err := s.Await(t.Context(), time.Minute, stage.Before); err != nil {
+			if err := s.Await(t.Context(), stage.Patience, stage.Before); err != nil {
 				t.Fatal(err)
 			}
 		}},
@@ -52,7 +51,7 @@ func TestBackupCutShort(t *testing.T) {
 		s.Exec(t, holdFiles)
 		c.strike(p)
 		s.Exec(t, "rm "+long)
-		stage.Until(t, time.Minute, func() error {
+		stage.Until(t, stage.Patience, func() error {
 			if s.Record(t).Run != nil {
 				return errors.New("the run is in the record")
 			}

@@ -17,7 +17,7 @@ import (
 // lives counts how often systemd started Mattermost and PostgreSQL, by its own words since a moment.
 func lives(t *testing.T, s *stage.Server, since time.Time) string {
 	t.Helper()
-	return s.Exec(t, fmt.Sprintf(`journalctl -q -o cat _PID=1 --since=@%d | grep -E '^Started (mattermost|postgresql@17-main)\.service' | sort | uniq -c | awk '{print $1, $3}' || true
+	return s.Exec(t, fmt.Sprintf(`journalctl --sync; journalctl -q -o cat _PID=1 --since=@%d | grep -E '^Started (mattermost|postgresql@17-main)\.service' | sort | uniq -c | awk '{print $1, $3}' || true
 systemctl show --value -p NRestarts mattermost`, since.Unix()))
 }
 

@@ -95,7 +95,7 @@ func TestUpdates(t *testing.T) {
 		}
 	}
 	// Each once: systemd's own words since the run began.
-	starts := s.Exec(t, fmt.Sprintf(`journalctl -q -o cat _PID=1 --since=@%d | grep -E '^Started (mattermost|postgresql@17-main|caddy|ssh)\.service' | sort | uniq -c | awk '{print $1, $3}'`, began.Unix()))
+	starts := s.Exec(t, fmt.Sprintf(`journalctl --sync; journalctl -q -o cat _PID=1 --since=@%d | grep -E '^Started (mattermost|postgresql@17-main|caddy|ssh)\.service' | sort | uniq -c | awk '{print $1, $3}'`, began.Unix()))
 	if diff := cmp.Diff("1 caddy.service\n1 mattermost.service\n1 postgresql@17-main.service\n1 ssh.service", starts); diff != "" {
 		t.Errorf("started, how often:\n%s", diff)
 	}

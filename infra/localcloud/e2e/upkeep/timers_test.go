@@ -62,7 +62,7 @@ func TestTimers(t *testing.T) {
 	square.Localcloud(t.Context(), "mirror", "publish", stage.Patch).Must(t)
 	t.Run("check finds a release", func(t *testing.T) {
 		s.Exec(t, "systemctl start townsquare-check.service")
-		said := s.Exec(t, "journalctl --no-pager -o cat -t townsquare")
+		said := s.Exec(t, "journalctl --sync; journalctl --no-pager -o cat -t townsquare")
 		if !strings.Contains(said, "Updates are available") || !strings.Contains(said, "Mattermost "+stage.Patch) {
 			t.Errorf("the journal has\n%s", said)
 		}
