@@ -3,6 +3,7 @@ package mattermost
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -13,15 +14,18 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// planOf is a saved plan with one migration for each of sql.
+// planOf is a saved plan with one migration for each of sql, from 000200_it on.
 func planOf(t *testing.T, sql ...string) string {
 	t.Helper()
-	type migration struct{ Bytes []byte }
-	var all []migration
-	for _, s := range sql {
-		all = append(all, migration{[]byte(s)})
+	type migration struct {
+		RawName string
+		Bytes   []byte
 	}
-	data, err := json.Marshal(map[string][]migration{"Migrations": all})
+	var all []migration
+	for i, s := range sql {
+		all = append(all, migration{fmt.Sprintf("%06d_it.up.sql", 200+i), []byte(s)})
+	}
+	data, err := json.Marshal(map[string]any{"Version": 1, "Migrations": all})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,9 +1,6 @@
 package mattermost
 
 import (
-	"encoding/json"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -51,16 +48,7 @@ func TestHazards(t *testing.T) {
 		{"UPDATE preferences SET value = 1", "may rely on"},
 		{"CREATE TABLE a AS SELECT * FROM posts", "may rely on"},
 	} {
-		data, err := json.Marshal(map[string]any{"Version": 1, "Migrations": []any{
-			map[string]any{"RawName": "000200_it.up.sql", "Version": 200, "Bytes": []byte(c.sql)}}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		path := filepath.Join(t.TempDir(), "plan.json")
-		if err := os.WriteFile(path, data, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		found, err := Hazards(path, bytes)
+		found, err := Hazards(planOf(t, c.sql), bytes)
 		switch {
 		case err != nil:
 			t.Errorf("%s: %v", c.sql, err)
