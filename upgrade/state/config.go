@@ -39,7 +39,7 @@ type Config struct {
 	Freeze         []string      `yaml:"freeze,omitempty" json:"freeze,omitempty"`                   // days without unattended work, such as "2026-12-20..2027-01-06", in the window's zone
 	SecurityWithin time.Duration `yaml:"security_within,omitempty" json:"security_within,omitempty"` // how long a security fix may wait for the window; then any night will do
 	Automatic      string        `yaml:"automatic,omitempty" json:"automatic,omitempty"`             // how far an unattended upgrade goes: "patch" (default), "minor", "any"; see release.Policy
-	Migrations     string        `yaml:"migrations,omitempty" json:"migrations,omitempty"`           // "auto" (default): while the old version serves, where that is safe; "offline": never
+	Migrations     string        `yaml:"migrations,omitempty" json:"migrations,omitempty"`           // "auto" (default): while the old version serves, where that is safe; "offline": of them only indexes
 	Timers         *bool         `yaml:"timers,omitempty" json:"timers,omitempty"`                   // whether the host looks after itself by systemd timers; not said: as it is
 }
 
