@@ -198,7 +198,7 @@ crowd reads, posts, uploads and listens. Medians; in brackets how often it was m
 		}
 	}
 	if f := ratio(r.of(byGuide, sizes[len(sizes)-1].name())); f > 0 {
-		fmt.Fprintf(b, "The vendor's guide at %s posts is %.0f times a bare restart: no upgrade that restarts the server can be further from it.\n", sizes[len(sizes)-1].name(), f)
+		fmt.Fprintf(b, "The vendor's guide at %s posts is %.0f times a bare restart on the same boot.\n", sizes[len(sizes)-1].name(), f)
 	}
 	for _, o := range r.of(toLeap, "") {
 		fmt.Fprintf(b, "\n7.7.0 to 9.10.0 (20 migrations behind a checkpoint) at %s posts: %s, × %s.\n", o.Size, seconds(o.Seen.Gap), times(ratio([]outage{o})))

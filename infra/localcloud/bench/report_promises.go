@@ -49,9 +49,13 @@ func (r *results) promises() []promise {
 			add(f <= mostGrowth, fmt.Sprintf("%s at %s posts, × that at %s", way.what, largest, smallest), fmt.Sprintf("≤ %g", mostGrowth), times(f))
 		}
 	}
-	if ours, guide := median(gaps(r.of(toPatch, largest))), median(gaps(r.of(byGuide, largest))); ours > 0 && guide > 0 {
-		f := float64(guide) / float64(ours)
-		add(f >= leastOfGuide, fmt.Sprintf("the vendor's guide at %s posts, × a patch", largest), fmt.Sprintf("≥ %g", leastOfGuide), fmt.Sprintf("%.0f (a bare restart: %.0f)", f, ratio(r.of(byGuide, largest))))
+	for _, way := range []struct{ ours, guide, what string }{{toPatch, byGuide, "a patch"}, {toMinor, byGuideMinor, "the same minor"}} {
+		guide := r.of(way.guide, largest)
+		if ours, theirs := median(gaps(r.of(way.ours, largest))), median(gaps(guide)); ours > 0 && theirs > 0 {
+			f := float64(theirs) / float64(ours)
+			add(f >= leastOfGuide, fmt.Sprintf("the vendor's guide at %s posts, × %s", largest, way.what), fmt.Sprintf("≥ %g", leastOfGuide),
+				fmt.Sprintf("%.0f (a bare restart: %.0f)", f, ratio(guide)))
+		}
 	}
 	if all := r.of(toOffline, largest); len(all) > 0 {
 		away := median(gaps(all))
