@@ -14,6 +14,7 @@ import (
 
 	"townsquare/upgrade/backup"
 	"townsquare/upgrade/host"
+	"townsquare/upgrade/internal/durable"
 	"townsquare/upgrade/mattermost"
 	"townsquare/upgrade/problem"
 	"townsquare/upgrade/release"
@@ -195,6 +196,13 @@ func snapshot(ctx context.Context, op *Operation, repo *backup.Repository) error
 	paths := make([]string, len(m.Places))
 	for i, p := range m.Places {
 		paths[i] = p.Path
+	}
+	if m.StorePath != "" {
+		// Mattermost does not sync what people upload. A file that a backup has and a power cut then takes
+		// would count as one that somebody removed, and stop every later backup.
+		if err := durable.SyncAll(m.StorePath); err != nil {
+			return fmt.Errorf("back up the files: %w", err)
+		}
 	}
 	files, err := repo.SaveFiles(ctx, m.Site, m.Run, paths, []string{stagingPrefix + "*"}, func(done, total int64) { op.Progress(done, total, "bytes") })
 	if err != nil {

@@ -99,7 +99,7 @@ func extract(ctx context.Context, archivePath, dest string, progress func(done, 
 	}
 	in.tell(true)
 	m := x.tree.manifest(x.archive, hex.EncodeToString(whole.Sum(nil)))
-	if err := syncAll(partial); err != nil {
+	if err := durable.SyncAll(partial); err != nil {
 		return nil, fmt.Errorf("sync %s: %w", partial, err)
 	}
 	if err := m.save(dest); err != nil {

@@ -20,10 +20,14 @@ const unsynced = 35 * time.Second
 
 // power pulls the machine's plug; a person switches it on again, and does nothing else.
 // Mattermost does not sync what people upload: what was uploaded just before the cut is the server's to
-// lose, with an upgrade or without.
+// lose, with an upgrade or without. What the run's backup has is not: that syncs it.
 func power(tr *trial, _ int) error {
+	safe := time.Now().Add(-unsynced)
+	if t := tr.backedUp(); t.After(safe) {
+		safe = t
+	}
 	files := tr.writer.SoFar().Files
-	for tr.kept < len(files) && time.Since(files[tr.kept].Taken) > unsynced {
+	for tr.kept < len(files) && files[tr.kept].Taken.Before(safe) {
 		tr.kept++
 	}
 	tr.unsynced = len(files) - tr.kept

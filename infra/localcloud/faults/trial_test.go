@@ -208,30 +208,69 @@ func (tr *trial) settled() error {
 }
 
 // event is one line of a run's log.
-type event struct{ Kind, Phase, Text string }
+type event struct {
+	Time              time.Time
+	Kind, Phase, Text string
+}
 
 // runs is where the logs are, on the host.
 const runs = "/var/lib/townsquare/runs"
 
-// inPhase reads in the log of the run in progress which phase began last. Nothing is run on the host for
-// it: at this moment it is to do nothing.
-func (tr *trial) inPhase() string {
+// soFar reads the log of the run in progress. Nothing is run on the host for it: at the moment of a
+// fault it is to do nothing.
+func (tr *trial) soFar() ([]event, error) {
 	logs, err := filepath.Glob(filepath.Join(tr.s.Machine.Rootfs(), runs, "*-apply.jsonl"))
 	if err != nil || len(logs) <= tr.before {
-		return "no log"
+		return nil, errors.New("no log")
 	}
 	text, err := os.ReadFile(logs[tr.before])
+	if err != nil {
+		return nil, err
+	}
+	return events(string(text)), nil
+}
+
+// events are those of a log, but for a last line that was cut off with the power.
+func events(log string) []event {
+	var all []event
+	for line := range strings.Lines(log) {
+		var e event
+		if json.Unmarshal([]byte(line), &e) == nil {
+			all = append(all, e)
+		}
+	}
+	return all
+}
+
+// inPhase is the phase that began last.
+func (tr *trial) inPhase() string {
+	all, err := tr.soFar()
 	if err != nil {
 		return err.Error()
 	}
 	phase := ""
-	for line := range strings.Lines(string(text)) {
-		var e event
-		if json.Unmarshal([]byte(line), &e) == nil && e.Kind == "begin" {
+	for _, e := range all {
+		if e.Kind == "begin" {
 			phase = e.Phase
 		}
 	}
 	return phase
+}
+
+// backedUp is when the run in progress began the backup that it has made; zero before that.
+func (tr *trial) backedUp() time.Time {
+	const phase = "back up the database"
+	all, _ := tr.soFar()
+	var began time.Time
+	for _, e := range all {
+		switch {
+		case e.Phase == phase && e.Kind == "begin":
+			began = e.Time
+		case e.Phase == phase && e.Kind == "end":
+			return began
+		}
+	}
+	return time.Time{}
 }
 
 // proof reads in the run's own log whether the fault hit where it is to: nothing may have begun after a
@@ -239,11 +278,7 @@ func (tr *trial) inPhase() string {
 func (tr *trial) proof() error {
 	text := tr.s.Exec(tr.T, fmt.Sprintf("ls %s/*-apply.jsonl | sed -n %dp | xargs --no-run-if-empty cat", runs, tr.before+1))
 	current, ended, failed := "", false, ""
-	for line := range strings.Lines(text) {
-		var e event
-		if json.Unmarshal([]byte(line), &e) != nil {
-			continue // cut off with the power
-		}
+	for _, e := range events(text) {
 		switch {
 		case e.Kind == "begin":
 			current, ended = e.Phase, false
