@@ -127,6 +127,10 @@ func TestBackupAndBack(t *testing.T) {
 	if info, _ := os.Stat(path); info.Mode().Perm() != 0o640 {
 		t.Errorf("mode %v", info.Mode())
 	}
+	got.Manifest.StorePath = data
+	if n, err := r.Has(t.Context(), got, []string{"a/charter.txt", "a/other.txt", "a"}); n != 1 || err != nil {
+		t.Errorf("the backup has %d of one file, another and a directory: %v", n, err)
+	}
 	if err := r.Check(t.Context(), 100); err != nil {
 		t.Error(err)
 	}

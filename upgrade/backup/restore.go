@@ -2,8 +2,10 @@ package backup
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
+	"path/filepath"
 	"strings"
 )
 
@@ -29,6 +31,30 @@ func (r *Repository) Files(ctx context.Context, s Snapshot, target string, paths
 		return fmt.Errorf("restore the files of backup %s: %w", s.ID, r.explain(err))
 	}
 	return nil
+}
+
+// Has counts how many of paths, below the file store, are files in a backup.
+func (r *Repository) Has(ctx context.Context, s Snapshot, paths []string) (int, error) {
+	m := s.Manifest
+	if m.StorePath == "" {
+		return 0, nil
+	}
+	wanted := make(map[string]bool, len(paths))
+	for _, p := range paths {
+		wanted[filepath.Join(m.StorePath, p)] = true
+	}
+	n := 0
+	c := r.command("ls", "--json", "--no-lock", "--recursive", m.Files, m.StorePath)
+	c.Stdout = &lineReader{each: func(line []byte) {
+		var node struct{ Type, Path string }
+		if json.Unmarshal(line, &node) == nil && node.Type == "file" && wanted[node.Path] {
+			n++
+		}
+	}}
+	if _, err := r.o.Run(ctx, c); err != nil {
+		return 0, fmt.Errorf("look into backup %s: %w", s.ID, r.explain(err))
+	}
+	return n, nil
 }
 
 // Check looks whether the repository is whole, and reads this percentage of its data, another part

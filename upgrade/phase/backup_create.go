@@ -150,7 +150,7 @@ func (pruneBackups) Run(ctx context.Context, op *Operation) error {
 	if err != nil {
 		return err
 	}
-	if err := giveUpLost(ctx, op, repo); err != nil {
+	if err := letGoLost(ctx, op, repo); err != nil {
 		return err
 	}
 	return prune(ctx, op, repo)
@@ -314,8 +314,11 @@ func places(ctx context.Context, op *Operation, m *backup.Manifest) error {
 		}
 		return nil
 	})
-	if n > 0 {
+	switch given := givenUp(op); {
+	case n > given:
 		op.Warn("%d attachments have no file on the server any more, such as %s: only an earlier backup can bring them back", n, m.Lost[0])
+	case n > 0:
+		op.Note("%d attachments have no file on the server any more, as before", n)
 	}
 	return err
 }

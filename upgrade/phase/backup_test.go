@@ -1,10 +1,12 @@
 package phase
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -66,21 +68,60 @@ func TestAttachmentsOfABackup(t *testing.T) {
 	}
 }
 
-// A backup that lost files beside an earlier one is told from one of a server that never had them.
+// A backup that lost files beside an earlier one is told from one of a server that never had them, and
+// from one whose files were lost before anybody backed them up.
 func TestBackupWithoutItsFiles(t *testing.T) {
-	at := func(day, lost int, site string) backup.Snapshot {
-		m := backup.Manifest{Site: site, Attachments: 400, Lost: make([]string, lost), StorePath: "/data"}
+	files := func(from, to int) (list []string) {
+		for i := from; i < to; i++ {
+			list = append(list, fmt.Sprint("file", i))
+		}
+		return list
+	}
+	at := func(day int, lost []string, site string) backup.Snapshot {
+		m := backup.Manifest{Site: site, Attachments: 400, Lost: lost, StorePath: "/data"}
 		return backup.Snapshot{ID: fmt.Sprint("day", day), Time: time.Date(2026, 11, day, 2, 0, 0, 0, time.UTC), Manifest: m}
 	}
-	earlier := []backup.Snapshot{at(9, 390, "here"), at(8, 20, "here"), at(7, 0, "elsewhere")}
-	for _, c := range []struct {
-		lost, given int
-		want        string
-	}{{0, 0, ""}, {20, 0, ""}, {24, 0, ""}, {25, 0, "day8"}, {390, 0, "day8"}, {390, 390, ""}, {396, 390, "day9"}} {
-		got := lacking(earlier, at(10, c.lost, "here"), c.given)
-		if (got == nil) != (c.want == "") || got != nil && got.Earlier.ID != c.want {
-			t.Errorf("%d lost, %d of them given up: %v, want %q", c.lost, c.given, got, c.want)
+	all := []backup.Snapshot{at(11, nil, "here"), at(9, files(0, 390), "here"), at(8, files(0, 20), "here"), at(7, nil, "elsewhere")}
+	has := map[string][]string{"day11": files(0, 900), "day9": files(390, 400), "day8": files(20, 380), "day7": files(0, 900)}
+	holds := func(earlier backup.Snapshot, paths []string) (n int, err error) {
+		for _, p := range paths {
+			if slices.Contains(has[earlier.ID], p) {
+				n++
+			}
 		}
+		return n, nil
+	}
+	for _, c := range []struct {
+		lost  []string
+		given int
+		want  string
+		kept  int
+		gone  bool
+	}{
+		{nil, 0, "", 0, false},
+		{files(20, 24), 0, "", 0, false}, // one in a hundred
+		{files(0, 20), 0, "", 0, true},
+		{files(0, 24), 0, "", 0, false}, // day 8's has four
+		{files(0, 25), 0, "day8", 5, false},
+		{files(0, 25), 21, "", 0, false},
+		{files(0, 25), 20, "day8", 5, false},
+		{files(380, 400), 0, "day9", 10, false},
+		{files(0, 400), 0, "day9", 10, false},
+		{files(30, 40), 0, "day8", 10, false},
+		{files(380, 390), 0, "", 0, true},
+		{files(400, 500), 0, "", 0, true},
+	} {
+		got, gone, err := lacking(all, at(10, c.lost, "here"), c.given, holds)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if gone != c.gone || (got == nil) != (c.want == "") || got != nil && (got.Earlier.ID != c.want || got.Kept != c.kept) {
+			t.Errorf("lost %v: %v, gone for good: %v; want %q, %v", c.lost, got, gone, c.want, c.gone)
+		}
+	}
+	broken := errors.New("the repository cannot be reached")
+	if _, _, err := lacking(all, at(10, files(0, 25), "here"), 0, func(backup.Snapshot, []string) (int, error) { return 0, broken }); !errors.Is(err, broken) {
+		t.Errorf("of a repository that is gone: %v", err)
 	}
 }
 

@@ -68,7 +68,7 @@ type Backup struct {
 	Bytes      int64     `json:"bytes,omitempty"`       // of its files and database
 	VerifiedID string    `json:"verified_id,omitempty"` // the last one that was restored whole for a proof
 	VerifiedAt time.Time `json:"verified_at,omitzero"`  // and when that was
-	Given      int       `json:"given_up,omitempty"`    // attachments without a file that a person let go of
+	Given      int       `json:"given_up,omitempty"`    // attachments without a file that no backup has, or that a person let go of
 }
 
 // Run is what undo needs, and all it may rely on: after a power cut nothing else is left. Each
