@@ -197,16 +197,17 @@ func snapshot(ctx context.Context, op *Operation, repo *backup.Repository) error
 	for i, p := range m.Places {
 		paths[i] = p.Path
 	}
-	if m.StorePath != "" {
-		// Mattermost does not sync what people upload. A file that a backup has and a power cut then takes
-		// would count as one that somebody removed, and stop every later backup.
-		if err := durable.SyncAll(m.StorePath); err != nil {
-			return fmt.Errorf("back up the files: %w", err)
-		}
-	}
 	files, err := repo.SaveFiles(ctx, m.Site, m.Run, paths, []string{stagingPrefix + "*"}, func(done, total int64) { op.Progress(done, total, "bytes") })
 	if err != nil {
 		return err
+	}
+	if m.StorePath != "" {
+		// Mattermost does not sync what people upload. A file that a backup has and a power cut then takes
+		// would count as one that somebody removed, and stop every later backup. What came while the files
+		// were read may be in it, too: so it is done now.
+		if err := durable.SyncAll(m.StorePath); err != nil {
+			return fmt.Errorf("back up the files: %w", err)
+		}
 	}
 	m.Files, m.FileCount, m.FileBytes, m.Added = files.ID, files.Files, files.Bytes, database.Added+files.Added
 	s, err := repo.SaveManifest(ctx, m)
