@@ -13,7 +13,7 @@ bin/localcloud build mattermost-{7.7.1,9.10.1,9.11.0} mattermost-9.10.{2,3,4,5,6
 
 # Of the fault matrix a dozen cases; all of it, which takes an hour, is scripts/faults.sh, and a third
 # of it runs every night (.github/workflows/faults.yml).
-some='stop/upgrader killed as|commit/upgrader killed|(facts|watch)/operator killed|checkpoint/database killed'
+some='start/power cut in the middle|stop/upgrader killed as|commit/upgrader killed|(facts|watch)/operator killed|checkpoint/database killed'
 some+='|release/(exits$|needs a newer|refuses the conf|of another hash|signed by a key|is ready and)'
 export FAULTS=${FAULTS:-$some}
 
