@@ -17,10 +17,11 @@ import (
 const young = 17 * time.Second
 
 // poll is how often the service is looked at while it starts: the service is away meanwhile. Each look
-// takes processor time from the start, so there are fewer where systemd tells us itself (pollTold).
+// takes processor time from the start, so that where systemd tells us itself there is none before
+// most starts are over (pollTold).
 const (
 	poll     = 50 * time.Millisecond
-	pollTold = 250 * time.Millisecond
+	pollTold = 500 * time.Millisecond
 )
 
 // Service is the unit as something that starts and stops.
@@ -179,15 +180,24 @@ type Patience struct {
 func (s Service) WaitReady(ctx context.Context, p Patience) (Status, error) {
 	began := time.Now()
 	sign, looked := began, began
-	every := poll
-	if p.Done != nil {
+	every, told := poll, p.Done != nil
+	if told {
 		every = pollTold
 	}
 	tick := time.NewTicker(every)
 	defer tick.Stop()
 	var seen bool
 	var used time.Duration
-	for {
+	for looks := 0; ; looks++ {
+		if looks > 0 || told {
+			select {
+			case <-tick.C:
+			case <-p.Done:
+				p.Done = nil
+			case <-ctx.Done():
+				return Status{}, context.Cause(ctx)
+			}
+		}
 		st, err := s.Status(ctx)
 		if err != nil {
 			return st, err
@@ -215,13 +225,6 @@ func (s Service) WaitReady(ctx context.Context, p Patience) (Status, error) {
 			return st, fmt.Errorf("%w within %s%s", ErrNotReady, p.Limit, s.lastWords(ctx, began))
 		case p.Idle > 0 && time.Since(sign) > p.Idle:
 			return st, fmt.Errorf("%w and did nothing for %s%s", ErrNotReady, p.Idle, s.lastWords(ctx, began))
-		}
-		select {
-		case <-tick.C:
-		case <-p.Done:
-			p.Done = nil
-		case <-ctx.Done():
-			return st, context.Cause(ctx)
 		}
 	}
 }

@@ -110,6 +110,7 @@ type Operation struct {
 	found    []drift.Difference // before a repair
 	repaired []string           // of them
 	unlisted []string           // of Named, by choose: what the vendor's pages do not list
+	started  int                // by start: the process of the new version; 0 when it had none
 	dumps    string             // by preflight: why the database is kept by a dump at the stop; empty: by a copy
 
 	restore *backup.Snapshot        // by findBackup

@@ -57,7 +57,8 @@ func (Start) Run(ctx context.Context, op *Operation) error {
 	if run.Migrates {
 		p.Limit, p.Idle = patience(op), idleMigrating
 	}
-	_, err := s.WaitReady(ctx, p)
+	st, err := s.WaitReady(ctx, p)
+	op.started = st.PID
 	return blame(ctx, op, err)
 }
 

@@ -36,15 +36,11 @@ func (Verify) Limit(op *Operation) time.Duration {
 // Watch to see.
 func (Verify) Run(ctx context.Context, op *Operation) error {
 	run := op.Record.Run
-	st, err := service(run).Status(ctx)
-	if err != nil {
-		return err
-	}
 	limit := verifyTimeout
 	if run.Migrates && op.Facts.Unit.Type != "notify" {
 		limit = patience(op) // ready means nothing of such a unit: it may be migrating still
 	}
-	if err := awaitHealth(ctx, run, st.PID, run.To, limit); err != nil {
+	if err := awaitHealth(ctx, run, op.started, run.To, limit); err != nil {
 		return blame(ctx, op, err)
 	}
 	schema, err := op.Facts.Database.AppliedMigrations(ctx)

@@ -29,6 +29,7 @@ const (
 	toLeap       = "apply leap"     // upgrade apply, 7.7.0 to 9.10.0: 20 migrations behind a checkpoint
 	byGuide      = "guide patch"    // the vendor's guide, no migrations
 	byGuideMinor = "guide minor"    // the vendor's guide, the minor's migrations
+	byGuideRead  = "guide, read"    // the vendor's guide to the patch, when somebody has just read all uploads
 	rolledBack   = "rollback after" // upgrade apply of a release that does not work
 )
 
@@ -73,6 +74,13 @@ func (b *bench) watched(ctx context.Context, s *stage.Server, how string, to siz
 	}
 	o := outage{How: how, Size: to.name(), Posts: to.posts, FilesMB: to.filesMB, At: time.Now().UTC(), Commit: b.commit, Load: load}
 	if o.DatabaseMB, err = databaseMB(ctx, s); err != nil {
+		return o, err
+	}
+	uploads := "forget"
+	if how == byGuideRead {
+		uploads = "read"
+	}
+	if _, err := host(ctx, s, uploadsScript, uploads); err != nil {
 		return o, err
 	}
 	crowd, err := s.Admin().Crowd(ctx, s.People.Channels[0].ID)
@@ -287,50 +295,72 @@ sync`
 
 // guided measures the vendor's guide, for a patch and, on the same boot, for the minor.
 func (b *bench) guided(ctx context.Context, to size) error {
-	m, err := b.after(ctx, to)
+	s, err := b.asVendorsGuide(ctx, to)
 	if err != nil {
-		return err
-	}
-	s, err := b.arrive(ctx, m, patch, minor)
-	if err != nil {
-		return err
-	}
-	if _, err := host(ctx, s, vendorsLayout); err != nil {
-		return fmt.Errorf("take up the vendor's layout: %w", err)
-	}
-	if err := atRest(ctx, s); err != nil {
 		return err
 	}
 	base, err := b.restart(ctx, s, to)
 	if err != nil {
 		return err
 	}
+	if err := b.byHand(ctx, s, byGuide, to, patch, base); err != nil {
+		return err
+	}
+	if to.posts < b.sizes[len(b.sizes)-1].posts {
+		return nil // the minor is only of interest where there is much to migrate
+	}
+	if err := atRest(ctx, s); err != nil {
+		return err
+	}
+	return b.byHand(ctx, s, byGuideMinor, to, minor, base)
+}
+
+// guidedRead measures the vendor's guide where it is quickest: every upload is in memory.
+func (b *bench) guidedRead(ctx context.Context, to size) error {
+	s, err := b.asVendorsGuide(ctx, to)
+	if err != nil {
+		return err
+	}
+	base, err := b.restart(ctx, s, to)
+	if err != nil {
+		return err
+	}
+	return b.byHand(ctx, s, byGuideRead, to, patch, base)
+}
+
+// asVendorsGuide is a server in the vendor's layout, at rest.
+func (b *bench) asVendorsGuide(ctx context.Context, to size) (*stage.Server, error) {
+	m, err := b.after(ctx, to)
+	if err != nil {
+		return nil, err
+	}
+	s, err := b.arrive(ctx, m, patch, minor)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := host(ctx, s, vendorsLayout); err != nil {
+		return nil, fmt.Errorf("take up the vendor's layout: %w", err)
+	}
+	return s, atRest(ctx, s)
+}
+
+// byHand measures the guide's upgrade to a version.
+func (b *bench) byHand(ctx context.Context, s *stage.Server, how string, to size, version string, base outage) error {
 	guide, err := os.ReadFile(filepath.Join(b.stage.Root(), "scripts", "bench", "guide.sh"))
 	if err != nil {
 		return err
 	}
-	for _, step := range []struct{ how, version string }{{byGuide, patch}, {byGuideMinor, minor}} {
-		if _, err := host(ctx, s, string(guide)+"\nprepare", step.version); err != nil {
-			return err
-		}
-		o, err := b.watched(ctx, s, step.how, to, func() error {
-			_, err := host(ctx, s, string(guide)+"\nupgrade", step.version)
-			return errors.Join(err, s.Await(ctx, time.Minute, step.version))
-		})
-		if err != nil {
-			return err
-		}
-		if err := b.add(o, base); err != nil {
-			return err
-		}
-		if to.posts < b.sizes[len(b.sizes)-1].posts {
-			return nil // the minor is only of interest where there is much to migrate
-		}
-		if err := atRest(ctx, s); err != nil {
-			return err
-		}
+	if _, err := host(ctx, s, string(guide)+"\nprepare", version); err != nil {
+		return err
 	}
-	return nil
+	o, err := b.watched(ctx, s, how, to, func() error {
+		_, err := host(ctx, s, string(guide)+"\nupgrade", version)
+		return errors.Join(err, s.Await(ctx, time.Minute, version))
+	})
+	if err != nil {
+		return err
+	}
+	return b.add(o, base)
 }
 
 // rollback measures what people notice of releases that do not work.

@@ -19,7 +19,7 @@ create temporary table people on commit drop as
 insert into posts (id, createat, updateat, editat, deleteat, ispinned, userid, channelid, rootid, originalid,
     message, type, props, hashtags, filenames, fileids, hasreactions)
   select substr(md5('post' || i) || md5(i::text), 1, 26), at, at, 0, 0, false, p.id, h.id, '', '',
-    (select string_agg('word' || (hashint8(i * 31 + w) & 4095), ' ') from generate_series(1, 20) w),
+    (select string_agg('word' || (hashint8(i * 31 + w) & 4095), ' ') from generate_series(1, 32) w),
     '', '{}', '', '[]', '[]', false
   from generate_series(1, :posts) i
     cross join lateral (select (extract(epoch from now()) * 1000)::bigint - 31536000000 + i * (31000000000 / :posts)) t(at)

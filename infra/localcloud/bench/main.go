@@ -59,6 +59,7 @@ func (b *bench) parts() []part {
 	}
 	largest := b.sizes[len(b.sizes)-1]
 	if !b.quick {
+		add("read guide "+largest.name(), func(ctx context.Context) error { return b.guidedRead(ctx, largest) })
 		add("leap "+largest.name(), func(ctx context.Context) error {
 			return b.quietly(func() error { return b.leap(ctx, largest) })
 		})

@@ -154,6 +154,8 @@ func (r *results) writeDowntime(b *bytes.Buffer) {
 The longest time without a good answer that a visitor saw who asks through HTTPS every 20 ms (database included), while a
 crowd reads, posts, uploads and listens. Medians; in brackets how often it was measured; × is the median of the ratios to
 ` + "`systemctl restart mattermost`" + ` (the same version, warm, the process older than 15 s) on the same boot.
+Before each, the uploads are taken out of memory, which this computer may have more of than the server: an upgrade does not
+read them, and the guide copies them.
 
 ![Downtime against the size of the community](downtime.svg)
 
@@ -200,6 +202,13 @@ crowd reads, posts, uploads and listens. Medians; in brackets how often it was m
 	if f := ratio(r.of(byGuide, sizes[len(sizes)-1].name())); f > 0 {
 		fmt.Fprintf(b, "The vendor's guide at %s posts is %.0f times a bare restart on the same boot.\n", sizes[len(sizes)-1].name(), f)
 	}
+	for _, o := range r.of(byGuideRead, "") {
+		fmt.Fprintf(b, "Where somebody has just read every upload, so that they are in memory, it takes %s", seconds(o.Seen.Gap))
+		if ours := median(gaps(r.of(toPatch, o.Size))); ours > 0 {
+			fmt.Fprintf(b, ", × %.0f of `upgrade apply`", float64(o.Seen.Gap)/float64(ours))
+		}
+		fmt.Fprintf(b, " (a bare restart: %.0f).\n", ratio([]outage{o}))
+	}
 	for _, o := range r.of(toLeap, "") {
 		fmt.Fprintf(b, "\n7.7.0 to 9.10.0 (20 migrations behind a checkpoint) at %s posts: %s, × %s.\n", o.Size, seconds(o.Seen.Gap), times(ratio([]outage{o})))
 	}
@@ -243,7 +252,7 @@ func (r *results) writeFailures(b *bytes.Buffer) {
 	b.WriteString("\n## Failed requests\n\nOf all measurements together. Each reader keeps one connection; a listener that is cut off connects again at once.\n\n")
 	t := table{b}
 	t.head("", "visits", "failed", "reads", "posts", "uploads", "failed", "acknowledged and lost", "longest wait of a reader", "readers' connections", "websockets cut", "back within")
-	for _, how := range []string{floor, toPatch, toMinor, toOffline, toLeap, byGuide, byGuideMinor} {
+	for _, how := range []string{floor, toPatch, toMinor, toOffline, toLeap, byGuide, byGuideMinor, byGuideRead} {
 		all := slices.DeleteFunc(slices.Clone(r.Outages), func(o outage) bool { return o.How != how })
 		if len(all) == 0 {
 			continue
