@@ -67,6 +67,9 @@ const pollEvery = 20 * time.Millisecond
 
 // watched does something to the server while somebody looks in every 20 ms and a crowd is at work.
 func (b *bench) watched(ctx context.Context, s *stage.Server, how string, to size, what func() error) (outage, error) {
+	if err := b.atWork(ctx, s, how); err != nil {
+		return outage{}, err
+	}
 	calm(ctx, b.patience)
 	load, err := loadNow()
 	if err != nil {
@@ -74,13 +77,6 @@ func (b *bench) watched(ctx context.Context, s *stage.Server, how string, to siz
 	}
 	o := outage{How: how, Size: to.name(), Posts: to.posts, FilesMB: to.filesMB, At: time.Now().UTC(), Commit: b.commit, Load: load}
 	if o.DatabaseMB, err = databaseMB(ctx, s); err != nil {
-		return o, err
-	}
-	uploads := "forget"
-	if how == byGuideRead {
-		uploads = "read"
-	}
-	if _, err := host(ctx, s, uploadsScript, uploads); err != nil {
 		return o, err
 	}
 	crowd, err := s.Admin().Crowd(ctx, s.People.Channels[0].ID)

@@ -5,6 +5,7 @@ import (
 	"context"
 	_ "embed"
 	"fmt"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -160,6 +161,27 @@ exit 1`, strconv.Itoa(restAge))
 		return fmt.Errorf("mattermost does not come to rest: %w", err)
 	}
 	return nil
+}
+
+// atWork makes this computer's memory what it is on one that has served for long: full, but not of
+// uploads.
+func (b *bench) atWork(ctx context.Context, s *stage.Server, how string) error {
+	uploads := "forget"
+	if how == byGuideRead {
+		uploads = "read"
+	}
+	if _, err := host(ctx, s, uploadsScript, uploads); err != nil {
+		return err
+	}
+	cloud, err := b.stage.Cloud()
+	if err != nil {
+		return err
+	}
+	images, err := filepath.Glob(filepath.Join(cloud.Dir, "scenes", "*", "*.img"))
+	if err != nil {
+		return err
+	}
+	return fillMemory(ctx, images)
 }
 
 // databaseMB is how large the database is.
