@@ -30,6 +30,7 @@ type bench struct {
 	quick  bool
 	found  *results
 	commit string
+	memory filler
 
 	patience time.Duration // with other virtual machines, before something is measured
 }

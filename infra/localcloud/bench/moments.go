@@ -181,7 +181,7 @@ func (b *bench) atWork(ctx context.Context, s *stage.Server, how string) error {
 	if err != nil {
 		return err
 	}
-	return fillMemory(ctx, images)
+	return b.memory.fill(ctx, images)
 }
 
 // databaseMB is how large the database is.

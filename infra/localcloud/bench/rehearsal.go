@@ -20,8 +20,12 @@ type rehearsal struct {
 	Slowest  time.Duration `json:"slowest_ns"` // answer of the server that serves, meanwhile
 }
 
-// foresee rehearses an upgrade, and leaves the server at rest.
+// foresee rehearses an upgrade, and leaves the server at rest. A rehearsal takes the newest backup, and
+// all sizes are backed up to one repository: the newest must be this one's.
 func (b *bench) foresee(ctx context.Context, s *stage.Server, version string) (*rehearsal, error) {
+	if r := s.Upgrade(ctx, "backup", "create"); r.Code != 0 {
+		return nil, fmt.Errorf("%s", r)
+	}
 	r := s.Upgrade(ctx, "rehearse", "--json", "--to", version)
 	if r.Code != 0 {
 		return nil, fmt.Errorf("%s", r)
