@@ -26,6 +26,9 @@ func (b *bench) foresee(ctx context.Context, s *stage.Server, version string) (*
 	if r := s.Upgrade(ctx, "backup", "create"); r.Code != 0 {
 		return nil, fmt.Errorf("%s", r)
 	}
+	if err := b.atWork(ctx, s, ""); err != nil {
+		return nil, err
+	}
 	r := s.Upgrade(ctx, "rehearse", "--json", "--to", version)
 	if r.Code != 0 {
 		return nil, fmt.Errorf("%s", r)
