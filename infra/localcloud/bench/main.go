@@ -52,13 +52,23 @@ func (b *bench) parts() []part {
 			})
 		}
 	}
+	largest := b.sizes[len(b.sizes)-1]
 	for _, s := range b.sizes {
 		add("offline "+s.name(), func(ctx context.Context) error {
 			return b.quietly(func() error { return b.offline(ctx, s) })
 		})
-		add("guide "+s.name(), func(ctx context.Context) error { return b.guided(ctx, s) })
+		add("guide "+s.name(), func(ctx context.Context) error {
+			if s != largest {
+				return b.guided(ctx, s)
+			}
+			for range b.passes { // what it copies differs from one time to the next, and a promise rests on it
+				if err := b.guided(ctx, s); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
 	}
-	largest := b.sizes[len(b.sizes)-1]
 	if !b.quick {
 		add("read guide "+largest.name(), func(ctx context.Context) error { return b.guidedRead(ctx, largest) })
 		add("leap "+largest.name(), func(ctx context.Context) error {

@@ -199,8 +199,10 @@ have more room than the server: an upgrade does not read them, and the guide cop
 			fmt.Fprintf(b, "`%s` at %s posts is %.2f times that at %s.\n", how, seen[len(seen)-1].Size, float64(most)/float64(least), seen[0].Size)
 		}
 	}
-	if f := ratio(r.of(byGuide, sizes[len(sizes)-1].name())); f > 0 {
-		fmt.Fprintf(b, "The vendor's guide at %s posts is %.0f times a bare restart on the same boot.\n", sizes[len(sizes)-1].name(), f)
+	largest := sizes[len(sizes)-1].name()
+	if guide := r.of(byGuide, largest); ratio(guide) > 0 {
+		fmt.Fprintf(b, "The vendor's guide at %s posts is %.0f times a bare restart on the same boot, and took from %s to %s.\n",
+			largest, ratio(guide), seconds(slices.Min(gaps(guide))), seconds(slices.Max(gaps(guide))))
 	}
 	for _, o := range r.of(byGuideRead, "") {
 		fmt.Fprintf(b, "Where somebody has just read every upload, so that they are in memory, it takes %s", seconds(o.Seen.Gap))
@@ -212,10 +214,10 @@ have more room than the server: an upgrade does not read them, and the guide cop
 	for _, o := range r.of(toLeap, "") {
 		fmt.Fprintf(b, "\n7.7.0 to 9.10.0 (20 migrations behind a checkpoint) at %s posts: %s, × %s.\n", o.Size, seconds(o.Seen.Gap), times(ratio([]outage{o})))
 	}
-	for _, o := range r.of(byGuideMinor, "") {
-		fmt.Fprintf(b, "The vendor's guide to the minor at %s posts: %s", o.Size, seconds(o.Seen.Gap))
-		if ours := median(gaps(r.of(toMinor, o.Size))); ours > 0 {
-			fmt.Fprintf(b, ", × %.0f of `upgrade apply`", float64(o.Seen.Gap)/float64(ours))
+	if theirs := median(gaps(r.of(byGuideMinor, largest))); theirs > 0 {
+		fmt.Fprintf(b, "The vendor's guide to the minor at %s posts: %s", largest, seconds(theirs))
+		if ours := median(gaps(r.of(toMinor, largest))); ours > 0 {
+			fmt.Fprintf(b, ", × %.0f of `upgrade apply`", float64(theirs)/float64(ours))
 		}
 		b.WriteString(".\n")
 	}
