@@ -67,7 +67,7 @@ const pollEvery = 20 * time.Millisecond
 
 // watched does something to the server while somebody looks in every 20 ms and a crowd is at work.
 func (b *bench) watched(ctx context.Context, s *stage.Server, how string, to size, what func() error) (outage, error) {
-	if err := b.atWork(ctx, s, how); err != nil {
+	if err := b.atWork(ctx, s, how, to); err != nil {
 		return outage{}, err
 	}
 	calm(ctx, b.patience)
@@ -129,7 +129,7 @@ func (b *bench) add(o outage, base ...outage) error {
 
 // foreseen measures `upgrade apply` to a version after its rehearsal, and a bare restart in between.
 func (b *bench) foreseen(ctx context.Context, s *stage.Server, how string, to size, version string) error {
-	rehearsed, err := b.foresee(ctx, s, version)
+	rehearsed, err := b.foresee(ctx, s, to, version)
 	if err != nil {
 		return err
 	}
@@ -302,7 +302,7 @@ func (b *bench) guided(ctx context.Context, to size) error {
 	if err := b.byHand(ctx, s, byGuide, to, patch, base); err != nil {
 		return err
 	}
-	if to.posts < b.sizes[len(b.sizes)-1].posts {
+	if to != sizes[len(sizes)-1] {
 		return nil // the minor is only of interest where there is much to migrate
 	}
 	if err := atRest(ctx, s); err != nil {

@@ -22,11 +22,11 @@ type rehearsal struct {
 
 // foresee rehearses an upgrade, and leaves the server at rest. A rehearsal takes the newest backup, and
 // all sizes are backed up to one repository: the newest must be this one's.
-func (b *bench) foresee(ctx context.Context, s *stage.Server, version string) (*rehearsal, error) {
+func (b *bench) foresee(ctx context.Context, s *stage.Server, of size, version string) (*rehearsal, error) {
 	if r := s.Upgrade(ctx, "backup", "create"); r.Code != 0 {
 		return nil, fmt.Errorf("%s", r)
 	}
-	if err := b.atWork(ctx, s, ""); err != nil {
+	if err := b.atWork(ctx, s, toOffline, of); err != nil {
 		return nil, err
 	}
 	r := s.Upgrade(ctx, "rehearse", "--json", "--to", version)

@@ -154,8 +154,9 @@ func (r *results) writeDowntime(b *bytes.Buffer) {
 The longest time without a good answer that a visitor saw who asks through HTTPS every 20 ms (database included), while a
 crowd reads, posts, uploads and listens. Medians; in brackets how often it was measured; × is the median of the ratios to
 ` + "`systemctl restart mattermost`" + ` (the same version, warm, the process older than 15 s) on the same boot.
-Before each, memory is filled as that of a computer that has served for long, but not with uploads, for which this one may
-have more room than the server: an upgrade does not read them, and the guide copies them.
+Before each, uploads are taken out of memory, where this computer may have more room for them than the server: an upgrade does
+not read them, and the guide copies them. Beyond the smallest community memory is then filled, as that of a computer that has
+served for long.
 
 ![Downtime against the size of the community](downtime.svg)
 
