@@ -134,12 +134,12 @@ func TestWritesWhatWasMeasured(t *testing.T) {
 	}
 }
 
-func TestMemFree(t *testing.T) {
-	free, err := memFree("MemTotal:       24682828 kB\nMemFree:         8368252 kB\nMemAvailable:   24067432 kB\n")
+func TestMemory(t *testing.T) {
+	free, err := memory("MemTotal:       24682828 kB\nMemFree:         8368252 kB\nMemAvailable:   24067432 kB\n", "MemFree")
 	if want := int64(8368252) << 10; err != nil || free != want {
 		t.Errorf("got %d, %v; want %d", free, err, want)
 	}
-	if _, err := memFree("MemTotal: 1 kB\n"); err == nil {
+	if _, err := memory("MemTotal: 1 kB\n", "MemFree"); err == nil {
 		t.Error("no error without MemFree")
 	}
 }

@@ -30,11 +30,11 @@ func describe() (computer, error) {
 	if text, err = os.ReadFile("/proc/meminfo"); err != nil {
 		return c, err
 	}
-	var kb int
-	if _, err := fmt.Sscanf(field(string(text), "MemTotal"), "%d kB", &kb); err != nil {
-		return c, fmt.Errorf("read /proc/meminfo: %w", err)
+	total, err := memory(string(text), "MemTotal")
+	if err != nil {
+		return c, err
 	}
-	c.MemoryMB = kb >> 10
+	c.MemoryMB = int(total >> 20)
 	var name unix.Utsname
 	if err := unix.Uname(&name); err != nil {
 		return c, err
@@ -48,6 +48,15 @@ func describe() (computer, error) {
 func loadNow() (string, error) {
 	text, err := os.ReadFile("/proc/loadavg")
 	return strings.TrimSpace(string(text)), err
+}
+
+// memory is what /proc/meminfo says under a name, in bytes.
+func memory(meminfo, name string) (int64, error) {
+	var kb int64
+	if _, err := fmt.Sscanf(field(meminfo, name), "%d kB", &kb); err != nil {
+		return 0, fmt.Errorf("read %s in /proc/meminfo: %w", name, err)
+	}
+	return kb << 10, nil
 }
 
 // field is what stands after "name :" in a file of lines.

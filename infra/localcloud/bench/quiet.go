@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -51,7 +50,7 @@ func (f *filler) fill(ctx context.Context, images []string) error {
 		if err != nil {
 			return err
 		}
-		if free, err := memFree(string(text)); err != nil || free < leastFree {
+		if free, err := memory(string(text), "MemFree"); err != nil || free < leastFree {
 			return err
 		}
 		if f.file == nil {
@@ -70,17 +69,6 @@ func (f *filler) fill(ctx context.Context, images []string) error {
 		}
 	}
 	return context.Cause(ctx)
-}
-
-// memFree is what /proc/meminfo calls that, in bytes.
-func memFree(meminfo string) (int64, error) {
-	for line := range strings.Lines(meminfo) {
-		if words := strings.Fields(line); len(words) == 3 && words[0] == "MemFree:" {
-			kilobytes, err := strconv.ParseInt(words[1], 10, 64)
-			return kilobytes << 10, err
-		}
-	}
-	return 0, errors.New("/proc/meminfo has no MemFree")
 }
 
 // quietly measures again what others spoilt, as often as the suite has passes.
