@@ -61,7 +61,7 @@ type Config struct {
 	BackupBucket   string `key:"backupBucket"`   // default <host>-<domain>-backups with dashes
 	BackupRegion   string `key:"backupRegion"`   // Spaces region; default the one nearest to region
 	BackupKeepDays int    `key:"backupKeepDays"` // how long what was deleted or replaced is kept, default 30
-	BackupKeep     Keep   `key:"backupKeep"`     // how many backups stay: daily, weekly, monthly; default 7, 5, 12
+	BackupKeep     Keep   `key:"backupKeep"`     // how many backups stay: last, daily, weekly, monthly; default 5, 7, 5, 12
 	BackupPassword string `key:"backupPassword"` // secret: encrypts the backups; made by scripts/new-backup-password.sh
 
 	AlertEmails   []string `key:"alertEmails"`   // required: verified addresses of the DigitalOcean team
@@ -92,8 +92,9 @@ type Releases struct {
 	Fingerprint string `json:"fingerprint"` // of that key: 40 hex digits
 }
 
-// Keep is how many backups stay: the newest of so many days, weeks and months.
+// Keep is how many backups stay: the last ones, and the newest of so many days, weeks and months.
 type Keep struct {
+	Last    int `json:"last"`
 	Daily   int `json:"daily"`
 	Weekly  int `json:"weekly"`
 	Monthly int `json:"monthly"`
@@ -170,7 +171,7 @@ func parse(src source, stack string) (*Config, error) {
 	c.BackupRegion = r.choice("backupRegion", regions[c.Region], spacesRegions...)
 	c.BackupBucket = r.text("backupBucket", bucketName(c), checkBucket)
 	c.BackupKeepDays = r.number("backupKeepDays", 30, 1, 3650)
-	c.BackupKeep = r.keep("backupKeep", Keep{Daily: 7, Weekly: 5, Monthly: 12})
+	c.BackupKeep = r.keep("backupKeep", Keep{Last: 5, Daily: 7, Weekly: 5, Monthly: 12})
 	c.BackupPassword = r.backupPassword("backupPassword", c.Backups)
 	r.spacesCredentials(c.Backups)
 

@@ -125,7 +125,7 @@ func (r *reader) backupPassword(key string, wanted bool) string {
 
 // keep reads how many backups stay. None at all would be removed as soon as they are made.
 func (r *reader) keep(key string, fallback Keep) Keep {
-	const allowed = `daily, weekly and monthly, each 0 to 1000 and one of them more than 0`
+	const allowed = `last, daily, weekly and monthly, each 0 to 1000 and one of them more than 0`
 	v, ok := r.lookup(key)
 	if !ok {
 		return fallback
@@ -138,9 +138,12 @@ func (r *reader) keep(key string, fallback Keep) Keep {
 		r.add(key, v, "cannot be read", allowed, command)
 		return fallback
 	}
-	least, most := min(k.Daily, k.Weekly, k.Monthly), max(k.Daily, k.Weekly, k.Monthly)
+	least, most := min(k.Last, k.Daily, k.Weekly, k.Monthly), max(k.Last, k.Daily, k.Weekly, k.Monthly)
 	if least < 0 || most < 1 || most > 1000 {
 		r.add(key, v, "is out of range", allowed, command)
+	}
+	if k.Last == 0 {
+		k.Last = fallback.Last
 	}
 	return k
 }

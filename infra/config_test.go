@@ -197,6 +197,7 @@ func TestOneWrongSetting(t *testing.T) {
 		{"edition", "gold", `allowed: team, enterprise`},
 		{"track", "11", `"11" is not a track`},
 		{"backupKeep", `{"daily":0}`, `is out of range`},
+		{"backupKeep", `{"last":-1,"daily":7}`, `is out of range`},
 		{"backupKeep", `{"yearly":1}`, `cannot be read`},
 		{"window", "at night", `"at night" is not a time window`},
 		{"window", "Sun 02:00-02:00", `is empty`},

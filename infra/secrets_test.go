@@ -94,7 +94,7 @@ func TestOutputs(t *testing.T) {
 			"key": "https://mirror.example.org/pubkey.gpg", "fingerprint": "A1B31D46F0F3A10B02CF2D44F8F2C31744774B28"},
 		"backupBucket": "", "backupEndpoint": "", "backupAccessKey": "", "backupSecretKey": "",
 		"backupPassword": "correct horse battery staple",
-		"backupKeep":     map[string]int{"daily": 7, "weekly": 5, "monthly": 12},
+		"backupKeep":     map[string]int{"last": 5, "daily": 7, "weekly": 5, "monthly": 12},
 	}
 	if got["host"] == nil { // its content is TestDesired's
 		t.Error("no output host")

@@ -125,7 +125,7 @@ func outputs(c *Config, network *Network, database *Database, names *DNS, backup
 		"backupSecretKey": pulumi.ToSecret(backups.SecretKey),
 		"backupPassword":  pulumi.ToSecret(pulumi.String(c.BackupPassword)),
 		"backupKeep": pulumi.IntMap{
-			"daily": pulumi.Int(c.BackupKeep.Daily), "weekly": pulumi.Int(c.BackupKeep.Weekly), "monthly": pulumi.Int(c.BackupKeep.Monthly),
+			"last": pulumi.Int(c.BackupKeep.Last), "daily": pulumi.Int(c.BackupKeep.Daily), "weekly": pulumi.Int(c.BackupKeep.Weekly), "monthly": pulumi.Int(c.BackupKeep.Monthly),
 		},
 	}
 	if c.DNS == DNSElsewhere {

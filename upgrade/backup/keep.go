@@ -1,6 +1,7 @@
 package backup
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -13,67 +14,112 @@ import (
 	"time"
 )
 
-// Keep is how many backups stay: the newest of each of the last so many days, weeks and months that
-// have one.
-type Keep struct{ Daily, Weekly, Monthly int }
+// Keep is how many backups stay: the last ones, and the newest of each of the last so many days, weeks
+// and months that have one.
+type Keep struct{ Last, Daily, Weekly, Monthly int }
 
 // Pruned is what Prune did.
 type Pruned struct {
-	Removed int `json:"removed"` // backups
-	Kept    int `json:"kept"`
-	Partial int `json:"partial,omitempty"` // parts of backups that were cut short
+	Removed []Snapshot // the oldest first
+	Kept    int
+	Partial int // parts of backups that were cut short
 }
 
-// Prune removes the backups of site that keep does not keep, what is left of those that were cut
-// short, and the data that nothing names any more. Other sites' backups stay as they are. Cut short
-// itself, the next one goes on: a backup's manifest goes first, and without it the rest counts as
-// nothing.
-func (r *Repository) Prune(ctx context.Context, site string, keep Keep) (Pruned, error) {
-	var p Pruned
+// Prune removes the backups of site that keep does not keep, except those whose IDs are held, what is
+// left of those that were cut short, and the data that nothing names any more. Other sites' backups stay
+// as they are. Cut short itself, the next one goes on: a backup's manifest goes first, and without it
+// the rest counts as nothing.
+func (r *Repository) Prune(ctx context.Context, site string, keep Keep, held ...string) (Pruned, error) {
+	p, err := r.prune(ctx, site, keep, held)
+	if err != nil {
+		err = fmt.Errorf("prune the backups: %w", err)
+	}
+	return p, err
+}
+
+func (r *Repository) prune(ctx context.Context, site string, keep Keep, held []string) (p Pruned, err error) {
+	if keep == (Keep{}) {
+		return p, errors.New("refusing to keep none")
+	}
 	if r.fresh {
 		return p, nil
 	}
-	args := []string{"forget", "--json", "--tag", tagOurs + "," + tagManifest, "--host", site, "--group-by", "host"}
-	for flag, n := range map[string]int{"--keep-daily": keep.Daily, "--keep-weekly": keep.Weekly, "--keep-monthly": keep.Monthly} {
-		if n > 0 {
-			args = append(args, flag, strconv.Itoa(n))
-		}
-	}
-	if keep == (Keep{}) {
-		return p, errors.New("prune the backups: refusing to keep none")
-	}
-	before, err := r.raws(ctx)
+	ids, err := r.outdated(ctx, site, keep)
 	if err != nil {
 		return p, err
 	}
-	if _, err := r.restic(ctx, args...); err != nil {
-		return p, fmt.Errorf("prune the backups: %w", r.explain(err))
+	ids = slices.DeleteFunc(ids, func(id string) bool { return slices.Contains(held, short(id)) })
+	for _, id := range ids {
+		m, err := r.manifest(ctx, id)
+		if err != nil {
+			return p, err
+		}
+		p.Removed = append(p.Removed, Snapshot{ID: short(id), Time: m.Time, Manifest: m})
+	}
+	slices.SortFunc(p.Removed, func(a, b Snapshot) int { return a.Time.Compare(b.Time) })
+	if err := r.forget(ctx, ids); err != nil {
+		p.Removed = nil
+		return p, err
 	}
 	after, err := r.raws(ctx)
 	if err != nil {
 		return p, err
 	}
-	count := func(all []raw) (n int) {
-		for _, s := range all {
-			if s.is(tagManifest) && s.Host == site {
-				n++
-			}
+	for _, s := range after {
+		if s.is(tagManifest) && s.Host == site {
+			p.Kept++
 		}
-		return n
 	}
-	p.Kept = count(after)
-	p.Removed = count(before) - p.Kept
 	rest := orphans(after, site)
-	if len(rest) > 0 {
-		if _, err := r.restic(ctx, append([]string{"forget"}, rest...)...); err != nil {
-			return p, fmt.Errorf("prune the backups: %w", r.explain(err))
-		}
+	if err := r.forget(ctx, rest); err != nil {
+		return p, err
 	}
-	p.Partial = max(0, len(rest)-2*p.Removed)
+	p.Partial = max(0, len(rest)-2*len(p.Removed))
 	if _, err := r.restic(ctx, "prune"); err != nil {
-		return p, fmt.Errorf("prune the backups: %w", r.explain(err))
+		return p, r.explain(err)
 	}
 	return p, nil
+}
+
+// outdated asks restic which backups of site keep does not keep. Nothing is removed: restic knows no
+// way to hold single ones.
+func (r *Repository) outdated(ctx context.Context, site string, keep Keep) ([]string, error) {
+	args := []string{"forget", "--dry-run", "--json", "--tag", tagOurs + "," + tagManifest, "--host", site, "--group-by", "host"}
+	for flag, n := range map[string]int{"--keep-last": keep.Last, "--keep-daily": keep.Daily, "--keep-weekly": keep.Weekly, "--keep-monthly": keep.Monthly} {
+		if n > 0 {
+			args = append(args, flag, strconv.Itoa(n))
+		}
+	}
+	out, err := r.restic(ctx, args...)
+	if err != nil {
+		return nil, r.explain(err)
+	}
+	var groups []struct{ Remove []raw }
+	if text := bytes.TrimSpace(out); len(text) > 0 { // nothing where the site has no backup
+		// Only the first value: some versions write lines of text after it.
+		if err := json.NewDecoder(bytes.NewReader(text)).Decode(&groups); err != nil {
+			return nil, fmt.Errorf("restic forget --dry-run: %w", err)
+		}
+	}
+	var ids []string
+	for _, g := range groups {
+		for _, s := range g.Remove {
+			ids = append(ids, s.ID)
+		}
+	}
+	return ids, nil
+}
+
+// forget removes restic's snapshots. Their number is bounded by the length of a command line, which
+// thousands do not reach.
+func (r *Repository) forget(ctx context.Context, ids []string) error {
+	if len(ids) == 0 {
+		return nil
+	}
+	if _, err := r.restic(ctx, append([]string{"forget"}, ids...)...); err != nil {
+		return r.explain(err)
+	}
+	return nil
 }
 
 // orphans are the parts of site whose run has no manifest. The caller holds the host's lock, so that

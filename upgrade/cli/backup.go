@@ -31,7 +31,7 @@ in upgrade.yaml, which goes to the server with --config:
   backup:
     repository: sftp:backup@nas.example.org:/srv/chat     # or /mnt/disk/chat, or s3:https://host/bucket/path
     host_key: ssh-ed25519 AAAA…                           # of an SFTP server
-    keep: {daily: 7, weekly: 5, monthly: 12}
+    keep: {last: 5, daily: 7, weekly: 5, monthly: 12}
     stale_after: 36h
 
 and has, beside that file, with mode 0600: backup.password (of your choice; keep a copy elsewhere),
@@ -50,15 +50,17 @@ aws_secret_access_key = …).`,
 		},
 	}
 	cmd.AddCommand(
-		a.backupRun("create", "backup", "Make a backup now", `Makes a backup now, and lets go of older ones as backup.keep says. What is stored already is not
-stored again. Mattermost serves meanwhile.`),
+		a.backupRun("create", "backup", "Make a backup now", `Makes a backup now, and removes older ones as backup.keep says; those that are removed are listed.
+The backup that was verified last stays, and so does the one from before the last upgrade, to which
+upgrade rollback leads. What is stored already is not stored again. Mattermost serves meanwhile.`),
 		a.backupList(),
 		a.backupRun("verify", "verify", "Prove that the newest backup can be restored", `Restores the newest backup into a scratch database and a scratch directory, compares posts, users and
 files with what the backup says of itself, looks for the file of every attachment, and checks the
 repository. Only then it says "restorable". The scratch is removed in any case; Mattermost serves
 meanwhile. It needs room for a copy of database and files.`),
-		a.backupRun("prune", "prune", "Remove backups that are too old", `Removes the backups that backup.keep does not keep, and what is left of those that were cut short.
-create does so by itself, but not while the newest lacks files that an earlier one has: with prune you let
+		a.backupRun("prune", "prune", "Remove backups that are too old", `Removes the backups that backup.keep does not keep, and what is left of those that were cut short;
+those that are removed are listed. The backup that was verified last stays, and so does the one from
+before the last upgrade. create does so by itself, but not while the newest lacks files that an earlier one has: with prune you let
 them go.`),
 		a.restore("restore [BACKUP]"),
 	)

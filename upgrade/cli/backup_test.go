@@ -77,7 +77,7 @@ func TestBackupIDs(t *testing.T) {
 func TestStackHasBackups(t *testing.T) {
 	o := outputs{BackupBucket: "chat-backups", BackupEndpoint: "https://fra1.digitaloceanspaces.com", BackupKeep: state.Keep{Daily: 3}}
 	b := o.backups()
-	if b.Repository != "s3:https://fra1.digitaloceanspaces.com/chat-backups/townsquare" || b.Kept() != (state.Keep{Daily: 3}) {
+	if b.Repository != "s3:https://fra1.digitaloceanspaces.com/chat-backups/townsquare" || b.Kept() != (state.Keep{Last: 5, Daily: 3}) {
 		t.Errorf("%+v", b)
 	}
 	if found := (state.Config{Backup: b}).Check("stack"); len(found) > 0 {

@@ -101,18 +101,45 @@ func (keepBackups) Run(ctx context.Context, op *Operation) error {
 	return err
 }
 
-// prune keeps what the configuration says.
+// prune keeps what the configuration says, and what heldBackups names.
 func prune(ctx context.Context, op *Operation, repo *backup.Repository) error {
 	if err := unlock(ctx, op, repo); err != nil {
 		return err
 	}
+	held, err := heldBackups(ctx, op, repo)
+	if err != nil {
+		return err
+	}
 	keep := op.Config.Backup.Kept()
-	p, err := repo.Prune(ctx, BackupSite(op.Config, op.Facts), backup.Keep{Daily: keep.Daily, Weekly: keep.Weekly, Monthly: keep.Monthly})
+	p, err := repo.Prune(ctx, BackupSite(op.Config, op.Facts), backup.Keep{Last: keep.Last, Daily: keep.Daily, Weekly: keep.Weekly, Monthly: keep.Monthly}, held...)
 	if op.Backup == nil {
 		op.Backup = &BackupReport{}
 	}
-	op.Backup.Removed, op.Backup.Kept = p.Removed, p.Kept
+	op.Backup.Removed, op.Backup.Kept = len(p.Removed), p.Kept
+	for _, s := range p.Removed {
+		op.Backup.RemovedIDs = append(op.Backup.RemovedIDs, s.ID)
+		op.Note("backup %s of %s is removed: %s, %d posts", s.ID, s.Time.Local().Format("2006-01-02 15:04"), s.Manifest.Mattermost, s.Manifest.Posts)
+	}
 	return err
+}
+
+// heldBackups are the backups that stay whatever the rules say: the one that was verified last, and the
+// newest of an older version, which is from before the last upgrade.
+func heldBackups(ctx context.Context, op *Operation, repo *backup.Repository) (held []string, err error) {
+	if op.Record.Backup != nil && op.Record.Backup.VerifiedID != "" {
+		held = append(held, op.Record.Backup.VerifiedID)
+	}
+	if !op.Facts.Installed() {
+		return held, nil
+	}
+	all, err := repo.Snapshots(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if older := pickBackups(op, all); len(older) > 0 {
+		held = append(held, older[0].ID)
+	}
+	return held, nil
 }
 
 // unlock removes what a killed restic of this host left.

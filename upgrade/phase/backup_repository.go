@@ -29,8 +29,9 @@ type BackupReport struct {
 	Added       int64     `json:"added"`             // to the repository
 	Lost        int       `json:"lost,omitempty"`    // attachments that the server itself had lost before
 	Removed     int       `json:"removed,omitempty"` // older backups
-	Kept        int       `json:"kept,omitempty"`    // backups that stay
-	Restorable  bool      `json:"restorable"`        // proven: it was restored whole
+	RemovedIDs  []string  `json:"removed_ids,omitempty"`
+	Kept        int       `json:"kept,omitempty"` // backups that stay
+	Restorable  bool      `json:"restorable"`     // proven: it was restored whole
 }
 
 func reportOf(s backup.Snapshot) *BackupReport {

@@ -24,13 +24,14 @@ const (
 type Backups struct {
 	Repository string        `yaml:"repository,omitempty" json:"repository,omitempty"`   // /path, sftp:user@host:/path, sftp://user@host:port//path, s3:https://host/bucket/path; empty: no backups
 	HostKey    string        `yaml:"host_key,omitempty" json:"host_key,omitempty"`       // of an SFTP server, "ssh-ed25519 AAAA…"
-	Keep       Keep          `yaml:"keep,omitempty" json:"keep,omitempty"`               // default 7 days, 5 weeks, 12 months
+	Keep       Keep          `yaml:"keep,omitempty" json:"keep,omitempty"`               // default the last 5, 7 days, 5 weeks, 12 months
 	StaleAfter time.Duration `yaml:"stale_after,omitempty" json:"stale_after,omitempty"` // when the newest backup is too old; default 36h
 	ReadOnly   bool          `yaml:"read_only,omitempty" json:"read_only,omitempty"`     // nothing can be written there, such as a lock: for a machine that only restores
 }
 
-// Keep is how many backups stay: the newest of so many days, weeks and months.
+// Keep is how many backups stay: the last ones, and the newest of so many days, weeks and months.
 type Keep struct {
+	Last    int `yaml:"last,omitempty" json:"last,omitempty"` // default 5: several of one day
 	Daily   int `yaml:"daily,omitempty" json:"daily,omitempty"`
 	Weekly  int `yaml:"weekly,omitempty" json:"weekly,omitempty"`
 	Monthly int `yaml:"monthly,omitempty" json:"monthly,omitempty"`
@@ -42,14 +43,19 @@ const (
 	staleLeast        = time.Hour
 	staleMost         = 90 * 24 * time.Hour
 	keepMost          = 1000
+	keepLast          = 5
 )
 
-// Kept is Keep, or the default when nothing is said.
+// Kept is Keep, with the defaults of what is not set.
 func (b Backups) Kept() Keep {
-	if b.Keep == (Keep{}) {
-		return Keep{Daily: 7, Weekly: 5, Monthly: 12}
+	k := b.Keep
+	if k == (Keep{}) {
+		k = Keep{Daily: 7, Weekly: 5, Monthly: 12}
 	}
-	return b.Keep
+	if k.Last == 0 {
+		k.Last = keepLast
+	}
+	return k
 }
 
 // Stale says whether a backup of time t is too old.
@@ -110,7 +116,7 @@ func (b Backups) check(name string) problem.List {
 	for _, k := range []struct {
 		key string
 		n   int
-	}{{"daily", b.Keep.Daily}, {"weekly", b.Keep.Weekly}, {"monthly", b.Keep.Monthly}} {
+	}{{"last", b.Keep.Last}, {"daily", b.Keep.Daily}, {"weekly", b.Keep.Weekly}, {"monthly", b.Keep.Monthly}} {
 		if k.n < 0 || k.n > keepMost {
 			add("keep."+k.key, fmt.Sprint(k.n), fmt.Sprintf("0 to %d", keepMost))
 		}

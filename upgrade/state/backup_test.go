@@ -25,8 +25,8 @@ func TestBackupsCheck(t *testing.T) {
 	if len(found) != 4 || strings.Contains(found.Error(), "hunter2") {
 		t.Errorf("%v", found)
 	}
-	c, err := ParseConfig("upgrade.yaml", []byte("backup:\n  repository: /mnt/b\n  keep: {daily: 3}\n  stale_after: 12h\n"))
-	if err != nil || c.Backup.Kept() != (Keep{Daily: 3}) || c.Backup.StaleAfter != 12*time.Hour {
+	c, err := ParseConfig("upgrade.yaml", []byte("backup:\n  repository: /mnt/b\n  keep: {last: 2, daily: 3}\n  stale_after: 12h\n"))
+	if err != nil || c.Backup.Kept() != (Keep{Last: 2, Daily: 3}) || c.Backup.StaleAfter != 12*time.Hour {
 		t.Errorf("%+v, %v", c.Backup, err)
 	}
 	if _, err := ParseConfig("upgrade.yaml", []byte("backup: {repositry: /mnt/b}\n")); err == nil || !strings.Contains(err.Error(), "backup.repositry") {

@@ -233,7 +233,7 @@ func kindOf(v reflect.Value) string {
 	case Backups:
 		return "repository, host_key, keep, stale_after"
 	case Keep:
-		return "daily, weekly, monthly"
+		return "last, daily, weekly, monthly"
 	}
 	return "text"
 }

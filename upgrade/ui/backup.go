@@ -34,14 +34,14 @@ func (p *Printer) Backups(list []Backup) error {
 			return
 		}
 		table := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
-		fmt.Fprintln(table, "ID\tWHEN\tSITE\tVERSION\tSIZE\tNEW\tPOSTS\tUSERS\tATTACHMENTS\tPROVEN")
+		fmt.Fprintln(table, "ID\tWHEN\tSITE\tVERSION\tSIZE\tNEW\tPOSTS\tUSERS\tATTACHMENTS\tVERIFIED")
 		for _, b := range list {
-			proven := "-"
+			verified := "-"
 			if !b.Verified.IsZero() {
-				proven = b.Verified.Local().Format("2006-01-02 15:04")
+				verified = b.Verified.Local().Format("2006-01-02 15:04")
 			}
 			fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%d\t%d\t%d\t%s\n", b.ID, b.Time.Local().Format("2006-01-02 15:04"), b.Site, b.Mattermost,
-				size(b.Bytes), size(b.Added), b.Posts, b.Users, b.Attachments, proven)
+				size(b.Bytes), size(b.Added), b.Posts, b.Users, b.Attachments, verified)
 		}
 		_ = table.Flush()
 	})
@@ -122,13 +122,21 @@ func backupDone(operation string, b *phase.BackupReport) string {
 		if b.Lost > 0 {
 			text += fmt.Sprintf("\n%d attachments have no file on the server any more.", b.Lost)
 		}
-		return text
+		return text + removed(b)
 	case "verify":
 		return fmt.Sprintf("Backup %s of %s is restorable: %s, every one compared.", b.ID, b.Time.Local().Format("2006-01-02 15:04"), has)
 	case "prune":
-		return fmt.Sprintf("%d backups removed, %d kept.", b.Removed, b.Kept)
+		return fmt.Sprintf("%d backups removed, %d kept.", b.Removed, b.Kept) + removed(b)
 	}
 	return fmt.Sprintf("Mattermost %s is back as of %s: %s.", b.Mattermost, b.Time.Local().Format("2006-01-02 15:04"), has)
+}
+
+// removed names the backups that the keep rules removed, each of which was listed with its time before.
+func removed(b *phase.BackupReport) string {
+	if len(b.RemovedIDs) == 0 {
+		return ""
+	}
+	return "\nRemoved, as backup.keep says: " + strings.Join(b.RemovedIDs, ", ") + "."
 }
 
 // backupRow says how the backups of a server are; empty when it has none to have.
@@ -140,8 +148,12 @@ func backupRow(repository string, b *state.Backup) string {
 		return "none made from here yet"
 	}
 	text := fmt.Sprintf("%s, %s", b.ID, b.Time.Local().Format("2006-01-02 15:04"))
-	if b.VerifiedAt.IsZero() {
-		return text + "; none proven yet"
+	verified := b.VerifiedAt.Local().Format("2006-01-02 15:04")
+	switch {
+	case b.VerifiedAt.IsZero():
+		return text + "; none verified yet"
+	case b.VerifiedID != b.ID:
+		return text + ", not verified; newest verified: " + b.VerifiedID + ", on " + verified
 	}
-	return text + "; proven " + b.VerifiedAt.Local().Format("2006-01-02 15:04")
+	return text + "; verified " + verified
 }

@@ -49,7 +49,7 @@ func own(t *testing.T) *stage.Server {
 func backups(t *testing.T, s *stage.Server) {
 	t.Helper()
 	s.Input(t, strings.NewReader(backupPassword+"\n"), "install -m 600 /dev/stdin /etc/townsquare/backup.password")
-	s.Exec(t, fmt.Sprintf(`printf 'backup:\n  repository: %s\n  keep: {daily: 1}\n' >>/etc/townsquare/upgrade.yaml
+	s.Exec(t, fmt.Sprintf(`printf 'backup:\n  repository: %s\n  keep: {last: 1, daily: 1}\n' >>/etc/townsquare/upgrade.yaml
 sync # as what the program delivers is: some of these tests pull the plug`, repository))
 }
 
@@ -103,7 +103,7 @@ func TestBackup(t *testing.T) {
 	if third.Backup.Added > third.Backup.Bytes*2/3 {
 		t.Errorf("of %d bytes, %d were stored again", third.Backup.Bytes, third.Backup.Added)
 	}
-	// keep: {daily: 1} leaves the newest of today.
+	// keep: {last: 1, daily: 1} leaves the newest of today.
 	if third.Backup.Kept != 1 || third.Backup.Removed != 1 {
 		t.Errorf("kept: %+v", third.Backup)
 	}
@@ -166,7 +166,7 @@ printf 'rotten' | dd of="$pack" bs=1 seek=4000 conv=notrunc status=none; rm -rf 
 	}
 	tidy(t, s)
 
-	// Files that the server has lost since: keep: {daily: 1} would let go of the only backup with them.
+	// Files that the server has lost since: keep: {last: 1, daily: 1} would let go of the only backup with them.
 	s.Exec(t, "rm -rf "+repository+"; mv "+repository+`.good `+repository+`; rm -rf /var/lib/townsquare/backup/cache
 mkdir /root/elsewhere; mv /var/lib/mattermost/data/20* /root/elsewhere/`)
 	kept := func(want int) {

@@ -66,7 +66,7 @@ func TestBackupCutShort(t *testing.T) {
 			t.Errorf("%s: the backups are %+v, the only whole one is %s", c.name, list, last)
 		}
 		last = do(t, s, 0, "backup", "create").Backup.ID
-		// keep: {daily: 1} leaves that one, of three parts; what was cut short goes with the older. A lock
+		// keep: {last: 1, daily: 1} leaves that one, of three parts; what was cut short goes with the older. A lock
 		// that restic had not finished writing at the cut keeps a name that restic passes over.
 		if left := s.Exec(t, restic+`snapshots --json | grep -o '"short_id"' | wc -l; ls --ignore='*-tmp-*' `+repository+`/locks`); strings.TrimSpace(left) != "3" {
 			t.Errorf("%s: snapshots and locks that are left: %s", c.name, left)
