@@ -39,7 +39,9 @@ type Manifest struct {
 	FileCount   int64    `json:"files"`          // of all places, as restic counted
 	FileBytes   int64    `json:"file_bytes"`
 	Places      []Place  `json:"places"`
-	Lost        []string `json:"lost,omitempty"`            // attachments that had no file on the server already
+	Lost        []string `json:"lost,omitempty"`            // attachments of which it has no file, the first ten thousand
+	Absent      int64    `json:"absent,omitempty"`          // how many those are in all
+	Outside     []Link   `json:"outside,omitempty"`         // links to files that it does not hold
 	Store       string   `json:"file_store"`                // "local", or the driver that keeps the attachments elsewhere
 	StorePath   string   `json:"file_store_path,omitempty"` // where the attachments were, in one of Places
 	UID         int      `json:"uid"`                       // of the service's user and group
@@ -68,7 +70,27 @@ type Place struct {
 	Name   string `json:"name"`             // under the install directory, such as "client/plugins"; "config.json" for one elsewhere
 	Path   string `json:"path"`             // where it was: its path in the files' snapshot
 	Custom bool   `json:"custom,omitempty"` // no release ships it
+	Files  int64  `json:"files,omitempty"`  // in it, when it was looked for; nothing in manifests of before December 2026
+	Bytes  int64  `json:"bytes,omitempty"`
 }
+
+// Link is a symbolic link of which a backup holds nothing but itself.
+type Link struct {
+	Path        string `json:"path"`
+	Target      string `json:"target"`
+	Attachments int64  `json:"attachments,omitempty"` // behind it
+}
+
+// BehindLinks is how many attachments are not in the backup because of links out of the file store.
+func (m *Manifest) BehindLinks() (n int64) {
+	for _, l := range m.Outside {
+		n += l.Attachments
+	}
+	return n
+}
+
+// Missing is how many attachments had no file on the server already.
+func (m *Manifest) Missing() int64 { return max(m.Absent, int64(len(m.Lost))) - m.BehindLinks() }
 
 // Snapshot is one whole backup.
 type Snapshot struct {

@@ -65,7 +65,8 @@ func (i *Installation) PluginDir() string {
 	return filepath.Join(i.Dir, "plugins")
 }
 
-// FileStore is the directory of the uploaded files; empty when they are not on a disk of this host.
+// FileStore is the directory of the uploaded files; empty when they are not on a disk of this host. Its
+// name may be relative to the working directory of the service.
 func (i *Installation) FileStore() string {
 	if driver := i.Config.String("FileSettings.DriverName"); driver != "" && driver != "local" {
 		return ""
@@ -74,10 +75,13 @@ func (i *Installation) FileStore() string {
 	if dir == "" {
 		dir = "data"
 	}
-	if !filepath.IsAbs(dir) {
-		dir = filepath.Join(i.Dir, dir)
+	switch {
+	case filepath.IsAbs(dir):
+		return dir
+	case i.Unit != nil && filepath.IsAbs(i.Unit.WorkDir):
+		return filepath.Join(i.Unit.WorkDir, dir)
 	}
-	return dir
+	return filepath.Join(i.Dir, dir)
 }
 
 // Service is the installation's service.

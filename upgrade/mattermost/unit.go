@@ -24,6 +24,7 @@ type Unit struct {
 	User     string
 	Type     string // "notify" when READY can be waited for
 	Args     []string
+	WorkDir  string            // WorkingDirectory=
 	Env      map[string]string // Environment= and every EnvironmentFile= that could be read
 	Strict   bool              // ProtectSystem=strict: only Writable can be written to
 	Writable []string
@@ -70,7 +71,7 @@ func unitsUnder(ctx context.Context, run Runner, link string) ([]string, error) 
 }
 
 var unitProperties = []string{"Id", "LoadState", "User", "Type",
-	"ExecStart", "Environment", "EnvironmentFiles", "ProtectSystem", "ReadWritePaths"}
+	"ExecStart", "WorkingDirectory", "Environment", "EnvironmentFiles", "ProtectSystem", "ReadWritePaths"}
 
 func loadUnit(ctx context.Context, run Runner, name string) (*Unit, error) {
 	out, err := run(ctx, host.Command{Name: "systemctl", Args: []string{"show", "--property=" + strings.Join(unitProperties, ","), name}})
@@ -83,6 +84,9 @@ func loadUnit(ctx context.Context, run Runner, name string) (*Unit, error) {
 	}
 	u := &Unit{Name: name, User: p["User"], Type: p["Type"], Args: execArgs(p["ExecStart"]), Env: map[string]string{},
 		Strict: p["ProtectSystem"] == "strict"}
+	if u.WorkDir = strings.TrimLeft(p["WorkingDirectory"], "-!"); u.WorkDir == "" {
+		u.WorkDir = "/"
+	}
 	if u.User == "" {
 		u.User = "root"
 	}

@@ -48,8 +48,8 @@ func TestFindUnit(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := &Unit{Name: "mattermost.service", User: "mattermost", Type: "notify",
-		Args: []string{"/opt/mattermost/bin/mattermost", "server", "--config", "/etc/mm.json"},
-		Env:  map[string]string{"MM_A": "file", "MM_B": "two words"}, Strict: true, Writable: []string{"/var/lib/mattermost", "/srv"}}
+		Args: []string{"/opt/mattermost/bin/mattermost", "server", "--config", "/etc/mm.json"}, WorkDir: "/opt/mattermost",
+		Env: map[string]string{"MM_A": "file", "MM_B": "two words"}, Strict: true, Writable: []string{"/var/lib/mattermost", "/srv"}}
 	if diff := cmp.Diff(want, u); diff != "" {
 		t.Error(diff)
 	}

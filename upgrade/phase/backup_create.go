@@ -6,9 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"runtime/debug"
-	"slices"
 	"strings"
 	"time"
 
@@ -183,8 +181,8 @@ func (pruneBackups) Run(ctx context.Context, op *Operation) error {
 	return prune(ctx, op, repo)
 }
 
-// snapshot makes a backup: database, files, manifest, in this order (see package backup), and
-// remembers it in the record.
+// snapshot makes a backup: database, files, manifest, in this order (see package backup), and remembers
+// it in the record.
 func snapshot(ctx context.Context, op *Operation, repo *backup.Repository) error {
 	f, run := op.Facts, op.Record.Run
 	if made, err := repo.Make(ctx); err != nil {
@@ -207,6 +205,10 @@ func snapshot(ctx context.Context, op *Operation, repo *backup.Repository) error
 	if m.UID, m.GID, err = mattermost.IDs(f.Unit.User); err != nil {
 		return err
 	}
+	// Before the first byte goes to the repository: what cannot be found leaves no half backup there.
+	if err := places(ctx, op, &m); err != nil {
+		return fmt.Errorf("find what to back up: %w", err)
+	}
 	var rows mattermost.Rows
 	database, err := repo.SaveDatabase(ctx, m.Site, m.Run, func(w io.Writer) (err error) {
 		rows, m.Time, err = f.Database.Stream(ctx, tools, w, func(n int64) { op.Progress(n, 0, "bytes") })
@@ -217,7 +219,7 @@ func snapshot(ctx context.Context, op *Operation, repo *backup.Repository) error
 	}
 	m.Database, m.Bytes, m.Rows = database.ID, database.Bytes, rows
 	m.Posts, m.Users, m.Channels, m.Attachments = rows.Of("posts"), rows.Of("users"), rows.Of("channels"), rows.Of("fileinfo")
-	if err := places(ctx, op, &m); err != nil {
+	if err := absent(ctx, op, &m); err != nil {
 		return err
 	}
 	paths := make([]string, len(m.Places))
@@ -274,98 +276,6 @@ func origin(ctx context.Context, op *Operation) backup.Release {
 		r.URL, r.SignatureURL, r.SHA256 = found.URL, found.SignatureURL, found.SHA256
 	}
 	return r
-}
-
-// places finds what survives the host: data, configuration, plugins, what someone added, wherever it
-// really is. Logs are left out. Attachments that the server has lost already are named, so that the
-// proof of the backup can tell them from those that it lacks.
-func places(ctx context.Context, op *Operation, m *backup.Manifest) error {
-	f := op.Facts
-	covered := func(path string) bool {
-		return slices.ContainsFunc(m.Places, func(p backup.Place) bool { return path == p.Path || strings.HasPrefix(path, p.Path+"/") })
-	}
-	add := func(name, path string, custom bool) error {
-		real, err := filepath.EvalSymlinks(path)
-		if errors.Is(err, os.ErrNotExist) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		if !covered(real) {
-			m.Places = append(m.Places, backup.Place{Name: name, Path: real, Custom: custom})
-		}
-		return nil
-	}
-	for _, p := range f.Places {
-		if p.Name == "logs" || strings.HasSuffix(p.Name, ".log") {
-			continue
-		}
-		if err := add(p.Name, filepath.Join(f.Dir, p.Name), p.Custom); err != nil {
-			return fmt.Errorf("find what to back up: %w", err)
-		}
-	}
-	if !f.Config.InDatabase {
-		if err := add("config.json", f.Config.Path, false); err != nil {
-			return fmt.Errorf("find what to back up: %w", err)
-		}
-	}
-	m.Store = f.Config.String("FileSettings.DriverName")
-	if m.Store == "" {
-		m.Store = "local"
-	}
-	if m.Store != "local" {
-		op.Warn("the attachments are in %s and not in this backup: that store needs one of its own", m.Store)
-		return nil
-	}
-	store := f.Config.String("FileSettings.Directory")
-	if store == "" {
-		store = "data"
-	}
-	if !filepath.IsAbs(store) {
-		store = filepath.Join(f.Dir, store)
-	}
-	if err := add("files", store, false); err != nil {
-		return fmt.Errorf("find what to back up: %w", err)
-	}
-	real, err := filepath.EvalSymlinks(store)
-	if err != nil {
-		return fmt.Errorf("find what to back up: %w", err)
-	}
-	m.StorePath = real
-	n := 0
-	err = f.Database.Attachments(ctx, func(a mattermost.Attachment) error {
-		if wrongWith(real, a) != "" {
-			if n++; n <= mostLost {
-				m.Lost = append(m.Lost, a.Path)
-			}
-		}
-		return nil
-	})
-	switch given := givenUp(op); {
-	case n > given:
-		op.Warn("%d attachments have no file on the server any more, such as %s: only an earlier backup can bring them back", n, m.Lost[0])
-	case n > 0:
-		op.Note("%d attachments have no file on the server any more, as before", n)
-	}
-	return err
-}
-
-// wrongWith says what is wrong with the attachment below the file store; nothing when it is there.
-func wrongWith(store string, a mattermost.Attachment) string {
-	if !filepath.IsLocal(a.Path) {
-		return "its path leads out of the file store"
-	}
-	info, err := os.Lstat(filepath.Join(store, a.Path))
-	switch {
-	case err != nil:
-		return "is missing"
-	case !info.Mode().IsRegular():
-		return "is no file"
-	case info.Size() != a.Size:
-		return fmt.Sprintf("has %d bytes instead of %d", info.Size(), a.Size)
-	}
-	return ""
 }
 
 func buildOf() string {

@@ -27,17 +27,19 @@ type BackupReport struct {
 	Files       int64     `json:"files"`
 	Bytes       int64     `json:"bytes"`             // of files and database
 	Added       int64     `json:"added"`             // to the repository
-	Lost        int       `json:"lost,omitempty"`    // attachments that the server itself had lost before
+	Lost        int64     `json:"lost,omitempty"`    // attachments that the server itself had lost before
 	Removed     int       `json:"removed,omitempty"` // older backups
 	RemovedIDs  []string  `json:"removed_ids,omitempty"`
 	Kept        int       `json:"kept,omitempty"` // backups that stay
 	Restorable  bool      `json:"restorable"`     // proven: it was restored whole
+
+	Outside []backup.Link `json:"outside,omitempty"` // links in it to files that it does not hold
 }
 
 func reportOf(s backup.Snapshot) *BackupReport {
 	m := s.Manifest
 	return &BackupReport{ID: s.ID, Time: s.Time, Mattermost: m.Mattermost, Posts: m.Posts, Users: m.Users, Attachments: m.Attachments,
-		Files: m.FileCount, Bytes: m.FileBytes + m.Bytes, Added: m.Added, Lost: len(m.Lost)}
+		Files: m.FileCount, Bytes: m.FileBytes + m.Bytes, Added: m.Added, Lost: m.Missing(), Outside: m.Outside}
 }
 
 // BackupOptions are where this host's backups are.

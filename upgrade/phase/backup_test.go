@@ -35,7 +35,9 @@ func TestAttachmentsOfABackup(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	prove := func(store string, lost ...string) error { return proveAttachments(t.Context(), db, store, lost) }
+	prove := func(store string, lost ...string) error {
+		return proveAttachments(t.Context(), db, store, &backup.Manifest{Lost: lost})
+	}
 
 	store := t.TempDir()
 	if err := prove(store); err != nil {
@@ -122,17 +124,6 @@ func TestBackupWithoutItsFiles(t *testing.T) {
 	broken := errors.New("the repository cannot be reached")
 	if _, _, err := lacking(all, at(10, files(0, 25), "here"), 0, func(backup.Snapshot, []string) (int, error) { return 0, broken }); !errors.Is(err, broken) {
 		t.Errorf("of a repository that is gone: %v", err)
-	}
-}
-
-func TestWeigh(t *testing.T) {
-	dir := t.TempDir()
-	touch(t, dir, "a/b", "c")
-	if err := os.Symlink("/nowhere", filepath.Join(dir, "link")); err != nil {
-		t.Fatal(err)
-	}
-	if n, bytes, err := weigh(dir); n != 3 || bytes != int64(len("a/b")+len("c")) || err != nil {
-		t.Errorf("%d files, %d bytes, %v", n, bytes, err)
 	}
 }
 

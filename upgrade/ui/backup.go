@@ -122,6 +122,11 @@ func backupDone(operation string, b *phase.BackupReport) string {
 		if b.Lost > 0 {
 			text += fmt.Sprintf("\n%d attachments have no file on the server any more.", b.Lost)
 		}
+		for _, l := range b.Outside {
+			if l.Attachments > 0 {
+				text += fmt.Sprintf("\n%d attachments are not in it: %s leads out of the file store, to %s.", l.Attachments, l.Path, l.Target)
+			}
+		}
 		return text + removed(b)
 	case "verify":
 		return fmt.Sprintf("Backup %s of %s is restorable: %s, every one compared.", b.ID, b.Time.Local().Format("2006-01-02 15:04"), has)
