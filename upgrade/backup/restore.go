@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -31,6 +32,34 @@ func (r *Repository) Files(ctx context.Context, s Snapshot, target string, paths
 		return fmt.Errorf("restore the files of backup %s: %w", s.ID, r.explain(err))
 	}
 	return nil
+}
+
+// Weigh returns the places of a backup, each with what is in it. Where the manifest is of before December
+// 2026 and does not have that, restic lists every file.
+func (r *Repository) Weigh(ctx context.Context, s Snapshot) ([]Place, error) {
+	places := slices.Clone(s.Manifest.Places)
+	if s.Manifest.FileCount == 0 || slices.ContainsFunc(places, func(p Place) bool { return p.Files > 0 }) {
+		return places, nil
+	}
+	c := r.command("ls", "--json", "--no-lock", s.Manifest.Files)
+	c.Stdout = &lineReader{each: func(line []byte) {
+		var node struct {
+			Type, Path string
+			Size       int64
+		}
+		if json.Unmarshal(line, &node) != nil || node.Type != "file" {
+			return
+		}
+		for i, p := range places {
+			if node.Path == p.Path || strings.HasPrefix(node.Path, p.Path+"/") {
+				places[i].Files, places[i].Bytes = p.Files+1, p.Bytes+node.Size
+			}
+		}
+	}}
+	if _, err := r.o.Run(ctx, c); err != nil {
+		return nil, fmt.Errorf("look into backup %s: %w", s.ID, r.explain(err))
+	}
+	return places, nil
 }
 
 // Has counts how many of paths, below the file store, are files in a backup.

@@ -1,6 +1,7 @@
 package phase
 
 import (
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -107,5 +108,76 @@ func TestFileStoreOfTheService(t *testing.T) {
 	must(t, places(t.Context(), op, &m))
 	if m.StorePath != store || len(m.Places) != 1 || m.Places[0].Path != store {
 		t.Errorf("the file store is %s, in %+v", m.StorePath, m.Places)
+	}
+}
+
+// Attachments may be on a disk of their own: what a restore needs is asked of the disk that it fills.
+func TestSpaceWhereTheFilesGo(t *testing.T) {
+	const gb = 1 << 30
+	disks := map[string]uint64{"/": 20 * gb, "/srv": 2000 * gb}
+	space := func(dir string) (uint64, uint64, any, error) {
+		free, ok := disks[dir]
+		if !ok {
+			return 0, 0, nil, fs.ErrNotExist
+		}
+		return free, 1 << 30, dir, nil
+	}
+	list := []state.Exchange{{Path: "/var/lib/mattermost/config", Kept: "/var/lib/mattermost/.x/before/config"},
+		{Path: "/var/lib/mattermost/plugins", Kept: "/var/lib/mattermost/.x/before/plugins"}, {Path: "/srv/attachments", Kept: "/srv/.x/before/attachments"}}
+	places := []backup.Place{{Name: "config", Bytes: 1 << 20, Files: 1}, {Name: "plugins", Bytes: gb, Files: 900}, {Name: "files", Bytes: 300 * gb, Files: 1e6}}
+	for _, c := range []struct {
+		srv  uint64
+		want string
+	}{
+		{2000 * gb, ""},
+		{299 * gb, "disk of /srv: 306176 MB free (allowed: 307456 MB, for the backup's files)"},
+	} {
+		disks["/srv"] = c.srv
+		r := &room{}
+		needPlaces(r, list, places)
+		found, err := r.problems(space)
+		must(t, err)
+		if got := found.Err(); c.want == "" && got != nil || c.want != "" && (got == nil || !strings.Contains(got.Error(), c.want)) {
+			t.Errorf("with %d GB: %v", c.srv/gb, got)
+		}
+	}
+
+	store := filepath.Join(t.TempDir(), "data")
+	touch(t, store, "20261122/charter.txt")
+	disks = map[string]uint64{"/": 20 * gb, filepath.Dir(store): 2000 * gb}
+	op := &Operation{ID: "20261201T030000Z-verify", Facts: &mattermost.Installation{Config: &mattermost.Config{}, Unit: &mattermost.Unit{WorkDir: filepath.Dir(store)}}}
+	for _, c := range []struct {
+		bytes int64
+		want  string
+	}{
+		{gb, filepath.Join(scratchDir(), op.ID)},
+		{300 * gb, filepath.Join(filepath.Dir(store), stagingPrefix+op.ID)},
+		{3000 * gb, filepath.Join(scratchDir(), op.ID)}, // which says how much is missing
+	} {
+		if got := proofDir(op, backup.Manifest{FileBytes: c.bytes}, space); got != c.want {
+			t.Errorf("%d GB are restored for the proof to %s, want %s", c.bytes/gb, got, c.want)
+		}
+	}
+	must(t, os.Chmod(filepath.Dir(store), 0o777))
+	if got := proofDir(op, backup.Manifest{FileBytes: 300 * gb}, space); got != filepath.Join(scratchDir(), op.ID) {
+		t.Errorf("the proof goes to %s, where every user can exchange it", got)
+	}
+}
+
+// A manifest from before the places had sizes is completed from the repository.
+func TestWeightOfAnOldBackup(t *testing.T) {
+	repo, dir := repository(t), t.TempDir()
+	touch(t, dir, "data/a", "data/b/c", "datax", "plugins/p")
+	at := func(name string) string { return filepath.Join(dir, name) }
+	m := backup.Manifest{Run: "20261201T030000Z-backup", Site: "chat", Places: []backup.Place{{Name: "data", Path: at("data")}, {Name: "datax", Path: at("datax")}, {Name: "plugins", Path: at("plugins")}}}
+	s := saveBackup(t, repo, m, at("data"), at("datax"), at("plugins"))
+	places, err := repo.Weigh(t.Context(), s)
+	must(t, err)
+	var got [][2]int64
+	for _, p := range places {
+		got = append(got, [2]int64{p.Files, p.Bytes})
+	}
+	if want := [][2]int64{{2, 14}, {1, 5}, {1, 9}}; !slices.Equal(got, want) {
+		t.Errorf("files and bytes are %v, want %v", got, want)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"townsquare/upgrade/backup"
@@ -45,7 +46,7 @@ func (verifyReady) Run(ctx context.Context, op *Operation) error {
 	}
 	f, r := op.Facts, &room{}
 	found = append(found, loadTools(ctx, f)...)
-	r.need(scratchDir(), uint64(s.Manifest.FileBytes)+spareBytes, uint64(s.Manifest.FileCount), "the files of the backup")
+	r.need(proofDir(op, s.Manifest, space), uint64(s.Manifest.FileBytes)+spareBytes, uint64(s.Manifest.FileCount), "the files of the backup")
 	admin, err := findAdmin(ctx, f.Database)
 	switch {
 	case errors.Is(err, mattermost.ErrNoAdmin):
@@ -62,6 +63,39 @@ func (verifyReady) Run(ctx context.Context, op *Operation) error {
 		return err
 	}
 	return append(found, list...).Err()
+}
+
+// proofDir is where the files of a backup are restored for its proof: our own directory, or beside the
+// file store where only that disk has the space, and no other user can exchange what root makes there.
+func proofDir(op *Operation, m backup.Manifest, space func(string) (free, inodes uint64, id any, err error)) string {
+	own := filepath.Join(scratchDir(), op.ID)
+	fits := func(dir string) bool {
+		r := &room{}
+		r.need(dir, uint64(m.FileBytes)+spareBytes, uint64(m.FileCount), "")
+		short, err := r.problems(space)
+		return err == nil && len(short) == 0
+	}
+	store := op.Facts.FileStore()
+	if store == "" || fits(own) {
+		return own
+	}
+	if dir := filepath.Dir(settled(store)); rootsOwn(dir) && fits(dir) {
+		return filepath.Join(dir, stagingPrefix+op.ID)
+	}
+	return own
+}
+
+// rootsOwn reports whether no other user can rename what root makes in dir, nor what is on the way there.
+func rootsOwn(dir string) bool {
+	info, err := os.Lstat(dir)
+	if err != nil || !info.IsDir() {
+		return false
+	}
+	owner := int(info.Sys().(*syscall.Stat_t).Uid)
+	if owner != 0 && owner != os.Geteuid() || info.Mode()&0o022 != 0 && info.Mode()&os.ModeSticky == 0 {
+		return false
+	}
+	return dir == filepath.Dir(dir) || rootsOwn(filepath.Dir(dir))
 }
 
 // proveBackup restores it and compares.
@@ -101,7 +135,7 @@ func (proveBackup) Run(ctx context.Context, op *Operation) (err error) {
 		return err
 	}
 	run := op.Record.Run
-	run.Backup, run.Scratch = s.ID, mattermost.ScratchName(op.Facts.Database.Name, run.Started)
+	run.Backup, run.Scratch, run.ProofAt = s.ID, mattermost.ScratchName(op.Facts.Database.Name, run.Started), proofDir(op, s.Manifest, space)
 	if err := op.Save(); err != nil {
 		return err
 	}
@@ -158,12 +192,18 @@ func (proveBackup) Run(ctx context.Context, op *Operation) (err error) {
 func (proveBackup) Undo(ctx context.Context, op *Operation) error { return endProof(ctx, op) }
 
 func endProof(ctx context.Context, op *Operation) error {
-	return endScratch(ctx, op, func() error { return os.RemoveAll(scratchDir()) })
+	return endScratch(ctx, op, func() error {
+		err := os.RemoveAll(scratchDir())
+		if at := op.Record.Run.ProofAt; filepath.Base(at) == stagingPrefix+op.Record.Run.ID {
+			err = errors.Join(err, os.RemoveAll(at))
+		}
+		return err
+	})
 }
 
 // proveFiles restores the files and looks for every attachment that the restored database names.
 func proveFiles(ctx context.Context, op *Operation, repo *backup.Repository, s backup.Snapshot) error {
-	m, dir := s.Manifest, filepath.Join(scratchDir(), op.Record.Run.ID)
+	m, dir := s.Manifest, op.Record.Run.ProofAt
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}

@@ -132,7 +132,6 @@ func (restoreReady) Run(ctx context.Context, op *Operation) error {
 		if !vacant(e.Path) && !f.Installed() {
 			full = append(full, e.Path)
 		}
-		r.need(e.Path, 0, 0, "the files of the backup")
 	}
 	if len(full) > 0 && !op.Replace {
 		add("this host", fmt.Sprintf("not empty: %v", full), "an empty one, or --replace: what is there is put aside, and put back if the restore fails",
@@ -142,7 +141,9 @@ func (restoreReady) Run(ctx context.Context, op *Operation) error {
 		r.need(dir, unpackedBytes, unpackedInodes, "the release")
 		r.need(state.Dir, unpackedBytes/4, 0, "its archive")
 	}
-	r.need(mattermost.StateRoot, uint64(m.FileBytes)+spareBytes, uint64(m.FileCount), "the files of the backup")
+	if err := needFiles(ctx, op, r, list); err != nil {
+		return err
+	}
 	admin, err := findAdmin(ctx, f.Database)
 	switch {
 	case errors.Is(err, mattermost.ErrNoAdmin) && !f.Schema.Empty():
@@ -159,6 +160,32 @@ func (restoreReady) Run(ctx context.Context, op *Operation) error {
 		return err
 	}
 	return append(found, short...).Err()
+}
+
+// needFiles asks for the space of the files where they are restored to: beside each place.
+func needFiles(ctx context.Context, op *Operation, r *room, list []state.Exchange) error {
+	repo, err := openBackups(ctx, op)
+	if err != nil {
+		return err
+	}
+	places, err := repo.Weigh(ctx, *op.restore)
+	if err != nil {
+		return err
+	}
+	needPlaces(r, list, places)
+	return nil
+}
+
+func needPlaces(r *room, list []state.Exchange, places []backup.Place) {
+	spared := map[string]bool{}
+	for i, e := range list {
+		bytes, dir := uint64(places[i].Bytes), stagingOf(e)
+		if !spared[dir] {
+			bytes += spareBytes
+		}
+		spared[dir] = true
+		r.need(dir, bytes, uint64(places[i].Files), "the backup's "+places[i].Name)
+	}
 }
 
 // vacant says that nothing is lost where something takes the place of path.

@@ -122,6 +122,7 @@ type Run struct {
 	Kept      string `json:"kept,omitempty"`       // the copy of the database that takes its place
 	Scratch   string `json:"scratch,omitempty"`    // a database on which something is tried
 	SandboxAt string `json:"sandbox_at,omitempty"` // the directory of the server that is tried
+	ProofAt   string `json:"proof_at,omitempty"`   // the directory in which the files of a backup are restored for its proof
 
 	Backup     string     `json:"backup,omitempty"`      // id of the backup that is restored
 	Restored   string     `json:"restored,omitempty"`    // name of the database filled from it, once begun
