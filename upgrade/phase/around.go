@@ -39,10 +39,13 @@ func publicURL(op *Operation) string {
 // that fail as they never did, the public address that answered. What may have other causes, as when
 // the database was away (disturbed), is only reported.
 func lookAround(ctx context.Context, op *Operation, disturbed bool) error {
-	if err := comparePlugins(ctx, op); err != nil {
-		return err
+	restored := op.Record.Run.Operation == "restore" // then the plugins are the backup's
+	if !restored {
+		if err := comparePlugins(ctx, op); err != nil {
+			return err
+		}
 	}
-	if err := compareErrors(ctx, op, disturbed); err != nil {
+	if err := compareErrors(ctx, op, disturbed || restored); err != nil {
 		return err
 	}
 	return comparePublic(ctx, op)

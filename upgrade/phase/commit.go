@@ -114,9 +114,17 @@ func pruneFiles(dir string, runs ...string) error {
 // pruneCopies keeps the newest checkpoint, which is of this run or of the last that needed one. That
 // of a first installation is empty, and of no use to anyone.
 func pruneCopies(ctx context.Context, op *Operation) error {
+	if op.Record.Run.From == "" {
+		return keepCopies(ctx, op, 0)
+	}
+	return keepCopies(ctx, op, 1) // after a rollback, what the newer version had
+}
+
+// keepCopies keeps the newest copies of the database, and with each the files that a restore replaced.
+func keepCopies(ctx context.Context, op *Operation, keep int) error {
 	admin, err := findAdmin(ctx, op.Facts.Database)
 	if errors.Is(err, mattermost.ErrNoAdmin) {
-		return nil // then there are none
+		return pruneReplaced(op, nil) // then there are none
 	}
 	if err != nil {
 		return err
@@ -125,14 +133,11 @@ func pruneCopies(ctx context.Context, op *Operation) error {
 	if err != nil {
 		return err
 	}
-	keep := 1 // after a rollback, what the newer version had
-	if op.Record.Run.From == "" {
-		keep = 0
-	}
-	for _, name := range copies[:max(0, len(copies)-keep)] {
+	old := max(0, len(copies)-keep)
+	for _, name := range copies[:old] {
 		if err := admin.Drop(ctx, name); err != nil {
 			return err
 		}
 	}
-	return nil
+	return pruneReplaced(op, copies[old:])
 }

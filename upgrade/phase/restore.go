@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"townsquare/upgrade/backup"
 	"townsquare/upgrade/mattermost"
@@ -34,7 +35,8 @@ func Restore() []Phase {
 		Swap{},
 		Start{},
 		Verify{},
-		Open{},
+		Open{}, // it is back
+		Watch{},
 		commitRestore{},
 	}
 }
@@ -201,6 +203,9 @@ func vacant(path string) bool {
 // wait in: on the same file system, so that they are renamed.
 const stagingPrefix = ".townsquare-restore-"
 
+// keptName is the directory, in the one that they wait in, that gets what the restored files replace.
+const keptName = "before"
+
 // exchanges says what of the backup goes where on this host. What stands under a name is replaced
 // where it really is: an administrator may have moved it to another disk. The service's user could
 // make such a link, too, so that one to somebody else's files is refused.
@@ -221,9 +226,13 @@ func exchanges(op *Operation, run string) (list []state.Exchange, foreign proble
 			}
 			path = real
 		}
-		staging := filepath.Join(filepath.Dir(path), stagingPrefix+run)
+		beside := filepath.Dir(path)
+		if f.Dir != "" && below(path, f.Dir) { // what is kept in there would be taken for something that was added
+			beside = mattermost.Root(f.Link)
+		}
+		staging := filepath.Join(beside, stagingPrefix+run)
 		list = append(list, state.Exchange{Path: path, Staged: filepath.Join(staging, p.Path),
-			Kept: filepath.Join(staging, "before", filepath.Base(path)), Fresh: vacant(path)})
+			Kept: filepath.Join(staging, keptName, strings.ReplaceAll(p.Name, "/", "-")), Fresh: vacant(path)})
 	}
 	return list, foreign
 }

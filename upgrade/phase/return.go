@@ -27,6 +27,10 @@ func commit(op *Operation, conclude func(*state.State)) error {
 
 // conclude writes into the record what serves from now on, and how one could go back.
 func conclude(record *state.State, run *state.Run) {
+	if run.Operation == "restore" {
+		concludeRestore(record, run)
+		return
+	}
 	record.Active, record.Previous, record.Return = run.To, run.From, remember(run)
 	delete(record.Bad, run.To)
 	if run.Way == "" {

@@ -33,7 +33,8 @@ const (
 //   - the schema is as it was, and users may have written: nothing is put back;
 //   - nobody can have written, or nobody did: the copy made at the stop is put back;
 //   - users wrote: the new version takes its own migrations back, with everything written since;
-//   - and where it cannot, it stays, and a person decides.
+//   - and where it cannot, it stays, and a person decides;
+//   - of a restore: users wrote on what was restored: it stays.
 func settle(ctx context.Context, op *Operation) error {
 	for try := 1; ; try++ {
 		err := settleOnce(ctx, op)
@@ -80,6 +81,9 @@ func settleOnce(ctx context.Context, op *Operation) error {
 	}
 	if err := db.ClearOrphans(ctx); err != nil {
 		op.Warn("what the new version left in the database may still be there: %v", err)
+	}
+	if run.Operation == "restore" {
+		return stays(ctx, run, db)
 	}
 	if run.SchemaBefore == "" && !run.CheckpointComplete {
 		return nil // it never came to the point where the new version could start

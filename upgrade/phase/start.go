@@ -66,7 +66,7 @@ func (Start) Run(ctx context.Context, op *Operation) error {
 // by us, answers, and its disks have room.
 func blame(ctx context.Context, op *Operation, err error) error {
 	broken := errors.Is(err, mattermost.ErrExited) || errors.Is(err, mattermost.ErrNotReady) || errors.Is(err, errWrong)
-	if !broken || ctx.Err() != nil || op.Record.Run.Way != "" { // the version that is gone back to worked before
+	if run := op.Record.Run; !broken || ctx.Err() != nil || run.Way != "" || run.Backup != "" { // the version that is gone back to worked before
 		return err
 	}
 	if _, e := op.Facts.Database.AppliedMigrations(ctx); e != nil {

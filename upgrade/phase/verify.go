@@ -47,13 +47,25 @@ func (Verify) Run(ctx context.Context, op *Operation) error {
 	if err != nil {
 		return err
 	}
-	if !run.Migrates && schema != run.SchemaBefore { // nothing was kept to go back to, so it must be lived with
-		op.Warn("%s has changed the database, from %s to %s, though it had no migrations to run", run.To, run.SchemaBefore, schema)
+	if before := foundBefore(op); !run.Migrates && schema != before { // nothing was kept to go back to, so it must be lived with
+		op.Warn("%s has changed the database, from %s to %s, though it had no migrations to run", run.To, before, schema)
 	}
 	if last := mattermost.LastMigration(schema); last < run.SchemaTarget {
 		return blame(ctx, op, fmt.Errorf("%w: it left the database at migration %d, and its plan goes to %d", errWrong, last, run.SchemaTarget))
 	}
 	return nil
+}
+
+// foundBefore are the migrations of the database on which the version was started: what served before
+// has another one, where a copy or a backup took its place.
+func foundBefore(op *Operation) string {
+	switch {
+	case op.restore != nil:
+		return op.restore.Manifest.Schema
+	case op.Record.Run.Way != "":
+		return op.Record.Return.Schema
+	}
+	return op.Record.Run.SchemaBefore
 }
 
 // awaitHealth polls until the server answers well as version want, and fails at once when it is

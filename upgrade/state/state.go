@@ -23,6 +23,7 @@ type State struct {
 	Return   *Return        `json:"return,omitempty"`   // the way back to Previous, while it is open
 	Bad      map[string]Bad `json:"bad,omitempty"`      // versions that failed here, by number
 	Backup   *Backup        `json:"backup,omitempty"`   // of the newest backup made from here
+	Replaced []Replaced     `json:"replaced,omitempty"` // by restores, and kept
 	Dumped   Measured       `json:"dumped,omitzero"`    // the last dump, by which the next one's time is foretold
 	Copied   Measured       `json:"copied,omitzero"`    // the last copy of the database, by which the next one's is
 	Run      *Run           `json:"run,omitempty"`      // the run in progress; nil when none is
@@ -45,6 +46,13 @@ type Return struct {
 	Checkpoint string    `json:"checkpoint,omitempty"`  // the copy of the database from before
 	Dump       string    `json:"dump,omitempty"`        // in its place, where no role may copy the database
 	Config     string    `json:"config_copy,omitempty"` // the configuration from before
+}
+
+// Replaced are the files that a restore replaced, which live as long as the database that it replaced.
+type Replaced struct {
+	Run      string   `json:"run"`
+	Database string   `json:"database,omitempty"` // name of the one that was replaced; it may be gone
+	Dirs     []string `json:"dirs"`
 }
 
 // Measured is how long a dump of the database took, with its verification, or a copy of its files.

@@ -39,8 +39,12 @@ func TestRestore(t *testing.T) {
 	envy()
 	s.Serves(t, stage.Before)
 	tidy(t, s)
-	if left := s.Exec(t, `find /var/lib/mattermost /opt/townsquare -maxdepth 2 -name '.townsquare-*'`); left != "" {
+	// What was replaced is kept, and nothing beside it.
+	if left := s.Exec(t, `find /var/lib/mattermost /opt/townsquare -maxdepth 2 -path '*/.townsquare-*' ! -name '.townsquare-*' ! -name before`); left != "" {
 		t.Errorf("left behind: %s", left)
+	}
+	if kept := s.Exec(t, `cat /opt/townsquare/.townsquare-restore-*/before/motd.txt; ls -d /var/lib/mattermost/.townsquare-restore-*/before/data | wc -l`); kept != "changed\n1" {
+		t.Errorf("of what was replaced is kept: %q", kept)
 	}
 	if got := s.Exec(t, `cat /opt/mattermost/motd.txt /opt/mattermost/later.txt; stat -c %U -L /opt/mattermost/motd.txt`); got != "ours\nmine\nmattermost" {
 		t.Errorf("files that were added: %q", got)
