@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -62,7 +63,7 @@ meanwhile. It needs room for a copy of database and files.`),
 those that are removed are listed. The backup that was verified last stays, and so does the one from
 before the last upgrade. create does so by itself, but not while the newest lacks files that an earlier one has: with prune you let
 them go.`),
-		a.restore("restore [BACKUP]"),
+		a.restore("restore BACKUP"),
 	)
 	return cmd
 }
@@ -162,6 +163,7 @@ type restoreOptions struct {
 	backup  string
 	replace bool
 	yes     bool
+	watch   time.Duration
 }
 
 // restore is two commands: `upgrade restore` and `upgrade backup restore`.
@@ -172,12 +174,14 @@ func (a *app) restore(use string) *cobra.Command {
 		Short: "Bring Mattermost back from a backup",
 		Long: `Brings the whole service back: the version that the backup was made of, its database, files,
 configuration, plugins, and what you added under the install directory. BACKUP is an id from
-upgrade backup list, or latest.
+upgrade backup list, or latest: the newest of this server.
 
 On a server that has nothing, such as one just rebuilt by pulumi up, that is all. A server that has
 something is left alone without --replace; with it, everything is restored beside what serves, which
-is away only for the exchange, and put back if the restored version does not start. What was written
-since the backup is then no longer seen; the database that was replaced stays on the server as a copy.
+is away only for the exchange. The restored version is then watched, and the restore is undone if it
+does not start or stay well, unless users wrote on it by then. What was written since the backup is
+counted before it asks, and is then no longer seen: the database and the files that were replaced stay
+on the server until the next upgrade or restore is finalized.
 
 Exit codes: 0 done; 1 an error, nothing was changed; 2 not understood; 3 refused: something has to be
 put right first; 4 it failed, and everything was put back; 5 putting back failed too; 11 someone else
@@ -197,18 +201,23 @@ is at work on the server; 130 interrupted.`,
 	}
 	cmd.Flags().BoolVar(&o.replace, "replace", false, "in the place of what is there")
 	cmd.Flags().BoolVarP(&o.yes, "yes", "y", false, "do not ask")
+	cmd.Flags().DurationVar(&o.watch, "watch", 0, "how long to watch the restored version before it is kept (default 60s)")
 	a.common(cmd, &o.targetFlags)
 	return cmd
 }
 
 func (o *restoreOptions) check(a *app) problem.List {
-	found := o.targetFlags.check()
-	if o.backup != "" && o.backup != "latest" && !isBackupID(o.backup) {
-		found = append(found, problem.Problem{Where: "BACKUP", Found: fmt.Sprintf("%q", o.backup), Allowed: "latest, or an id of eight hexadecimal digits",
+	found := append(o.targetFlags.check(), watchProblems(o.watch)...)
+	if o.backup != "latest" && !isBackupID(o.backup) {
+		text := "missing"
+		if o.backup != "" {
+			text = fmt.Sprintf("%q", o.backup)
+		}
+		found = append(found, problem.Problem{Where: "BACKUP", Found: text, Allowed: "latest, or an id of eight hexadecimal digits",
 			Hint: "see them: upgrade backup list …"})
 	}
 	if !o.yes && !isTerminal(a.stdin) {
-		found = append(found, problem.Problem{Where: "--yes", Found: "missing, and there is no terminal to ask on", Hint: "upgrade restore --yes …"})
+		found = append(found, problem.Problem{Where: "--yes", Found: "missing, and there is no terminal to ask on", Hint: strings.TrimSpace("upgrade restore "+o.backup) + " --yes …"})
 	}
 	return found
 }
@@ -231,9 +240,9 @@ func (a *app) runRestore(ctx context.Context, o *restoreOptions) error {
 		return err
 	}
 	defer s.close()
-	r := request{Operation: "restore", Who: who(), Options: phase.Options{Snapshot: o.backup, Replace: o.replace}}
+	r := request{Operation: "restore", Who: who(), Options: phase.Options{Snapshot: o.backup, Replace: o.replace, Watch: o.watch}}
 	report, err := a.perform(ctx, s, r, func(plan phase.Preview) error {
-		a.printer.Say("%s", plan.Why)
+		a.printer.Restoring(plan)
 		if o.yes {
 			a.printer.Warnings(plan.Warnings)
 			return nil

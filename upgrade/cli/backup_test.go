@@ -87,3 +87,14 @@ func TestStackHasBackups(t *testing.T) {
 		t.Errorf("no bucket: %+v", b)
 	}
 }
+
+// The most destructive command takes nothing for granted: which backup is said.
+func TestRestoreNeedsABackup(t *testing.T) {
+	for text, want := range map[string]string{"": "missing", "newest": `"newest"`, "latest": "", "7d4486d3": ""} {
+		o := restoreOptions{backup: text, yes: true, targetFlags: targetFlags{stack: "prod"}}
+		found := o.check(&app{})
+		if (len(found) == 0) != (want == "") || want != "" && (found[0].Where != "BACKUP" || found[0].Found != want) {
+			t.Errorf("%q: %v", text, found)
+		}
+	}
+}

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"regexp"
@@ -142,7 +143,7 @@ var digits = regexp.MustCompile(`[0-9][0-9.,:]*`)
 
 func versions(r phase.Report) string {
 	if r.From == "" || r.To == "" || r.From == r.To {
-		return r.From + r.To
+		return cmp.Or(r.To, r.From)
 	}
 	return r.From + " → " + r.To
 }

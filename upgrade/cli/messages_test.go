@@ -82,3 +82,22 @@ func TestSameFailure(t *testing.T) {
 		}
 	}
 }
+
+// A restore is told as one, also of the version that served.
+func TestRestoreIsTold(t *testing.T) {
+	for outcome, want := range map[string]string{
+		phase.OutcomeDone:       "Mattermost 7.7.0 is back as of 2026-12-01 03:03: 55 posts, 4 users, 2 attachments.",
+		phase.OutcomeRolledBack: "The restore did not work: it exited",
+	} {
+		r := phase.Report{Finished: state.Finished{ID: "1", Operation: "restore", From: "7.7.0", To: "7.7.0", Outcome: outcome, Error: "it exited (rolled back)"},
+			Backup: &phase.BackupReport{ID: "7d4486d3", Time: time.Date(2026, 12, 1, 3, 3, 0, 0, time.Local), Mattermost: "7.7.0", Posts: 55, Users: 4, Attachments: 2}}
+		m := runMessage(r)
+		if m == nil || m.Title != want {
+			t.Errorf("%s: %+v", outcome, m)
+			continue
+		}
+		if i := slices.IndexFunc(m.Facts, func(f notify.Fact) bool { return f.Name == "Version" }); i < 0 || m.Facts[i].Value != "7.7.0" {
+			t.Errorf("%s: facts %+v", outcome, m.Facts)
+		}
+	}
+}

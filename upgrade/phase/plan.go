@@ -26,7 +26,8 @@ type Preview struct {
 	Security  bool               `json:"security,omitempty"`    // Target's notes speak of security
 	EndOf     string             `json:"end_of_life,omitempty"` // last day of support of Target, "2027-05-15"
 	Why       string             `json:"why,omitempty"`
-	Ways      []Way              `json:"ways,omitempty"` // of a rollback
+	Ways      []Way              `json:"ways,omitempty"`    // of a rollback
+	Restore   *Restoring         `json:"restore,omitempty"` // of a restore
 	Steps     []Step             `json:"steps,omitempty"`
 	Warnings  []string           `json:"warnings,omitempty"`
 	Problems  []problem.Problem  `json:"problems,omitempty"` // reasons to refuse
@@ -119,7 +120,7 @@ func (p *Preview) choice(op *Operation) {
 		p.Edition = string(op.Facts.Edition)
 	}
 	c := op.Choice
-	p.UpToDate, p.Why, p.Ways, p.Unlisted = c.UpToDate, c.Why, op.Ways, op.unlisted
+	p.UpToDate, p.Why, p.Ways, p.Restore, p.Unlisted = c.UpToDate, c.Why, op.Ways, op.restoring, op.unlisted
 	for _, v := range c.Path {
 		p.Path = append(p.Path, v.String())
 	}

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"townsquare/upgrade/backup"
 	"townsquare/upgrade/mattermost"
@@ -77,8 +78,31 @@ func (findBackup) Run(ctx context.Context, op *Operation) error {
 	op.Choice = release.Choice{Target: next, Next: next, Why: fmt.Sprintf("Backup %s of %s: Mattermost %s with %d posts, %d users and %d attachments.",
 		s.ID, s.Time.Format("2006-01-02 15:04 MST"), version, s.Manifest.Posts, s.Manifest.Users, s.Manifest.Attachments)}
 	op.Backup, op.restore = reportOf(s), &s
-	return nil
+	op.restoring, err = restoringOf(ctx, op.Facts, s)
+	return err
 }
+
+// restoringOf counts in the database what was written since the backup.
+func restoringOf(ctx context.Context, f *mattermost.Installation, s backup.Snapshot) (*Restoring, error) {
+	r := &Restoring{Backup: s.ID, Since: s.Time, Replaces: !f.Schema.Empty()}
+	if !r.Replaces {
+		return r, nil
+	}
+	var err error
+	r.Loses, err = f.Database.Written(ctx, s.Time)
+	return r, err
+}
+
+// Restoring is what a restore would bring, and what it would replace.
+type Restoring struct {
+	Backup   string         `json:"backup"`
+	Since    time.Time      `json:"since"` // what was written from here on is not in it
+	Replaces bool           `json:"replaces"`
+	Loses    map[string]int `json:"loses,omitempty"` // of it, as counted in the database that is replaced
+}
+
+// Lost is what is out of sight after the restore.
+func (r Restoring) Lost() string { return list(r.Loses) }
 
 // lookUp asks the vendor for what the backup does not say, or for another architecture.
 func lookUp(ctx context.Context, op *Operation, next *release.Release) error {

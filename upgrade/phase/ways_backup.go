@@ -79,6 +79,7 @@ func pickBackups(op *Operation, all []backup.Snapshot) []backup.Snapshot {
 func backupWay(ctx context.Context, op *Operation, s backup.Snapshot) (Way, error) {
 	w := Way{Name: WayBackup + "=" + s.ID, To: s.Manifest.Mattermost, Since: s.Time,
 		What: fmt.Sprintf("the backup of %s: Mattermost %s with its database, files and settings", s.Time.Local().Format(time.DateTime), s.Manifest.Mattermost)}
+	w.Warnings = []string{"the database and the files that it replaces are kept on the server only until the next upgrade or restore is finalized"}
 	if s.Manifest.Edition != string(op.Facts.Edition) {
 		w.Problems = problem.List{{Where: "edition", Found: fmt.Sprintf("the backup is of the %s edition, and %s is installed", s.Manifest.Edition, op.Facts.Edition),
 			Allowed: "the same edition: the other hides messages"}}

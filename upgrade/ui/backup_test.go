@@ -42,3 +42,31 @@ func TestRemovedBackupsAreNamed(t *testing.T) {
 		}
 	}
 }
+
+// The question names what is destroyed, and what of it is in no backup.
+func TestRestoreAsksTheRightQuestion(t *testing.T) {
+	at := time.Date(2026, 12, 1, 3, 3, 0, 0, time.Local)
+	for _, c := range []struct {
+		from    string
+		restore phase.Restoring
+		title   string
+		said    string
+	}{
+		{"7.7.0", phase.Restoring{Backup: "7d4486d3", Since: at, Replaces: true, Loses: map[string]int{"posts": 3}},
+			"Restore backup 7d4486d3 of 2026-12-01 03:03, replacing the current database and files", "not in it: 3 posts. The current database and files are kept"},
+		{"9.10.0", phase.Restoring{Backup: "7d4486d3", Since: at, Replaces: true},
+			"Restore backup 7d4486d3 of 2026-12-01 03:03, replacing the current database and files, and Mattermost 9.10.0 by 7.7.0", "only until the next upgrade or restore"},
+		{"", phase.Restoring{Backup: "7d4486d3", Since: at}, "Restore backup 7d4486d3 of 2026-12-01 03:03", "Backup 7d4486d3"},
+	} {
+		var out, errs bytes.Buffer
+		p, plan := printer(&out, &errs), phase.Preview{From: c.from, To: "7.7.0", Why: "Backup 7d4486d3 of …", Restore: &c.restore}
+		if got := p.Title(plan); got != c.title {
+			t.Errorf("asks %q, want %q", got, c.title)
+		}
+		p.Restoring(plan)
+		p.Close()
+		if !strings.Contains(errs.String(), c.said) || strings.Contains(errs.String(), "kept on") != c.restore.Replaces {
+			t.Errorf("says %q, want %q", errs.String(), c.said)
+		}
+	}
+}

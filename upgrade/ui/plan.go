@@ -134,6 +134,9 @@ func (p *Printer) Title(plan phase.Preview) string {
 	if plan.System != nil && plan.To == "" {
 		return "Update the system: " + plan.System.Summary()
 	}
+	if plan.Restore != nil {
+		return restoreTitle(plan)
+	}
 	text := fmt.Sprintf("Upgrade Mattermost from %s to %s", plan.From, plan.To)
 	switch {
 	case plan.From == "":
@@ -145,6 +148,28 @@ func (p *Printer) Title(plan phase.Preview) string {
 		text += ", and update the system: " + plan.System.Summary()
 	}
 	return text
+}
+
+func restoreTitle(plan phase.Preview) string {
+	r := plan.Restore
+	text := fmt.Sprintf("Restore backup %s of %s", r.Backup, r.Since.Local().Format("2006-01-02 15:04"))
+	switch {
+	case r.Replaces && plan.From != "" && plan.From != plan.To:
+		text += fmt.Sprintf(", replacing the current database and files, and Mattermost %s by %s", plan.From, plan.To)
+	case r.Replaces:
+		text += ", replacing the current database and files"
+	}
+	return text
+}
+
+// Restoring writes what a restore brings, and what of the current database is not in it.
+func (p *Printer) Restoring(plan phase.Preview) {
+	p.Say("%s", plan.Why)
+	if plan.Restore == nil || !plan.Restore.Replaces {
+		return
+	}
+	p.Say("Written since then, and not in it: %s. The current database and files are kept on the server only until the next upgrade or restore is finalized.",
+		plan.Restore.Lost())
 }
 
 // Warnings writes what someone should look after.

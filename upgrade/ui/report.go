@@ -39,6 +39,8 @@ func Headline(r phase.Report) string {
 		return (&Printer{}).systemHeadline(r)
 	case "repair":
 		return (&Printer{}).repairHeadline(r)
+	case "backup", "verify", "prune", "restore":
+		return (&Printer{}).backupHeadline(r)
 	}
 	return (&Printer{}).headline(r)
 }
