@@ -86,7 +86,7 @@ func (a *app) rehearseHere(ctx context.Context, o *rehearseOptions) (err error) 
 	if err != nil {
 		return err
 	}
-	r := request{Operation: "restore", Who: who(), Options: phase.Options{Snapshot: from.snapshot.ID, Watch: time.Second}} // nobody is on the copy
+	r := request{Operation: "restore", Who: who(), Options: phase.Options{Snapshot: from.snapshot.ID, Watch: time.Second}} // the copy has no users
 	report, err := a.perform(ctx, s, r, func(plan phase.Preview) error { a.printer.Say("%s", plan.Why); return nil })
 	if err != nil {
 		return err

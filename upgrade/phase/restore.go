@@ -251,8 +251,8 @@ func exchanges(op *Operation, run string) (list []state.Exchange, foreign proble
 			path = real
 		}
 		beside := filepath.Dir(path)
-		if f.Dir != "" && below(path, f.Dir) { // what is kept in there would be taken for something that was added
-			beside = mattermost.Root(f.Link)
+		if root := mattermost.Root(f.Link); below(path, f.Dir) && below(f.Dir, root) {
+			beside = root // what is kept in the version's directory would be taken for something that was added
 		}
 		staging := filepath.Join(beside, stagingPrefix+run)
 		list = append(list, state.Exchange{Path: path, Staged: filepath.Join(staging, p.Path),

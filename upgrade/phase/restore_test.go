@@ -1,6 +1,8 @@
 package phase
 
 import (
+	"os/user"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -8,6 +10,7 @@ import (
 
 	"townsquare/upgrade/backup"
 	"townsquare/upgrade/mattermost"
+	"townsquare/upgrade/release"
 )
 
 // What a restore puts out of sight is counted before it asks.
@@ -29,5 +32,36 @@ func TestRestoreCountsWhatItReplaces(t *testing.T) {
 	}
 	if r.Lost() != "2 posts" {
 		t.Error(r.Lost())
+	}
+}
+
+// What is kept is not in the version's directory, where the next upgrade would take it for something that
+// was added; two places of one name are kept apart.
+func TestReplacedFilesAreNoneOfTheVersion(t *testing.T) {
+	root, err := filepath.EvalSymlinks(t.TempDir())
+	must(t, err)
+	me, err := user.Current()
+	must(t, err)
+	version, err := release.Parse("9.10.0")
+	must(t, err)
+	next := release.Release{Version: version, Edition: release.Team}
+	link := filepath.Join(root, "mattermost")
+	dir := mattermost.VersionDir(link, next.Dir())
+	touch(t, dir, "motd.txt", "client/images/motd.txt")
+	op := &Operation{Choice: release.Choice{Next: &next},
+		Facts: &mattermost.Installation{Link: link, Dir: dir, Unit: &mattermost.Unit{User: me.Username}, Config: &mattermost.Config{},
+			Places: []mattermost.Place{{Name: "motd.txt", Move: true, Custom: true}, {Name: "client/images/motd.txt", Move: true, Custom: true}}},
+		restore: &backup.Snapshot{Manifest: backup.Manifest{Places: []backup.Place{
+			{Name: "motd.txt", Path: "/opt/a/motd.txt", Custom: true}, {Name: "client/images/motd.txt", Path: "/opt/a/client/images/motd.txt", Custom: true}}}}}
+	list, foreign := exchanges(op, "run")
+	if len(foreign) > 0 {
+		t.Fatal(foreign)
+	}
+	staging := filepath.Join(root, "townsquare", stagingPrefix+"run")
+	for i, kept := range []string{"motd.txt", "client-images-motd.txt"} {
+		e := list[i]
+		if e.Path != filepath.Join(dir, op.Facts.Places[i].Name) || e.Kept != filepath.Join(staging, keptName, kept) || stagingOf(e) != staging {
+			t.Errorf("%+v", e)
+		}
 	}
 }
