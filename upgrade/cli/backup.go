@@ -58,11 +58,11 @@ upgrade rollback leads. What is stored already is not stored again. Mattermost s
 		a.backupRun("verify", "verify", "Prove that the newest backup can be restored", `Restores the newest backup into a scratch database and a scratch directory, compares posts, users and
 files with what the backup says of itself, looks for the file of every attachment, and checks the
 repository. Only then it says "restorable". The scratch is removed in any case; Mattermost serves
-meanwhile. It needs room for a copy of database and files.`),
+meanwhile. It needs room for a copy of database and files: on the system's disk, or else the files' own.`),
 		a.backupRun("prune", "prune", "Remove backups that are too old", `Removes the backups that backup.keep does not keep, and what is left of those that were cut short;
 those that are removed are listed. The backup that was verified last stays, and so does the one from
-before the last upgrade. create does so by itself, but not while the newest lacks files that an earlier one has: with prune you let
-them go.`),
+before the last upgrade. create does so by itself, but not while the newest lacks files that an earlier
+one has: with prune you let them go.`),
 		a.restore("restore BACKUP"),
 	)
 	return cmd
