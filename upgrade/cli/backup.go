@@ -217,7 +217,11 @@ func (o *restoreOptions) check(a *app) problem.List {
 			Hint: "see them: upgrade backup list …"})
 	}
 	if !o.yes && !isTerminal(a.stdin) {
-		found = append(found, problem.Problem{Where: "--yes", Found: "missing, and there is no terminal to ask on", Hint: strings.TrimSpace("upgrade restore "+o.backup) + " --yes …"})
+		hint := strings.TrimSpace("upgrade restore "+o.backup) + " --yes …"
+		if o.replace {
+			hint = strings.Replace(hint, "--yes", "--replace --yes", 1)
+		}
+		found = append(found, problem.Problem{Where: "--yes", Found: "missing, and there is no terminal to ask on", Hint: hint})
 	}
 	return found
 }
