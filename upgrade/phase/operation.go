@@ -106,6 +106,7 @@ type Operation struct {
 
 	Desired *state.Desired    // by compare, unless it is given
 	Drift   *drift.Comparison // by compare
+	Restore *Restoring        // by findBackup
 
 	found    []drift.Difference // before a repair
 	repaired []string           // of them
@@ -113,12 +114,11 @@ type Operation struct {
 	started  int                // by start: the process of the new version; 0 when it had none
 	dumps    string             // by preflight: why the database is kept by a dump at the stop; empty: by a copy
 
-	restore   *backup.Snapshot // by findBackup
-	restoring *Restoring
-	cancel    context.CancelCauseFunc // of the run's context; set by Run
-	release   func() error            // of the lock; called by Run when all is over
-	current   string                  // title of the phase that runs
-	due       atomic.Int64            // when Stuck begins to hold, in nanoseconds since 1970; 0 never
+	restore *backup.Snapshot        // by findBackup
+	cancel  context.CancelCauseFunc // of the run's context; set by Run
+	release func() error            // of the lock; called by Run when all is over
+	current string                  // title of the phase that runs
+	due     atomic.Int64            // when Stuck begins to hold, in nanoseconds since 1970; 0 never
 }
 
 // Describer is a phase that can say, in a plan, what it would do on this host: one line, after

@@ -120,7 +120,7 @@ func (p *Preview) choice(op *Operation) {
 		p.Edition = string(op.Facts.Edition)
 	}
 	c := op.Choice
-	p.UpToDate, p.Why, p.Ways, p.Restore, p.Unlisted = c.UpToDate, c.Why, op.Ways, op.restoring, op.unlisted
+	p.UpToDate, p.Why, p.Ways, p.Restore, p.Unlisted = c.UpToDate, c.Why, op.Ways, op.Restore, op.unlisted
 	for _, v := range c.Path {
 		p.Path = append(p.Path, v.String())
 	}

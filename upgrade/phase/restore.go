@@ -78,7 +78,7 @@ func (findBackup) Run(ctx context.Context, op *Operation) error {
 	op.Choice = release.Choice{Target: next, Next: next, Why: fmt.Sprintf("Backup %s of %s: Mattermost %s with %d posts, %d users and %d attachments.",
 		s.ID, s.Time.Format("2006-01-02 15:04 MST"), version, s.Manifest.Posts, s.Manifest.Users, s.Manifest.Attachments)}
 	op.Backup, op.restore = reportOf(s), &s
-	op.restoring, err = restoringOf(ctx, op.Facts, s)
+	op.Restore, err = restoringOf(ctx, op.Facts, s)
 	return err
 }
 

@@ -19,12 +19,12 @@ type commitRestore struct{}
 
 func (commitRestore) Title() string { return "commit" }
 
-func (commitRestore) Run(ctx context.Context, op *Operation) error {
+func (c commitRestore) Run(ctx context.Context, op *Operation) error {
 	run := op.Record.Run
 	if err := commit(op, func(record *state.State) { conclude(record, run) }); err != nil {
 		return err
 	}
-	for _, err := range []error{mattermost.NoteVersion(run.To, run.Edition), dropReplaced(ctx, op), tidyStaging(op), op.Releases.Prune()} {
+	for _, err := range []error{mattermost.NoteVersion(run.To, run.Edition), dropReplaced(ctx, op), c.Finish(ctx, op), op.Releases.Prune()} {
 		if err != nil {
 			op.Warn("tidy up: %v", err)
 		}
@@ -93,8 +93,9 @@ func dropReplaced(ctx context.Context, op *Operation) error {
 	return errors.Join(admin.Drop(ctx, run.Replaced), keepCopies(ctx, op, 1))
 }
 
-// tidyStaging removes what this restore does not keep, and forgets the directories that are empty then.
-func tidyStaging(op *Operation) error {
+// Finish removes what this restore does not keep, and forgets the directories that are empty then. It may
+// be called again.
+func (commitRestore) Finish(_ context.Context, op *Operation) error {
 	var failed []error
 	i := slices.IndexFunc(op.Record.Replaced, func(r state.Replaced) bool { return r.Run == op.Record.Run.ID })
 	if i < 0 {

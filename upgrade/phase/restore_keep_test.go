@@ -44,6 +44,7 @@ func (b brought) Run(ctx context.Context, op *Operation) error {
 // watched stands for Watch.
 type watched struct{ do func() error }
 
+func (watched) ID() string                              { return "watch" }
 func (watched) Title() string                           { return "watch" }
 func (w watched) Run(context.Context, *Operation) error { return w.do() }
 
