@@ -47,6 +47,12 @@ func commands(operation string) (plan, apply string) {
 		return "plan --all", "apply --all"
 	case "os":
 		return "os plan", "os apply"
+	case "rollback":
+		return "rollback --show", "rollback"
+	case "rehearse":
+		return "rehearse", "rehearse"
+	case "restore":
+		return "backup list", "restore"
 	}
 	return "plan", "apply"
 }
@@ -121,7 +127,7 @@ func (p *Printer) Plan(plan phase.Preview) error {
 		p.Hint(plan.Hint)
 	} else if !plan.UpToDate {
 		_, do := commands(plan.Operation)
-		p.Hint("do it: " + p.Command(do))
+		p.Hint("do it: " + p.Repeat(do))
 	}
 	return err
 }

@@ -23,7 +23,11 @@ func (p *Printer) Rehearsed(r phase.Report) error {
 	})
 	p.Hint(r.Hint)
 	if r.Outcome == phase.OutcomeDone && !r.UpToDate {
-		p.Hint("do it: " + p.Command("apply --to "+r.To))
+		apply := "apply --to " + r.To
+		if strings.Contains(p.Given, "--retry-failed") {
+			apply += " --retry-failed"
+		}
+		p.Hint("do it: " + p.Command(apply))
 	}
 	return err
 }
