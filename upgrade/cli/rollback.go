@@ -183,7 +183,7 @@ func (a *app) chooseWay(ctx context.Context, plan phase.Preview, o *rollbackOpti
 	for _, w := range open {
 		names = append(names, w.Name)
 	}
-	word, err := a.answer(ctx, fmt.Sprintf("Which way? [%s, or nothing to leave everything as it is] ", strings.Join(names, ", ")))
+	word, err := a.answer(ctx, fmt.Sprintf("Which way? [%s; Enter changes nothing] ", strings.Join(names, ", ")))
 	if err != nil {
 		return "", err
 	}

@@ -22,6 +22,9 @@ func (Commit) Title() string { return "commit" }
 
 // Describe says it for a plan.
 func (Commit) Describe(op *Operation) string {
+	if back := op.Record.Return; back == nil && op.Facts.Installed() {
+		return "the version before and its checkpoint are kept; older ones, and a database that a rollback kept aside, are removed"
+	}
 	return "the version before and its checkpoint are kept, older ones removed"
 }
 
@@ -133,6 +136,7 @@ func pruneCopies(ctx context.Context, op *Operation) error {
 		if err := admin.Drop(ctx, name); err != nil {
 			return err
 		}
+		op.Note("the older copy of the database is removed: %s", name)
 	}
 	return nil
 }

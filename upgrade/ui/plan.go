@@ -121,7 +121,11 @@ func (p *Printer) Plan(plan phase.Preview) error {
 				fmt.Fprintf(w, "      %s\n", p.paint(dim, s.What))
 			}
 		}
-		fmt.Fprintln(w, "\nNothing was changed. If a step fails, everything is put back.")
+		after := "If a step fails, everything is rolled back."
+		if plan.System != nil {
+			after = "If a step fails, packages that are installed by then stay; everything else is rolled back."
+		}
+		fmt.Fprintln(w, "\nNothing was changed. "+after)
 	})
 	if plan.Error != "" {
 		p.Hint(plan.Hint)
