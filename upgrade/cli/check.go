@@ -133,7 +133,7 @@ func (a *app) busy(plan phase.Preview) error {
 	switch {
 	case plan.Running != "":
 		a.printer.Say("A run is in progress on the server: %s", plan.Running)
-		a.printer.Hint("follow it: " + a.printer.Command("apply"))
+		a.printer.Hint("follow it: " + a.printer.Command("follow"))
 		return exitWith(phase.ExitLocked)
 	case plan.Left != "":
 		a.printer.Say("Unfinished: %s.", needsPerson(plan.Left))
@@ -144,8 +144,13 @@ func (a *app) busy(plan phase.Preview) error {
 	return nil
 }
 
-// common adds the flags that every command has.
+// common adds the flags that every command has, and has hints name the server as the command does.
 func (a *app) common(cmd *cobra.Command, f *targetFlags) {
+	run := cmd.RunE
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		a.printer.Asked, a.printer.Target = cmd.CommandPath(), f.words()
+		return run(cmd, args)
+	}
 	f.add(cmd)
 	cmd.Flags().BoolVar(&a.printer.JSON, "json", false, "the result as one JSON object on stdout")
 }

@@ -176,7 +176,7 @@ func TestDetachAndAttach(t *testing.T) {
 	_, free := h.blocked("start")
 	ctx, interrupt := context.WithCancelCause(t.Context())
 	h.hears, h.then = " s  stop\n", func() { interrupt(phase.ErrInterrupted) }
-	wants(t, h.upgrade(ctx, "apply", "--yes"), phase.ExitInterrupted, "no longer watching", "upgrade apply --local", "upgrade cancel --local")
+	wants(t, h.upgrade(ctx, "apply", "--yes"), phase.ExitInterrupted, "no longer watching", "upgrade follow --local", "upgrade cancel --local")
 	wants(t, h.upgrade(t.Context(), "check"), phase.ExitLocked, "in progress")
 	wants(t, h.upgrade(t.Context(), "unlock"), phase.ExitLocked, "at work", "upgrade cancel", "upgrade unlock --force")
 	h.hears, h.then = "following it", func() { close(free) }
@@ -184,6 +184,21 @@ func TestDetachAndAttach(t *testing.T) {
 	wants(t, got, 0, "following it")
 	if r := reportIn(t, got); r.Outcome != phase.OutcomeDone || r.UpToDate {
 		t.Errorf("report is %+v", r)
+	}
+}
+
+// follow watches the run to its end and starts nothing, also where there is nothing to watch.
+func TestFollow(t *testing.T) {
+	h := newFakeHost(t)
+	wants(t, h.upgrade(t.Context(), "follow"), 0, "No run is in progress")
+	_, free := h.blocked("start")
+	ctx, interrupt := context.WithCancelCause(t.Context())
+	h.hears, h.then = " s  stop\n", func() { interrupt(phase.ErrInterrupted) }
+	wants(t, h.upgrade(ctx, "apply", "--yes"), phase.ExitInterrupted)
+	h.hears, h.then = " s  stop\n", func() { close(free) }
+	wants(t, h.upgrade(t.Context(), "follow"), 0, "is now 9.10.0")
+	if s := h.record(); len(s.History) != 1 {
+		t.Errorf("%d runs", len(s.History))
 	}
 }
 

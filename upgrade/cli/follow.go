@@ -117,7 +117,7 @@ func (s *session) reconnect(ctx context.Context) (err error) {
 		return s.detached(ctx)
 	}
 	s.printer.Say("The run goes on on the server all the same.")
-	s.printer.Hint("follow it when the server can be reached: " + s.printer.Command("apply"))
+	s.printer.Hint("follow it when the server can be reached: " + s.printer.Command("follow"))
 	return err
 }
 
@@ -128,7 +128,7 @@ func (s *session) detached(ctx context.Context) error {
 		return context.Cause(ctx)
 	}
 	s.printer.Say("You are no longer watching. The run goes on on the server.")
-	s.printer.Hint("watch it again: " + s.printer.Command("apply"))
+	s.printer.Hint("watch it again: " + s.printer.Command("follow"))
 	s.printer.Hint("end it and put everything back: " + s.printer.Command("cancel"))
 	if errors.Is(context.Cause(ctx), phase.ErrInterrupted) {
 		return exitWith(phase.ExitInterrupted)

@@ -178,7 +178,7 @@ func (a *app) root() *cobra.Command {
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(a.check(), a.plan(), a.rehearse(), a.apply(), a.os(), a.backup(), a.restore("restore BACKUP"), a.notice(), a.rollback(), a.repair(),
-		a.status(), a.history(), a.timers(), a.notify(), a.unlock(), a.cancel(), a.recovery(), a.host())
+		a.status(), a.watching(), a.history(), a.timers(), a.notify(), a.unlock(), a.cancel(), a.recovery(), a.host())
 	return root
 }
 

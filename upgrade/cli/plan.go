@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"regexp"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -23,6 +24,18 @@ func (c *choiceFlags) add(cmd *cobra.Command) {
 }
 
 var fullVersion = regexp.MustCompile(`^v?[0-9]+\.[0-9]+\.[0-9]+$`)
+
+// given are the flags as typed, for hints.
+func (c *choiceFlags) given() string {
+	var words []string
+	if c.to != "" {
+		words = append(words, "--to "+c.to)
+	}
+	if c.retry {
+		words = append(words, "--retry-failed")
+	}
+	return strings.Join(words, " ")
+}
 
 func (c *choiceFlags) check() problem.List {
 	if c.to == "" || fullVersion.MatchString(c.to) {
@@ -65,6 +78,7 @@ func (a *app) runPlan(ctx context.Context, f *fleetFlags, c choiceFlags, system 
 	if found := append(c.check(), f.check()...); len(found) > 0 {
 		return &usageError{problems: found}
 	}
+	a.printer.Given = c.given()
 	look := func(ctx context.Context, a *app, t *targetFlags) (phase.Preview, error) {
 		s, err := a.open(ctx, t)
 		if err != nil {

@@ -74,19 +74,29 @@ func (o *rollbackOptions) check(a *app) problem.List {
 	}
 	if !o.yes {
 		found = append(found, problem.Problem{Where: "--yes", Found: "missing, and there is no terminal to ask on",
-			Hint: "upgrade rollback --way … --yes …"})
+			Hint: "see what is lost with each: upgrade rollback --show …"})
 	}
 	if o.way == "" {
 		found = append(found, problem.Problem{Where: "--way", Found: "missing, and there is no terminal to ask on", Allowed: strings.Join(ways, ", "),
-			Hint: "upgrade rollback --show … says what would be lost on each"})
+			Hint: "see what is lost with each: upgrade rollback --show …"})
 	}
 	return found
+}
+
+// given are the flags of the operation as typed, for hints.
+func (o *rollbackOptions) given() string {
+	words := (&choiceFlags{to: o.to}).given()
+	if o.way != "" {
+		words = strings.TrimSpace(words + " --way " + o.way)
+	}
+	return words
 }
 
 func (a *app) runRollback(ctx context.Context, o *rollbackOptions) error {
 	if found := o.check(a); len(found) > 0 {
 		return &usageError{problems: found}
 	}
+	a.printer.Given = o.given()
 	s, err := a.open(ctx, &o.targetFlags)
 	if err != nil {
 		return err
@@ -173,7 +183,7 @@ func (a *app) chooseWay(ctx context.Context, plan phase.Preview, o *rollbackOpti
 	for _, w := range open {
 		names = append(names, w.Name)
 	}
-	word, err := a.answer(ctx, fmt.Sprintf("Which way? [%s, or nothing to leave everything as it is] ", strings.Join(names, ", ")))
+	word, err := a.answer(ctx, fmt.Sprintf("Which way? [%s; Enter changes nothing] ", strings.Join(names, ", ")))
 	if err != nil {
 		return "", err
 	}

@@ -40,7 +40,7 @@ type session struct {
 
 // open finds the server, waits until it has booted, and brings it this program.
 func (a *app) open(ctx context.Context, f *targetFlags) (*session, error) {
-	a.printer.Target = f.words()
+	a.printer.Target = f.words() // in a fleet, of this server
 	t, err := f.find(ctx, a)
 	if err != nil {
 		return nil, err

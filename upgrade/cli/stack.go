@@ -158,5 +158,20 @@ func (e *stackError) Hint() string {
 	if errors.Is(e.cause, exec.ErrNotFound) {
 		return "install Pulumi, or name the server with --host and --host-key"
 	}
+	for _, known := range pulumiHints {
+		if strings.Contains(e.said, known.said) {
+			return strings.ReplaceAll(known.hint, "DIR", host.Quote(e.project))
+		}
+	}
 	return "see your stacks, in the folder with Pulumi.yaml: pulumi stack ls (another folder: --project DIR)"
+}
+
+// pulumiHints are Pulumi's usual complaints, by a part of their text, and what to type.
+var pulumiHints = []struct{ said, hint string }{
+	{"PULUMI_ACCESS_TOKEN must be set", "pulumi login"},
+	{"not currently logged in", "pulumi login"},
+	{"no Pulumi.yaml project file found", "name the folder with Pulumi.yaml: --project DIR"},
+	{"passphrase must be set", "export PULUMI_CONFIG_PASSPHRASE_FILE=FILE    (the passphrase that the stack was made with)"},
+	{"incorrect passphrase", "export PULUMI_CONFIG_PASSPHRASE_FILE=FILE    (the passphrase that the stack was made with)"},
+	{"no stack named", "pulumi stack ls --cwd DIR"},
 }

@@ -88,6 +88,7 @@ func addressOf(f *mattermost.Installation) string {
 // checkBackups is the preflight of everything that needs the repository.
 func checkBackups(ctx context.Context, op *Operation) (problem.List, error) {
 	if op.Config.Backup.Repository == "" {
+		op.Warn("no backups: no repository is configured, and the database's dump stays on this server's own disk")
 		return nil, nil
 	}
 	_, err := openBackups(ctx, op)

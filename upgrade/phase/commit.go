@@ -22,6 +22,9 @@ func (Commit) Title() string { return "commit" }
 
 // Describe says it for a plan.
 func (Commit) Describe(op *Operation) string {
+	if back := op.Record.Return; back == nil && op.Facts.Installed() {
+		return "the version before and its checkpoint are kept; older ones, and a database that a rollback kept aside, are removed"
+	}
 	return "the version before and its checkpoint are kept, older ones removed"
 }
 
@@ -138,6 +141,7 @@ func keepCopies(ctx context.Context, op *Operation, keep int) error {
 		if err := admin.Drop(ctx, name); err != nil {
 			return err
 		}
+		op.Note("the older copy of the database is removed: %s", name)
 	}
 	return pruneReplaced(op, copies[old:])
 }

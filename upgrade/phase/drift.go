@@ -59,7 +59,7 @@ func (Compare) Run(ctx context.Context, op *Operation) (err error) {
 	}
 	if op.Desired == nil {
 		return problem.List{{Where: "the server", Found: "nobody has said how it should be",
-			Allowed: "a server whose stack has the output host, as pulumi up makes it", Hint: "pulumi up --stack STACK, then upgrade repair --stack STACK"}}
+			Allowed: "a server whose stack has the output host, as pulumi up makes it", Hint: "pulumi up, then: upgrade repair …"}}
 	}
 	if err := op.compare(ctx); err != nil {
 		return err

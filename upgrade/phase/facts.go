@@ -27,6 +27,9 @@ func (Facts) Run(ctx context.Context, op *Operation) error {
 		return err
 	}
 	op.Facts = facts
+	if op.proxy, err = findProxy(ctx, op.machine(), caddyConfig); err != nil {
+		return err
+	}
 	if active := op.Record.Active; facts.Installed() && active != "" && active != facts.Version.String() && op.Record.Run == nil {
 		op.Warn("the record says %s is installed, and %s is: someone changed it by hand", active, facts.Version)
 	}

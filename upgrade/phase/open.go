@@ -12,7 +12,7 @@ type Open struct{}
 func (Open) Title() string { return "open to users" }
 
 // Describe says it for a plan.
-func (Open) Describe(op *Operation) string { return "requests that waited go to the new version" }
+func (Open) Describe(op *Operation) string { return "requests reach the new version" }
 
 // Limit says how long it may take.
 func (Open) Limit(*Operation) time.Duration { return quick }

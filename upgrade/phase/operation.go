@@ -99,6 +99,7 @@ type Operation struct {
 	Ways   []Way                    // by ways, of a rollback
 	Trial  *Rehearsal               // by rehearsal
 	Facts  *mattermost.Installation // by facts; nil when nothing is installed yet
+	proxy  proxy                    // by facts
 	Choice release.Choice           // by choose
 	OS     *OSFacts                 // by OSLook
 	System system.System            // tests have their own

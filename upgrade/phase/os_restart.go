@@ -62,9 +62,6 @@ func (OSDecide) Run(ctx context.Context, op *Operation) (err error) {
 	return op.Save()
 }
 
-// proxies are what may stand in front of Mattermost.
-var proxies = []string{"caddy.service", "nginx.service", "apache2.service", "haproxy.service"}
-
 // restarted notes that a unit was.
 func restarted(op *Operation, units ...string) {
 	plan := op.Record.Run.System
@@ -83,7 +80,7 @@ func (OSDatabase) Title() string { return "restart the database and the service"
 
 // Describe says it for a plan.
 func (OSDatabase) Describe(op *Operation) string {
-	return "only if they run old files; requests of users wait at the proxy meanwhile"
+	return "only if they run old files; meanwhile " + op.visitors()
 }
 
 // Run verifies the service as an upgrade does before anybody reaches it again.

@@ -44,7 +44,7 @@ const leastMemory = 700 << 20
 func (CheckTrial) Run(ctx context.Context, op *Operation) error {
 	var found problem.List
 	if !op.Facts.Installed() {
-		return problem.List{{Where: "rehearsal", Found: "nothing is installed", Allowed: "an upgrade", Hint: "upgrade apply"}}
+		return problem.List{{Where: "rehearsal", Found: "nothing is installed", Allowed: "an upgrade", Hint: "upgrade apply …"}}
 	}
 	if _, err := findAdmin(ctx, op.Facts.Database); errors.Is(err, mattermost.ErrNoAdmin) {
 		found = append(found, noAdmin(op.Facts, "no role here may make another database", "one that may, for a copy to rehearse on"))

@@ -160,7 +160,7 @@ func fit(ctx context.Context, op *Operation, unit *mattermost.Unit, db *mattermo
 	op.Note("users may have written since %s (%s)", since.Local().Format(time.TimeOnly), list(written))
 	why := takeBack(ctx, op, unit, db, since)
 	if why == nil {
-		op.Note("the database's migrations are taken back, with everything written since")
+		op.Note("the database's migrations are undone; what users wrote since stays")
 		return nil
 	}
 	if len(written) == 0 && (run.CheckpointComplete || stoppedDump(run) != "") {
@@ -293,14 +293,14 @@ func (e *kept) Unwrap() error { return e.why }
 func (e *kept) Hint() string {
 	hint := "journalctl -u " + e.run.Unit + " -n 50"
 	if e.run.Way == "" && (e.run.CheckpointComplete || e.run.StoppedDump != "") {
-		hint += "\nto go back all the same; it says first what would be lost: upgrade rollback --way " + WayCheckpoint
+		hint += "\nto go back all the same; it says first what would be lost: upgrade rollback --way " + WayCheckpoint + " …"
 	}
 	return hint
 }
 
 // plainNames are tables as people call what is in them.
 var plainNames = map[string]string{"fileinfo": "files", "incomingwebhooks": "incoming webhooks", "outgoingwebhooks": "outgoing webhooks",
-	"usergroups": "groups"}
+	"usergroups": "groups", "users": "changed accounts"} // a login changes one
 
 func list(written map[string]int) string {
 	var parts []string

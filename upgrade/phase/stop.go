@@ -23,7 +23,7 @@ func (Stop) Title() string { return "stop the service" }
 
 // Describe says it for a plan.
 func (Stop) Describe(op *Operation) string {
-	return op.Facts.Unit.Name + "; requests of users wait at the proxy from here to the opening"
+	return op.Facts.Unit.Name + "; until traffic resumes, " + op.visitors()
 }
 
 // Limit says how long it may take.

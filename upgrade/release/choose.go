@@ -55,13 +55,14 @@ type ChoiceError struct {
 func (e *ChoiceError) Error() string { return "choose a version: " + e.Problems.Error() }
 func (e *ChoiceError) Unwrap() error { return e.Problems }
 
-// skipped says why a version is not to be taken, and what lifts that; nothing where it may be.
+// skipped says why a version is not to be taken, and what lifts that; nothing where it may be. What
+// begins with a flag is to be added to the command that asked.
 func (p Policy) skipped(v Version) (why, lift string) {
 	if why, bad := p.Skip[v.String()]; bad { // nobody's --retry-failed was meant for what somebody decided
 		return why, "remove it from skip in townsquare-policy.yaml, or where there is none in the server's upgrade.yaml"
 	}
 	if why, bad := p.Failed[v.String()]; bad {
-		return why, "upgrade apply --to " + v.String() + " --retry-failed"
+		return why, "--to " + v.String() + " --retry-failed"
 	}
 	return "", ""
 }
@@ -140,7 +141,7 @@ func (c *chooser) validate() {
 	if c.To != "" {
 		if _, err := Parse(c.To); err != nil {
 			c.unknown = true
-			c.problem("--to", fmt.Sprintf("%q", c.To), "a version of three numbers, such as 9.10.0", "upgrade check lists what there is")
+			c.problem("--to", fmt.Sprintf("%q", c.To), "a version of three numbers, such as 9.10.0", "see what there is: upgrade check …")
 		}
 	}
 }
@@ -161,7 +162,7 @@ func (c *chooser) explicit() *Release {
 	if i < 0 {
 		c.unknown = true
 		c.problem("--to", fmt.Sprintf("%s (%s) is not in the vendor's version archive, which lists the newest patch release of each minor version only", to, c.Edition),
-			c.near(to), "upgrade apply --to with one of these")
+			c.near(to), "see what there is: upgrade check …")
 		return nil
 	}
 	r := &c.candidates[i]
@@ -259,6 +260,9 @@ func (c *chooser) newest(wanted func(Release) bool) *Release {
 			continue
 		}
 		if why, lift := c.skipped(r.Version); why != "" {
+			if strings.HasPrefix(lift, "--") {
+				lift = "upgrade apply " + lift
+			}
 			c.warn("%s is passed over: it is on this host's skip list (%s); to take it all the same: %s", r.Version, why, lift)
 			continue
 		}

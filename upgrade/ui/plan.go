@@ -47,6 +47,12 @@ func commands(operation string) (plan, apply string) {
 		return "plan --all", "apply --all"
 	case "os":
 		return "os plan", "os apply"
+	case "rollback":
+		return "rollback --show", "rollback"
+	case "rehearse":
+		return "rehearse", "rehearse"
+	case "restore":
+		return "backup list", "restore"
 	}
 	return "plan", "apply"
 }
@@ -115,13 +121,17 @@ func (p *Printer) Plan(plan phase.Preview) error {
 				fmt.Fprintf(w, "      %s\n", p.paint(dim, s.What))
 			}
 		}
-		fmt.Fprintln(w, "\nNothing was changed. If a step fails, everything is put back.")
+		after := "If a step fails, everything is rolled back."
+		if plan.System != nil {
+			after = "If a step fails, packages that are installed by then stay; everything else is rolled back."
+		}
+		fmt.Fprintln(w, "\nNothing was changed. "+after)
 	})
 	if plan.Error != "" {
 		p.Hint(plan.Hint)
 	} else if !plan.UpToDate {
 		_, do := commands(plan.Operation)
-		p.Hint("do it: " + p.Command(do))
+		p.Hint("do it: " + p.Repeat(do))
 	}
 	return err
 }

@@ -7,10 +7,12 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"golang.org/x/term"
 
+	"townsquare/upgrade/problem"
 	"townsquare/upgrade/secret"
 )
 
@@ -18,6 +20,8 @@ import (
 type Printer struct {
 	JSON   bool   // the result is one JSON object on stdout
 	Target string // the flags that name the host, as typed, for hints such as "upgrade apply --stack prod"
+	Asked  string // the command, as typed, such as "upgrade plan"
+	Given  string // the flags of the operation, as typed, for hints that repeat it, such as "--to 9.10.0"
 
 	Markdown string // file to append the result to as Markdown; empty for none
 	Outputs  string // file to append the result to as key=value lines; empty for none
@@ -75,7 +79,7 @@ func (p *Printer) Ask(format string, args ...any) {
 // Hint tells what to type next, on stderr, apart from results and errors.
 func (p *Printer) Hint(text string) {
 	if text != "" {
-		p.line(p.paint(dim, "  "+p.sign("→", "->")+" ") + text)
+		p.line(p.paint(dim, "  "+p.sign("→", "->")+" ") + p.Complete(text))
 	}
 }
 
@@ -103,6 +107,34 @@ func (p *Printer) Result(v any, human func(w io.Writer)) error {
 // Command is a command line for the same host, to be typed as it stands.
 func (p *Printer) Command(words string) string {
 	return strings.TrimSpace("upgrade " + words + " " + p.Target)
+}
+
+// Repeat is Command for the operation that was asked for, with the flags that it was given.
+func (p *Printer) Repeat(words string) string {
+	return p.Command(strings.TrimSpace(words + " " + p.Given))
+}
+
+// Complete returns a hint that can be pasted: what is written without knowing how the server was
+// named has " …" where the flags that name it belong, and flags alone are for the command that was
+// typed: a plan must not lead to an apply.
+func (p *Printer) Complete(hint string) string {
+	if strings.HasPrefix(hint, "--") && p.Asked != "" {
+		hint = p.Asked + " " + hint + " …"
+	}
+	flags := ""
+	if p.Target != "" {
+		flags = " " + p.Target
+	}
+	return strings.ReplaceAll(hint, " …", flags)
+}
+
+// CompleteAll is Complete for the hints of a list.
+func (p *Printer) CompleteAll(list problem.List) problem.List {
+	list = slices.Clone(list)
+	for i := range list {
+		list[i].Hint = p.Complete(list[i].Hint)
+	}
+	return list
 }
 
 type style string

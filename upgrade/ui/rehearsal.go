@@ -23,7 +23,11 @@ func (p *Printer) Rehearsed(r phase.Report) error {
 	})
 	p.Hint(r.Hint)
 	if r.Outcome == phase.OutcomeDone && !r.UpToDate {
-		p.Hint("do it: " + p.Command("apply --to "+r.To))
+		apply := "apply --to " + r.To
+		if strings.Contains(p.Given, "--retry-failed") {
+			apply += " --retry-failed"
+		}
+		p.Hint("do it: " + p.Command(apply))
 	}
 	return err
 }
@@ -67,7 +71,8 @@ func (p *Printer) trial(w io.Writer, r phase.Report) {
 	case t.Downtime > 0 && t.Online:
 		row("downtime", "about %s: the migrations run before, while %s serves", Took(t.Downtime), r.From)
 	case t.Downtime > 0:
-		row("downtime", "about %s: start %s, copy of the database %s", Took(t.Downtime), Took(t.Starting), Took(t.Copying))
+		row("downtime", "about %s", Took(t.Downtime))
+		row("measured", "start %s, %s of it waiting for the processor; copy of the database %s", Took(t.Starting), Took(t.Waited), Took(t.Copying))
 	}
 	list := func(name string, values []string, none string) {
 		if len(values) == 0 {

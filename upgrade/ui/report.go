@@ -128,7 +128,7 @@ func (p *Printer) problems(w io.Writer, list []problem.Problem) {
 			fmt.Fprintf(w, "      allowed: %s\n", f.Allowed)
 		}
 		if f.Hint != "" {
-			fmt.Fprintf(w, "      do:      %s\n", f.Hint)
+			fmt.Fprintf(w, "      do:      %s\n", p.Complete(f.Hint))
 		}
 	}
 }
@@ -149,17 +149,17 @@ func (p *Printer) next(r phase.Report) []string {
 	case phase.OutcomeRolledBack:
 		hints = append(hints, "see why: "+logs)
 		if r.Skipped {
-			hints = append(hints, r.To+" is not tried again by itself; to try it all the same: "+p.Command(apply+" --retry-failed"))
+			hints = append(hints, r.To+" is skipped from now on; to try it all the same: "+p.Command(apply+" --to "+r.To+" --retry-failed"))
 		} else {
-			hints = append(hints, "try again: "+p.Command(apply))
+			hints = append(hints, "try again: "+p.Repeat(apply))
 		}
 		if len(r.Packages) > 0 {
 			hints = append(hints, "restart what still runs old files: "+p.Command("os apply"))
 		}
 	case phase.OutcomeRefused:
-		hints = append(hints, "then look again: "+p.Command(plan))
+		hints = append(hints, "then look again: "+p.Repeat(plan))
 	case phase.OutcomeFailed, phase.OutcomeInterrupted:
-		hints = append(hints, "try again: "+p.Command(apply))
+		hints = append(hints, "try again: "+p.Repeat(apply))
 	case phase.OutcomeDone:
 		if !r.UpToDate {
 			hints = append(hints, "see how it is: "+p.Command("status"))
@@ -181,8 +181,9 @@ func (p *Printer) Fail(err error, exit int) {
 	p.screen.clear()
 	var list problem.List
 	_ = errors.As(err, &list)
+	list = p.CompleteAll(list)
 	if p.JSON {
-		_ = p.Result(failure{Error: err.Error(), Hint: phase.Hint(err), Problems: list, Exit: exit}, nil)
+		_ = p.Result(failure{Error: err.Error(), Hint: p.Complete(phase.Hint(err)), Problems: list, Exit: exit}, nil)
 	}
 	if len(list) > 0 {
 		for _, f := range list {
@@ -198,6 +199,7 @@ func (p *Printer) Fail(err error, exit int) {
 // Usage writes what is wrong with what was typed, all of it.
 func (p *Printer) Usage(list problem.List, help string) {
 	p.screen.clear()
+	list = p.CompleteAll(list)
 	if p.JSON {
 		_ = p.Result(failure{Error: list.Error(), Problems: list, Exit: phase.ExitUsage}, nil)
 	}

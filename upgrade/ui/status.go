@@ -59,7 +59,7 @@ func (p *Printer) Status(s Status) error {
 	case s.Booting:
 		p.Hint("wait longer: " + p.Command("status --wait 30m"))
 	case s.Running != "":
-		p.Hint("follow it: " + p.Command("apply"))
+		p.Hint("follow it: " + p.Command("follow"))
 	case s.Unfinished != "":
 		p.Hint("put everything back: " + p.Command("recover"))
 	case !s.Installed && len(s.Problems) == 0:

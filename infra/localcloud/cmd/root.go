@@ -54,6 +54,8 @@ that has no way out. ` + "`localcloud down`" + ` removes every trace.`,
   localcloud down --cloud demo`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
+		// A guess may name a command that removes a server and its data: "list" is near "lose".
+		DisableSuggestions: true,
 	}
 	root.AddCommand(
 		upCommand(), downCommand(), statusCommand(), execCommand(), machineCommand(),
