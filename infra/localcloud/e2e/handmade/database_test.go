@@ -29,6 +29,15 @@ func (s *server) refused(t *testing.T, names ...string) {
 	}
 }
 
+// dataSource is a command that prints the service's data source, for another database, as a line for
+// EnvironmentFile= and for a shell.
+func dataSource(database string) string {
+	return `python3 -c '
+import json
+source = json.load(open("/opt/mattermost/config/config.json"))["SqlSettings"]["DataSource"]
+print("MM_SQLSETTINGS_DATASOURCE=\"%s\"" % source.replace("/mattermost?", "/` + database + `?"))'`
+}
+
 // A wrapper script gives the service another database than config.json names: a copy of the live one,
 // which answers, and which is not what must be saved.
 func TestDatabaseOfAWrapper(t *testing.T) {
@@ -38,7 +47,7 @@ cd /tmp
 systemctl stop mattermost
 runuser -u postgres -- createdb -T mattermost -O mmuser production
 umask 077
-sed -n 's#.*"DataSource": "\(.*\)/mattermost?\(.*\)".*#MM_SQLSETTINGS_DATASOURCE="\1/production?\2"#p' /opt/mattermost/config/config.json >/etc/mattermost.conf
+`+dataSource("production")+` >/etc/mattermost.conf
 chown mattermost /etc/mattermost.conf
 umask 022
 cat >/opt/mattermost/run.sh <<'SCRIPT'

@@ -57,7 +57,7 @@ systemctl start --no-block mattermost`)
 			if run := s.Record(t).Run; run != nil {
 				t.Errorf("the run is still in the record: %v", run)
 			}
-			s.Apply(t, stage.After, "2s")
+			s.Upgrade(t.Context(), "apply", "--json", "--yes", "--watch", "2s", "--to", stage.After, "--retry-failed").Must(t)
 			s.Serves(t, stage.After)
 		})
 	}

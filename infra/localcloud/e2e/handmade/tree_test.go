@@ -9,12 +9,12 @@ import (
 )
 
 // second makes another service on the same program, with a database and a port of its own.
-const second = `
+var second = `
 cd /tmp
 systemctl stop mattermost
 runuser -u postgres -- createdb -T mattermost -O mmuser second
 umask 077
-sed -n 's#.*"DataSource": "\(.*\)/mattermost?\(.*\)".*#MM_SQLSETTINGS_DATASOURCE="\1/second?\2"#p' /opt/mattermost/config/config.json >/etc/second.conf
+` + dataSource("second") + ` >/etc/second.conf
 echo MM_SERVICESETTINGS_LISTENADDRESS=:8067 >>/etc/second.conf
 sed 's/^User=/EnvironmentFile=\/etc\/second.conf\nUser=/' /lib/systemd/system/mattermost.service >/etc/systemd/system/second.service
 chmod 644 /etc/systemd/system/second.service
