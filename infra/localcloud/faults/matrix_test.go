@@ -136,7 +136,7 @@ func matrix() []kase {
 		kase{name: "fetch/download breaks twice", prepare: mirror("fault", stage.After, "cut", "--bytes", "9000000", "--times", "2"), ends: stage.After},
 		kase{name: "stop/operator cut off for 8 s", at: at("stop"), strike: sever("22", 8*time.Second), ends: stage.After},
 	)
-	return append(all, releases()...)
+	return append(append(all, releases()...), attack())
 }
 
 // changes says which phases leave something on the host that a power cut may tear.

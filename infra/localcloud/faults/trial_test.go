@@ -32,9 +32,10 @@ type trial struct {
 	s        *stage.Server
 	operator *stage.Process
 	writer   *community.Writer
-	before   int // how many runs there were
-	kept     int // how many of the first files a power cut cannot have taken, as they are old enough …
-	unsynced int // … and how many more had been acknowledged when it came
+	before   int    // how many runs there were
+	kept     int    // how many of the first files a power cut cannot have taken, as they are old enough …
+	unsynced int    // … and how many more had been acknowledged when it came
+	watched  string // root's files before an attack
 	row      row
 }
 

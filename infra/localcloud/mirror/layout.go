@@ -3,6 +3,7 @@ package mirror
 import (
 	"embed"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -78,17 +79,14 @@ func releaseConfig(f file) (file, error) {
 }
 
 func clientLayout() ([]file, error) {
-	entries, err := clientFiles.ReadDir("client")
-	if err != nil {
-		return nil, err
-	}
 	var out []file
-	for _, e := range entries {
-		text, err := clientFiles.ReadFile("client/" + e.Name())
-		if err != nil {
-			return nil, err
+	err := fs.WalkDir(clientFiles, "client", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
 		}
-		out = append(out, file{name: "client/" + e.Name(), mode: 0o644, text: string(text)})
-	}
-	return out, nil
+		text, err := clientFiles.ReadFile(name)
+		out = append(out, file{name: name, mode: 0o644, text: string(text)})
+		return err
+	})
+	return out, err
 }

@@ -64,7 +64,7 @@ func (s *Stage) play(t testing.TB, sc *scene, version string) *Server {
 	}
 	t.Cleanup(func() {
 		if t.Failed() {
-			t.Log(server.account())
+			t.Log(server.Account())
 		}
 	})
 	t.Logf("rewound to %s in %v", version, time.Since(began).Round(10*time.Millisecond))

@@ -229,9 +229,9 @@ func (s *Server) Bad(t testing.TB) []string {
 	return slices.Sorted(maps.Keys(s.Record(t).Bad))
 }
 
-// account is what a person wants to see of a test that failed: the last run's log, what systemd
+// Account is what a person wants to see of a test that failed: the last run's log, what systemd
 // says of the units, and the gate.
-func (s *Server) account() string {
+func (s *Server) Account() string {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
 	if !s.Machine.Running() {
