@@ -16,6 +16,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"townsquare/upgrade/internal/printable"
 	"townsquare/upgrade/phase"
 	"townsquare/upgrade/problem"
 	"townsquare/upgrade/state"
@@ -171,7 +172,7 @@ func (f *fleet) one(ctx context.Context, name string, do work) ui.Result {
 	flags.stack, flags.stacks, flags.elsewhere = name, []string{name}, f.elsewhere(name)
 	result, err := do(ctx, &member, &flags)
 	if err != nil {
-		result.Error, result.Hint, result.Exit = f.app.redactor.String(err.Error()), phase.Hint(err), codeOf(err)
+		result.Error, result.Hint, result.Exit = printable.Lines(f.app.redactor.String(err.Error())), phase.Hint(err), codeOf(err)
 		var code *exitError
 		if errors.As(err, &code) { // said already
 			result.Error, result.Exit = "not watched to its end", code.code

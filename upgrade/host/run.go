@@ -84,6 +84,20 @@ func systemdAway(c Command, err error) bool {
 	return asks && (strings.Contains(exit.Stderr, "Transport endpoint is not connected") || strings.Contains(exit.Stderr, "Connection reset by peer"))
 }
 
+// Bounded is a buffer that keeps the first Most bytes of what is written to it.
+type Bounded struct {
+	Most int
+	bytes.Buffer
+}
+
+func (b *Bounded) Write(p []byte) (int, error) {
+	_, _ = b.Buffer.Write(p[:min(len(p), b.Most-b.Len())])
+	return len(p), nil
+}
+
+// MaxStderr is what is kept of the words of a program on another machine.
+const MaxStderr = 64 << 10
+
 func runOnce(ctx context.Context, c Command) ([]byte, error) {
 	cmd := exec.CommandContext(ctx, c.Name, c.Args...)
 	cmd.Dir, cmd.Stdin = c.Dir, c.Stdin

@@ -165,7 +165,7 @@ type Finished struct {
 	Started   time.Time     `json:"started"`
 	Ended     time.Time     `json:"ended"`
 	Outcome   string        `json:"outcome"` // done, rolled-back, failed, interrupted
-	Error     string        `json:"error,omitempty"`
+	Error     string        `json:"error,omitempty" printable:"lines"`
 	Downtime  time.Duration `json:"downtime_ns"` // from stop to open, as the host measured it
 	Phases    []PhaseTime   `json:"phases,omitempty"`
 

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/term"
 
+	"townsquare/upgrade/internal/printable"
 	"townsquare/upgrade/secret"
 )
 
@@ -63,19 +64,21 @@ func (p *Printer) Close() {
 }
 
 // Say tells a person something, on stderr.
-func (p *Printer) Say(format string, args ...any) { p.line(fmt.Sprintf(format, args...)) }
+func (p *Printer) Say(format string, args ...any) {
+	p.line(paragraph(fmt.Sprintf(format, args...)))
+}
 
 // Ask writes a question, whose answer follows on the same line.
 func (p *Printer) Ask(format string, args ...any) {
 	p.screen.clear()
-	fmt.Fprintf(p.err, format, args...)
+	fmt.Fprint(p.err, printable.Line(fmt.Sprintf(format, args...)))
 	_ = p.err.Flush()
 }
 
 // Hint tells what to type next, on stderr, apart from results and errors.
 func (p *Printer) Hint(text string) {
 	if text != "" {
-		p.line(p.paint(dim, "  "+p.sign("→", "->")+" ") + text)
+		p.line(p.paint(dim, "  "+p.sign("→", "->")+" ") + printable.Line(text))
 	}
 }
 
@@ -103,6 +106,12 @@ func (p *Printer) Result(v any, human func(w io.Writer)) error {
 // Command is a command line for the same host, to be typed as it stands.
 func (p *Printer) Command(words string) string {
 	return strings.TrimSpace("upgrade " + words + " " + p.Target)
+}
+
+// paragraph is text of several lines, of which all but the first are marked: no line of what a server
+// says is taken for one of ours, or for a command of GitHub's runner, which may be indented.
+func paragraph(text string) string {
+	return strings.ReplaceAll(printable.Lines(text), "\n", "\n  | ")
 }
 
 type style string

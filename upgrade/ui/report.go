@@ -6,6 +6,7 @@ import (
 	"io"
 	"strings"
 
+	"townsquare/upgrade/internal/printable"
 	"townsquare/upgrade/phase"
 	"townsquare/upgrade/problem"
 	"townsquare/upgrade/state"
@@ -77,7 +78,7 @@ func (p *Printer) headline(r phase.Report) string {
 	case r.Outcome == phase.OutcomeRolledBack:
 		return p.paint(red, fmt.Sprintf("%s did not work: %s\n%s serves again. %s.", to, reason, r.From, as))
 	case r.Outcome == phase.OutcomeNotRolledBack:
-		return p.paint(red, fmt.Sprintf("%s did not work, and putting everything back did not work either.\n%s\nMattermost may be down until someone looks.", to, r.Error))
+		return p.paint(red, fmt.Sprintf("%s did not work, and putting everything back did not work either.\n%s\nMattermost may be down until someone looks.", to, paragraph(r.Error)))
 	case r.Outcome == phase.OutcomeInterrupted:
 		return p.paint(yellow, "Stopped on request. "+as+".")
 	case r.From == "":
@@ -180,16 +181,16 @@ func (p *Printer) Fail(err error, exit int) {
 	var list problem.List
 	_ = errors.As(err, &list)
 	if p.JSON {
-		_ = p.Result(failure{Error: err.Error(), Hint: phase.Hint(err), Problems: list, Exit: exit}, nil)
+		_ = p.Result(failure{Error: printable.Lines(err.Error()), Hint: phase.Hint(err), Problems: list, Exit: exit}, nil)
 	}
 	if len(list) > 0 {
 		for _, f := range list {
-			p.line(p.paint(red, "error: ") + f.String())
+			p.line(p.paint(red, "error: ") + printable.Line(f.String()))
 			p.Hint(f.Hint)
 		}
 		return
 	}
-	p.line(p.paint(red, "error: ") + err.Error())
+	p.line(p.paint(red, "error: ") + paragraph(err.Error()))
 	p.Hint(phase.Hint(err))
 }
 

@@ -123,7 +123,7 @@ func (p *Printer) restarts(w io.Writer, r phase.Report) {
 }
 
 func (p *Printer) systemHeadline(r phase.Report) string {
-	reason := strings.TrimSuffix(r.Error, " (rolled back)")
+	reason := strings.TrimSuffix(paragraph(r.Error), " (rolled back)")
 	switch {
 	case r.Outcome == phase.OutcomeLater:
 		return r.Why + " Nothing was changed."
