@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/mattn/go-runewidth"
 	"github.com/spf13/cobra"
 
 	"townsquare/upgrade/internal/printable"
@@ -239,6 +240,9 @@ func (f *fleet) learn(ctx context.Context) {
 	f.known = known
 }
 
+// longestReason is how much of it other servers are told.
+const longestReason = 300
+
 // elsewhere is what failed on the servers of other stacks than this one, and how. What a stack said
 // that was not asked now, or did not answer, still counts.
 func (f *fleet) elsewhere(name string) map[string]string {
@@ -262,7 +266,7 @@ func (f *fleet) elsewhere(name string) map[string]string {
 		for version, bad := range f.known[other].Bad {
 			if other != name {
 				reason, _, _ := strings.Cut(bad.Reason, "\n")
-				failed[version] = on(other) + bad.Since.Format(time.DateOnly) + ": " + reason
+				failed[version] = on(other) + bad.Since.Format(time.DateOnly) + ": " + runewidth.Truncate(reason, longestReason, "…")
 			}
 		}
 	}

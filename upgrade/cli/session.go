@@ -213,7 +213,6 @@ func (s *session) ask(ctx context.Context, words []string, request, answer any) 
 	return phase.Read(out.Bytes(), answer)
 }
 
-
 // remoteError is an error that the host's side has already put into words.
 type remoteError struct {
 	text string

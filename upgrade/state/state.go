@@ -57,7 +57,7 @@ type Measured struct {
 // Bad says why a version is on the skip list.
 type Bad struct {
 	Since  time.Time `json:"since"`
-	Reason string    `json:"reason"`
+	Reason string    `json:"reason" printable:"lines"`
 	Run    string    `json:"run"`
 }
 
