@@ -72,7 +72,7 @@ func (p *Printer) BackupReport(r phase.Report) error {
 	err := p.Result(r, func(w io.Writer) {
 		fmt.Fprintln(w)
 		fmt.Fprintln(w, p.backupHeadline(r))
-		p.phases(w, r.Finished)
+		p.phases(w, r)
 		p.problems(w, r.Problems)
 	})
 	if r.Hint != "" {

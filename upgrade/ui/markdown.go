@@ -151,7 +151,11 @@ func timesMarked(b *strings.Builder, r phase.Report) {
 		fmt.Fprintf(b, "| %s | %s |\n", marked(t.Title), Took(t.Took))
 	}
 	if r.From != "" {
-		fmt.Fprintf(b, "| **people had to wait** | **%s** |\n", Took(r.Downtime))
+		away := "people had to wait"
+		if r.Down {
+			away = stillDown
+		}
+		fmt.Fprintf(b, "| **%s** | **%s** |\n", away, Took(r.Downtime))
 	}
 }
 

@@ -9,7 +9,6 @@ import (
 	"townsquare/upgrade/internal/printable"
 	"townsquare/upgrade/phase"
 	"townsquare/upgrade/problem"
-	"townsquare/upgrade/state"
 )
 
 // Report ends a run: the result on stdout, what to type next on stderr.
@@ -24,7 +23,7 @@ func (p *Printer) Report(r phase.Report) error {
 		fmt.Fprintln(w)
 		fmt.Fprintln(w, p.headline(r))
 		p.restarts(w, r)
-		p.phases(w, r.Finished)
+		p.phases(w, r)
 		p.problems(w, r.Problems)
 	})
 	for _, hint := range p.next(r) {
@@ -96,12 +95,18 @@ func upToDate(version, why string) string {
 	return text + "\nNothing was changed."
 }
 
+// stillDown names a downtime that goes on.
+const stillDown = "downtime so far, the service is still down"
+
 // phases is the table of times.
-func (p *Printer) phases(w io.Writer, f state.Finished) {
+func (p *Printer) phases(w io.Writer, f phase.Report) {
 	if len(f.Phases) == 0 {
 		return
 	}
-	const away = "of it, the service was away"
+	away := "of it, the service was away"
+	if f.Down {
+		away = stillDown
+	}
 	width := len(away)
 	for _, t := range f.Phases {
 		width = max(width, len([]rune(t.Title)))

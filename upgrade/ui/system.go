@@ -90,7 +90,7 @@ func (p *Printer) systemReport(r phase.Report) error {
 		fmt.Fprintln(w)
 		fmt.Fprintln(w, p.systemHeadline(r))
 		p.restarts(w, r)
-		p.phases(w, r.Finished)
+		p.phases(w, r)
 		p.problems(w, r.Problems)
 	})
 	if r.Hint != "" {
