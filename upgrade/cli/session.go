@@ -223,19 +223,28 @@ type remoteError struct {
 func (e *remoteError) Error() string { return e.text }
 func (e *remoteError) Hint() string  { return e.hint }
 
-// remote gives an error of the host's side back its words. Its last lines on stderr are "error: …"
-// and "-> hint", as every command's are.
+// remote gives an error of the host's side back its words. On stderr it has "error: …", further lines of
+// it behind "  | ", and "  -> hint", as every command has: of several errors the first hint counts.
 func remote(err error) error {
 	var exit *host.ExitError
 	if !errors.As(err, &exit) {
 		return err
 	}
-	e := &remoteError{text: strings.TrimSpace(printable.Lines(exit.Stderr)), code: exit.Code}
-	if before, hint, ok := strings.Cut(e.text, "\n  -> "); ok {
-		e.text, e.hint = before, hint
+	e := &remoteError{code: exit.Code}
+	var said []string
+	for line := range strings.Lines(printable.Lines(exit.Stderr)) {
+		line = strings.TrimRight(line, "\n")
+		hint, hints := strings.CutPrefix(line, "  -> ")
+		switch {
+		case hints && e.hint == "":
+			e.hint = hint
+		case hints:
+			said = append(said, "do: "+hint)
+		default:
+			said = append(said, strings.TrimPrefix(strings.TrimPrefix(line, "  | "), "error: "))
+		}
 	}
-	e.text = strings.TrimPrefix(e.text, "error: ")
-	if e.text == "" {
+	if e.text = strings.TrimSpace(strings.Join(said, "\n")); e.text == "" {
 		e.text = exit.Error()
 	}
 	return e
