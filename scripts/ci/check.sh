@@ -32,7 +32,7 @@ tell() {
     fi
     printf 'This issue is kept by the workflow "check", and closed when no stack waits for %s any more.\n' "$1"
   } >"$body"
-  number=$(sed -n "s/^\([0-9]*\) $(title "$1" | sed 's/[.]/\\./g')\$/\1/p" "$work/issues" | head -n 1)
+  number=$(title=$(title "$1") awk '{ number = $1; sub(/^[0-9]+ /, "") } $0 == ENVIRON["title"] { print number; exit }' "$work/issues")
   if [ -n "$number" ]; then
     gh issue edit "$number" --body-file "$body" >/dev/null
   else

@@ -31,9 +31,10 @@ cloud() {
       says["delete"] = "is not in the program"
       says["replace"] = "has to be made anew"
     }
-    $1 ~ /^[-+~]+$/ && $2 ~ /:/ && $4 in says {
-      diff = match($0, /\[diff: [^]]*\]/) ? ": `" substr($0, RSTART + 7, RLENGTH - 8) "`" : ""
-      line = "- `" $3 "` (" $2 ") " says[$4] diff
+    function plain(text) { gsub(/[^A-Za-z0-9 .,:;\/_~+*\[\]-]/, "?", text); return text } # nothing that ends the backquotes
+    $1 ~ /^[-+~]+$/ && $2 ~ /^[A-Za-z0-9\/_-]+:[A-Za-z0-9:\/_-]+$/ && $4 in says {
+      diff = match($0, /\[diff: [^]]*\]/) ? ": `" plain(substr($0, RSTART + 7, RLENGTH - 8)) "`" : ""
+      line = "- `" plain($3) "` (" $2 ") " says[$4] diff
       if (!seen[line]++) print line
     }' "$work/said")
   if [ -n "$differs" ]; then

@@ -14,7 +14,7 @@
 export LC_ALL=C.UTF-8
 root=$(pwd)
 work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+trap 'rm -rf "$work"; ! on_github || printf "::%s::\n" "$token"' EXIT
 trap 'exit 130' INT TERM
 summary=$work/summary.md outputs=$work/outputs
 : >"$summary"
@@ -26,19 +26,32 @@ die() { # die CODE TEXT...: in the summary, too, where people look
   local code=$1
   shift
   annotate error "$*"
-  say "$*" >>"$summary"
+  say "$*" | fenced >>"$summary"
   publish 'Townsquare'
   exit "$code"
 }
 
 on_github() { [ "${GITHUB_ACTIONS:-}" = true ]; }
 
+# GitHub masks a secret of several lines as a whole only, so each line is named to it. What is
+# printed here never shows: the runner takes it away. From then on the runner obeys only what
+# annotate prints: a line of a program, which may be a server's words, is no command.
+if on_github; then
+  for name in TOWNSQUARE_SSH_KEY PULUMI_CONFIG_PASSPHRASE PULUMI_ACCESS_TOKEN AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY; do
+    while IFS= read -r line; do
+      [ ${#line} -lt 8 ] || [[ $line == -----* ]] || printf '::add-mask::%s\n' "$line"
+    done <<<"${!name:-}"
+  done
+  token=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
+  printf '::stop-commands::%s\n' "$token"
+fi
+
 # annotate notice|warning|error TEXT: beside the run on GitHub, on stderr elsewhere.
 annotate() {
   local text=$2
   if on_github; then
     text=${text//'%'/%25} text=${text//$'\r'/%0D} text=${text//$'\n'/%0A}
-    printf '::%s::%s\n' "$1" "$text"
+    printf '::%s::\n::%s::%s\n::stop-commands::%s\n' "$token" "$1" "$text" "$token"
   else
     printf '%s: %s\n' "$1" "$text" >&2
   fi
@@ -56,20 +69,10 @@ publish() {
 }
 
 # fenced: standard input as a block of Markdown that nothing in it can end.
-fenced() { sed 's/^/    /' && printf '\n'; }
+fenced() { sed 's/\t/    /g; s/[[:cntrl:]]//g; s/^/    /' && printf '\n'; }
 
 # value KEY: of the outputs; the last one counts.
 value() { sed -n "s/^$1=//p" "$outputs" | tail -n 1; }
-
-# GitHub masks a secret of several lines as a whole only, so each line is named to it. What is
-# printed here never shows: the runner takes it away.
-if on_github; then
-  for name in TOWNSQUARE_SSH_KEY PULUMI_CONFIG_PASSPHRASE PULUMI_ACCESS_TOKEN AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY; do
-    while IFS= read -r line; do
-      [ ${#line} -lt 8 ] || [[ $line == -----* ]] || printf '::add-mask::%s\n' "$line"
-    done <<<"${!name:-}"
-  done
-fi
 
 # Where the stacks are, and which.
 project=$(cd "${TOWNSQUARE_PROJECT:-$root}" && pwd)
@@ -108,9 +111,19 @@ if [ ! -x "$root/bin/upgrade" ]; then
   (cd "$root" && CGO_ENABLED=0 go build -trimpath -o bin/upgrade ./upgrade) || die 1 "upgrade could not be built"
 fi
 
+# The shape of a version. What the program hands over is looked at again here: it came from servers, and
+# goes to commands, issues and GITHUB_OUTPUT.
+readonly version_shape='[0-9]{1,4}\.[0-9]{1,4}\.[0-9]{1,4}'
+
 # with_results COMMAND...: of upgrade, for all stacks; sets $code.
 with_results() {
   code=0
   upgrade "$@" "${targets[@]}" --markdown "$summary" --outputs "$outputs" || code=$?
+  local list="(($version_shape|system)( ($version_shape|system))*)?" nl=$'\n'
+  if [ -s "$outputs" ] && ! [[ $(<"$outputs") =~ ^pending=$list${nl}waiting=$list${nl}done=$list${nl}exit=[0-9]+$ ]]; then
+    : >"$outputs"
+    [ "$code" != 0 ] && [ "$code" != 10 ] || code=1
+    annotate error "upgrade $1 handed over something else than versions: none of it is used"
+  fi
   [ -s "$summary" ] || [ "$code" = 0 ] || say "\`upgrade $1\` ended with exit code $code before it could look at a server; see the log." >>"$summary"
 }

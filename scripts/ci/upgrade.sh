@@ -16,9 +16,15 @@ cd "$(dirname "$0")/../.."
 notice=${TOWNSQUARE_NOTICE:-}
 [ "${GITHUB_EVENT_NAME:-}" != repository_dispatch ] || notice=${notice:-${GITHUB_EVENT_PATH:?}}
 watch=()
-[ -z "${TOWNSQUARE_WATCH:-}" ] || watch=(--watch "$TOWNSQUARE_WATCH")
+if [ -n "${TOWNSQUARE_WATCH:-}" ]; then
+  [[ $TOWNSQUARE_WATCH =~ ^([0-9]{1,6}[hms])+$ ]] || die 2 "TOWNSQUARE_WATCH: $(printf %q "$TOWNSQUARE_WATCH") is no duration such as 60s"
+  watch=(--watch "$TOWNSQUARE_WATCH")
+fi
 wanted=()
-[ -z "${TOWNSQUARE_VERSION:-}" ] || wanted=(--to "$TOWNSQUARE_VERSION")
+if [ -n "${TOWNSQUARE_VERSION:-}" ]; then
+  [[ $TOWNSQUARE_VERSION =~ ^$version_shape$ ]] || die 2 "TOWNSQUARE_VERSION: $(printf %q "$TOWNSQUARE_VERSION") is no version such as 9.10.0"
+  wanted=(--to "$TOWNSQUARE_VERSION")
+fi
 
 if [ "${TOWNSQUARE_DRY_RUN:-}" = true ]; then
   with_results plan "${wanted[@]}"

@@ -14,8 +14,10 @@ import (
 	"sync"
 	"time"
 
+	"github.com/mattn/go-runewidth"
 	"github.com/spf13/cobra"
 
+	"townsquare/upgrade/internal/printable"
 	"townsquare/upgrade/phase"
 	"townsquare/upgrade/problem"
 	"townsquare/upgrade/state"
@@ -171,7 +173,7 @@ func (f *fleet) one(ctx context.Context, name string, do work) ui.Result {
 	flags.stack, flags.stacks, flags.elsewhere = name, []string{name}, f.elsewhere(name)
 	result, err := do(ctx, &member, &flags)
 	if err != nil {
-		result.Error, result.Hint, result.Exit = f.app.redactor.String(err.Error()), phase.Hint(err), codeOf(err)
+		result.Error, result.Hint, result.Exit = printable.Lines(f.app.redactor.String(err.Error())), phase.Hint(err), codeOf(err)
 		var code *exitError
 		if errors.As(err, &code) { // said already
 			result.Error, result.Exit = "not watched to its end", code.code
@@ -238,6 +240,9 @@ func (f *fleet) learn(ctx context.Context) {
 	f.known = known
 }
 
+// longestReason is how much of it other servers are told.
+const longestReason = 300
+
 // elsewhere is what failed on the servers of other stacks than this one, and how. What a stack said
 // that was not asked now, or did not answer, still counts.
 func (f *fleet) elsewhere(name string) map[string]string {
@@ -261,7 +266,7 @@ func (f *fleet) elsewhere(name string) map[string]string {
 		for version, bad := range f.known[other].Bad {
 			if other != name {
 				reason, _, _ := strings.Cut(bad.Reason, "\n")
-				failed[version] = on(other) + bad.Since.Format(time.DateOnly) + ": " + reason
+				failed[version] = on(other) + bad.Since.Format(time.DateOnly) + ": " + runewidth.Truncate(reason, longestReason, "…")
 			}
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -187,6 +188,31 @@ func TestFleetTellsServersWhatToSkip(t *testing.T) {
 	policy("canary: a\n")
 	wants(t, f.upgrade("check", "--stack", "b"), 0)
 	is("taken out of the policy", "b", "", "")
+}
+
+// What one server calls a version that failed does not get to the others unless it is one, in a line of
+// bounded length; and what got there already costs them nothing.
+func TestFleetTellsNoNonsense(t *testing.T) {
+	f := newFleet(t, "a", "b")
+	record := f.hosts["a"].record()
+	record.Bad = map[string]state.Bad{"nonsense": {Reason: "x"}, "9.10.0\nskip": {Reason: "x"}, "9.11.0": {Reason: "\x1b[2J" + strings.Repeat("ä", 5000)}}
+	if err := record.Save(filepath.Join(f.hosts["a"].root, state.Path)); err != nil {
+		t.Fatal(err)
+	}
+	wants(t, f.upgrade("check", "--all-stacks"), phase.ExitAvailable)
+	path := filepath.Join(f.hosts["b"].root, state.ConfigFile)
+	c, err := state.LoadConfig(path)
+	if reason := c.Elsewhere["9.11.0"]; err != nil || len(c.Elsewhere) != 1 || len(c.Ignored) != 0 || !strings.HasPrefix(reason, "it failed on a on ") || strings.Contains(reason, "\x1b") || len(reason) > 1000 {
+		t.Errorf("failed_elsewhere: %.2000q, %q, %v", c.Elsewhere, c.Ignored, err)
+	}
+	if err := os.WriteFile(path, []byte("failed_elsewhere: {nonsense: x}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	wants(t, f.hosts["b"].upgrade(t.Context(), "apply", "--unattended"), 0, "nonsense") // as its timer types
+	var out bytes.Buffer
+	if code := f.hosts["b"].main(t.Context(), []string{"host", "status"}, strings.NewReader(""), &out, io.Discard); code != 0 || !strings.Contains(out.String(), "nonsense") {
+		t.Errorf("status: code %d, %s", code, out.String())
+	}
 }
 
 // A canary that has the version, but may not install packages now, holds nobody; one that lacks it does.

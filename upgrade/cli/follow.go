@@ -47,26 +47,31 @@ func (s *session) follow(ctx context.Context, id string) (phase.Report, error) {
 		report phase.Report
 		got    bool
 		seen   int
+		bad    error
 		gone   time.Time // since when the host restarts, as the run asked it to
 	)
+	if _, err := phase.JournalPath("", id); err != nil { // it came from the server, and becomes a word of the next command
+		return report, err
+	}
 	for {
-		lines := &lineWriter{each: func(line []byte) error {
+		lines := &lineWriter{each: func(line []byte) {
 			seen++
 			e, err := phase.Decode(line)
 			if err != nil {
-				return nil // torn by a power cut or a full disk; the next one is whole
+				return // torn by a power cut or a full disk; the next one is whole
 			}
 			s.printer.Event(e)
 			if gone = (time.Time{}); e.Kind == phase.Leaving {
 				gone = e.Time
 			}
-			if r, ok := phase.ReportOf(e); ok {
-				report, got = r, true
+			if e.Kind == phase.Result {
+				got, bad = true, phase.ReadData(e, &report)
 			}
-			return nil
 		}}
 		err := s.call(ctx, []string{"events", "--follow", "--run", id, "--skip", strconv.Itoa(seen)}, nil, lines)
 		switch {
+		case bad != nil:
+			return phase.Report{}, bad
 		case got:
 			return report, nil
 		case ctx.Err() != nil:

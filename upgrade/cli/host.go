@@ -122,7 +122,8 @@ func (h *server) operation(id, name string, emit func(phase.Event)) (*phase.Oper
 			Sources:  release.Sources(config.Releases),
 			CacheDir: h.path(state.Dir + "/cache"),
 		},
-		Arch: runtime.GOARCH,
+		Arch:    runtime.GOARCH,
+		Notices: config.Ignored,
 	}
 	op.Save = func() error { return op.Record.Save(h.path(state.Path)) }
 	op.Pending = func(kind schedule.Kind, p state.Pending) (state.Pending, error) {

@@ -51,7 +51,7 @@ func (h *server) examine(ctx context.Context, what string, r request) error {
 	if err != nil {
 		return h.refuse(emit, err)
 	}
-	op.Notices = notices
+	op.Notices = append(op.Notices, notices...)
 	if left := op.Record.Run; left != nil {
 		said, err := h.said(left.ID)
 		emit(phase.Event{Kind: phase.Result, Data: phase.Preview{Left: left.ID, Stuck: said && !left.Again, Exit: phase.ExitNotRolledBack}})

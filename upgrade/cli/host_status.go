@@ -55,7 +55,7 @@ func (h *server) status(ctx context.Context, r request) (ui.Status, error) {
 	}
 	if config, err := state.LoadConfig(h.path(state.ConfigFile)); err == nil {
 		s.Repository, s.Backup = config.Backup.Repository, record.Backup
-		s.Warnings = append(s.Warnings, backupWarnings(config.Backup, record.Backup, time.Now())...)
+		s.Warnings = append(append(s.Warnings, config.Ignored...), backupWarnings(config.Backup, record.Backup, time.Now())...)
 		s.Track, s.Window, s.URL, s.Elsewhere = config.Track, config.Window, config.URL, config.Elsewhere
 		if h.system != nil && s.Running == "" {
 			if s.System, err = h.system(ctx, record, config); err != nil {

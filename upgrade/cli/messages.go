@@ -117,7 +117,11 @@ func runMessage(r phase.Report) *notify.Message {
 	f.add("Packages", strings.Join(packages, ", "))
 	restarted := r.Restarted
 	if r.Downtime > 0 {
-		f.add("Away for", ui.Took(r.Downtime))
+		away := ui.Took(r.Downtime)
+		if r.Down {
+			away += " so far: it is still down"
+		}
+		f.add("Away for", away)
 		if len(restarted) == 0 {
 			restarted = []string{"Mattermost"}
 		}

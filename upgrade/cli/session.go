@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	"townsquare/upgrade/host"
+	"townsquare/upgrade/internal/printable"
 	"townsquare/upgrade/phase"
 	"townsquare/upgrade/state"
 	"townsquare/upgrade/ui"
@@ -171,7 +173,7 @@ func (thisMachine) run(ctx context.Context, words []string, stdin io.Reader, std
 
 // child runs a program of ours, by which name it is called in a *host.ExitError.
 func child(ctx context.Context, cmd *exec.Cmd, name string) error {
-	var stderr bytes.Buffer
+	stderr := host.Bounded{Most: host.MaxStderr}
 	cmd.Stderr = &stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C is ours to answer, not the child's
 	err := cmd.Run()
@@ -204,14 +206,11 @@ func (s *session) call(ctx context.Context, words []string, request any, out io.
 
 // ask is call for an answer that is one JSON object.
 func (s *session) ask(ctx context.Context, words []string, request, answer any) error {
-	var out bytes.Buffer
+	out := host.Bounded{Most: phase.MaxAnswer + 1}
 	if err := s.call(ctx, words, request, &out); err != nil {
 		return remote(err)
 	}
-	if err := json.Unmarshal(out.Bytes(), answer); err != nil {
-		return fmt.Errorf("read the host's answer: %w", err)
-	}
-	return nil
+	return phase.Read(out.Bytes(), answer)
 }
 
 // remoteError is an error that the host's side has already put into words.
@@ -224,19 +223,28 @@ type remoteError struct {
 func (e *remoteError) Error() string { return e.text }
 func (e *remoteError) Hint() string  { return e.hint }
 
-// remote gives an error of the host's side back its words. Its last lines on stderr are "error: …"
-// and "-> hint", as every command's are.
+// remote gives an error of the host's side back its words. On stderr it has "error: …", further lines of
+// it behind "  | ", and "  -> hint", as every command has: of several errors the first hint counts.
 func remote(err error) error {
 	var exit *host.ExitError
 	if !errors.As(err, &exit) {
 		return err
 	}
-	e := &remoteError{text: strings.TrimSpace(exit.Stderr), code: exit.Code}
-	if before, hint, ok := strings.Cut(e.text, "\n  -> "); ok {
-		e.text, e.hint = before, hint
+	e := &remoteError{code: exit.Code}
+	var said []string
+	for line := range strings.Lines(printable.Lines(exit.Stderr)) {
+		line = strings.TrimRight(line, "\n")
+		hint, hints := strings.CutPrefix(line, "  -> ")
+		switch {
+		case hints && e.hint == "":
+			e.hint = hint
+		case hints:
+			said = append(said, "do: "+hint)
+		default:
+			said = append(said, strings.TrimPrefix(strings.TrimPrefix(line, "  | "), "error: "))
+		}
 	}
-	e.text = strings.TrimPrefix(e.text, "error: ")
-	if e.text == "" {
+	if e.text = strings.TrimSpace(strings.Join(said, "\n")); e.text == "" {
 		e.text = exit.Error()
 	}
 	return e
@@ -246,12 +254,16 @@ func remote(err error) error {
 func (s *session) examine(ctx context.Context, what string, r request) (phase.Preview, error) {
 	s.printer.Busy("looking at the server")
 	defer s.printer.Idle()
-	var plan phase.Preview
-	got := false
-	lines := &lineWriter{each: func(line []byte) error {
+	var (
+		plan phase.Preview
+		bad  error // the first thing that could not be read; the server goes on meanwhile
+		got  bool
+	)
+	lines := &lineWriter{each: func(line []byte) {
 		e, err := phase.Decode(line)
 		if err != nil {
-			return err
+			bad = cmp.Or(bad, err)
+			return
 		}
 		if e.Kind == phase.Begin {
 			s.printer.Busy(e.Phase)
@@ -260,16 +272,17 @@ func (s *session) examine(ctx context.Context, what string, r request) (phase.Pr
 			s.printer.Event(e)
 		}
 		if e.Kind == phase.Result {
-			data, _ := json.Marshal(e.Data)
 			got = true
-			return json.Unmarshal(data, &plan)
+			bad = cmp.Or(bad, phase.ReadData(e, &plan))
 		}
-		return nil
 	}}
 	r.Delivery, r.Who = s.target.delivery, who()
 	err := s.call(ctx, []string{"examine", what}, r, lines)
 	plan.Operation = r.Operation
-	if got {
+	switch {
+	case bad != nil:
+		return phase.Preview{}, bad
+	case got:
 		return plan, nil // whatever the exit code says, the plan says too
 	}
 	if err == nil {
@@ -295,23 +308,25 @@ func who() string {
 	}, name)
 }
 
-// lineWriter calls each with every whole line.
+// lineWriter calls each with every whole line; of one that is too long, with so much that phase.Read
+// refuses it.
 type lineWriter struct {
-	each func(line []byte) error
-	rest []byte
+	each func(line []byte)
+	rest host.Bounded
 }
 
 func (w *lineWriter) Write(p []byte) (int, error) {
-	w.rest = append(w.rest, p...)
+	w.rest.Most = phase.MaxAnswer + 1
+	whole := len(p)
 	for {
-		i := bytes.IndexByte(w.rest, '\n')
+		i := bytes.IndexByte(p, '\n')
 		if i < 0 {
-			return len(p), nil
+			_, _ = w.rest.Write(p)
+			return whole, nil
 		}
-		line := w.rest[:i]
-		w.rest = w.rest[i+1:]
-		if err := w.each(line); err != nil {
-			return 0, err
-		}
+		_, _ = w.rest.Write(p[:i])
+		w.each(w.rest.Bytes())
+		w.rest.Reset()
+		p = p[i+1:]
 	}
 }

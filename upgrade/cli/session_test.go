@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"townsquare/upgrade/host"
 	"townsquare/upgrade/phase"
 	"townsquare/upgrade/state"
 )
@@ -27,6 +28,24 @@ func TestOlderProgramReplacesNothing(t *testing.T) {
 		})
 		if fine != (err == nil) || !fine && (!errors.Is(err, state.ErrNewer) || !strings.Contains(phase.Hint(err), "go build")) {
 			t.Errorf("%s: %v", record, err)
+		}
+	}
+}
+
+// What a server says on stderr is said again as it was said there, whatever lines it is of.
+func TestRemote(t *testing.T) {
+	for stderr, want := range map[string]remoteError{
+		"error: no room\n  -> sudo apt clean\n": {text: "no room", hint: "sudo apt clean"},
+		"error: first\n  | second\n":            {text: "first\nsecond"},
+		"error: a\n  -> x\nerror: b\n  -> y\n":  {text: "a\nb\ndo: y", hint: "x"},
+		"note\nerror: a\x1b[2J\r\n":             {text: "note\na[2J"},
+		"":                                      {text: "upgrade: exit status 3"},
+	} {
+		err := remote(&host.ExitError{Name: "upgrade", Code: 3, Stderr: stderr})
+		want.code = 3
+		var got *remoteError
+		if !errors.As(err, &got) || *got != want {
+			t.Errorf("%q: %+v, want %+v", stderr, got, want)
 		}
 	}
 }

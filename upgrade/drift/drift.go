@@ -33,11 +33,11 @@ const (
 // Difference is one thing that is not as it should be.
 type Difference struct {
 	Kind  Kind   `json:"kind"`
-	Name  string `json:"name"`            // what differs, such as a path
-	Found string `json:"found"`           // how, as the end of a sentence that begins with Name
-	Lines string `json:"lines,omitempty"` // of a text: what a repair changes, as diff -u writes it
-	Left  string `json:"left,omitempty"`  // why a repair leaves it as it is; empty: it puts it back
-	Hint  string `json:"hint,omitempty"`  // of what is left: what a person can type
+	Name  string `json:"name"`                              // what differs, such as a path
+	Found string `json:"found"`                             // how, as the end of a sentence that begins with Name
+	Lines string `json:"lines,omitempty" printable:"lines"` // of a text: what a repair changes, as diff -u writes it
+	Left  string `json:"left,omitempty"`                    // why a repair leaves it as it is; empty: it puts it back
+	Hint  string `json:"hint,omitempty"`                    // of what is left: what a person can type
 }
 
 // String says it in one line.

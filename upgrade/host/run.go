@@ -84,6 +84,28 @@ func systemdAway(c Command, err error) bool {
 	return asks && (strings.Contains(exit.Stderr, "Transport endpoint is not connected") || strings.Contains(exit.Stderr, "Connection reset by peer"))
 }
 
+// Bounded is a buffer that keeps the first Most bytes of what is written to it.
+type Bounded struct {
+	Most int
+	kept bytes.Buffer // not embedded: its ReadFrom, which io.Copy prefers, knows no bound
+}
+
+func (b *Bounded) Write(p []byte) (int, error) {
+	_, _ = b.kept.Write(p[:min(len(p), b.Most-b.kept.Len())])
+	return len(p), nil
+}
+
+// Bytes returns what was kept, until the next Write.
+func (b *Bounded) Bytes() []byte { return b.kept.Bytes() }
+
+func (b *Bounded) String() string { return b.kept.String() }
+
+// Reset forgets what was kept.
+func (b *Bounded) Reset() { b.kept.Reset() }
+
+// MaxStderr is what is kept of the words of a program on another machine.
+const MaxStderr = 64 << 10
+
 func runOnce(ctx context.Context, c Command) ([]byte, error) {
 	cmd := exec.CommandContext(ctx, c.Name, c.Args...)
 	cmd.Dir, cmd.Stdin = c.Dir, c.Stdin

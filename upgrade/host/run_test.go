@@ -3,6 +3,7 @@ package host
 import (
 	"context"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -56,5 +57,17 @@ func TestRunDoesNothingTwice(t *testing.T) {
 		if data, err := os.ReadFile(calls); err != nil || len(data) != 1 {
 			t.Errorf("%s: it ran %d times (%v)", says, len(data), err)
 		}
+	}
+}
+
+// No way of writing to it keeps more, also not the one that io.Copy looks for.
+func TestBounded(t *testing.T) {
+	b := Bounded{Most: 10}
+	n, err := io.Copy(&b, strings.NewReader("123456789012345"))
+	if _, e := b.Write([]byte("x")); n != 15 || err != nil || e != nil || b.String() != "1234567890" {
+		t.Errorf("%d, %v, %v, %q", n, err, e, b.String())
+	}
+	if b.Reset(); b.String() != "" {
+		t.Errorf("%q stays", b.String())
 	}
 }

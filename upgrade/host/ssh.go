@@ -199,7 +199,7 @@ func (c *Conn) Run(ctx context.Context, line string, stdin io.Reader, stdout io.
 		return fmt.Errorf("%w: %w", ErrCut, err)
 	}
 	defer session.Close()
-	var stderr bytes.Buffer
+	stderr := Bounded{Most: MaxStderr}
 	out := &gate{to: stdout}
 	session.Stdin, session.Stdout, session.Stderr = stdin, out, &stderr
 	ended := make(chan error, 1)

@@ -1,7 +1,6 @@
 package host
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -43,7 +42,7 @@ exit 0`
 
 // Probe looks at the host.
 func (c *Conn) Probe(ctx context.Context) (Facts, error) {
-	var out bytes.Buffer
+	out := Bounded{Most: MaxStderr}
 	if err := c.Run(ctx, probe, nil, &out); err != nil {
 		return Facts{}, err
 	}

@@ -1,15 +1,19 @@
 package mattermost
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
 	"time"
 
 	"townsquare/upgrade/host"
+	"townsquare/upgrade/internal/printable"
 )
 
 // Complaint is one kind of error in the server's log: all messages that differ in their variable
@@ -40,20 +44,46 @@ func (s Service) ComplaintsUnlike(ctx context.Context, usual Service, t time.Tim
 	return s.unlike(ctx, usual, t)
 }
 
+// A month of a noisy server's errors can be gigabytes: of what is new so many kinds are kept, of a
+// message and of a line so many bytes. What was before is only compared with them.
+const (
+	mostKinds      = 200
+	longestMessage = 1000
+	longestLine    = 64 << 10
+)
+
 func (s Service) unlike(ctx context.Context, usual Service, t time.Time) ([]Complaint, error) {
-	before, err := usual.journal(ctx, t.AddDate(0, -1, 0), t)
+	fresh := map[string]Complaint{}
+	err := s.journal(ctx, t, time.Time{}, func(kind string, c Complaint) bool {
+		if seen, known := fresh[kind]; known {
+			c.Message, c.Count, c.Grave = seen.Message, seen.Count+1, seen.Grave || c.Grave
+		}
+		fresh[kind] = c
+		return len(fresh) < mostKinds
+	})
+	if err != nil || len(fresh) == 0 {
+		return nil, err
+	}
+	err = usual.journal(ctx, t.AddDate(0, -1, 0), t, func(kind string, _ Complaint) bool {
+		delete(fresh, kind)
+		return len(fresh) > 0
+	})
 	if err != nil {
 		return nil, err
 	}
-	after, err := s.journal(ctx, t, time.Time{})
-	if err != nil {
-		return nil, err
-	}
-	return fresh(before, after), nil
+	return slices.SortedFunc(maps.Values(fresh), func(a, b Complaint) int { // the most frequent first
+		return cmp.Or(b.Count-a.Count, strings.Compare(a.Message, b.Message))
+	}), nil
 }
 
-// journal is what the service logged as an error, from one moment to another; a zero to is now.
-func (s Service) journal(ctx context.Context, from, to time.Time) (string, error) {
+// errEnough ends the reading of a journal.
+var errEnough = errors.New("enough was read")
+
+// journal reads what the service logged as an error, from one moment to another, until each returns
+// false; a zero to is now.
+func (s Service) journal(ctx context.Context, from, to time.Time, each func(kind string, c Complaint) bool) error {
+	ctx, enough := context.WithCancelCause(ctx)
+	defer enough(nil)
 	run := s.Run
 	if run == nil {
 		run = host.Run
@@ -63,65 +93,68 @@ func (s Service) journal(ctx context.Context, from, to time.Time) (string, error
 	if !to.IsZero() {
 		args = append(args, "--until="+stamp(to))
 	}
-	out, err := run(ctx, host.Command{Name: "journalctl", Args: args})
+	out := &complaints{each: func(kind string, c Complaint) {
+		if ctx.Err() == nil && !each(kind, c) {
+			enough(errEnough)
+		}
+	}}
+	_, err := run(ctx, host.Command{Name: "journalctl", Args: args, Stdout: out})
+	out.line()
 	var exit *host.ExitError
-	if errors.As(err, &exit) && exit.Code == 1 && exit.Stderr == "" { // nothing found
+	if errors.As(err, &exit) && exit.Code == 1 && exit.Stderr == "" || errors.Is(err, errEnough) { // nothing found, or all that is asked for
 		err = nil
 	}
-	return string(out), err
-}
-
-// fresh are the complaints in after that before does not have, the most frequent first.
-func fresh(before, after string) []Complaint {
-	known := complaints(before)
-	var found []Complaint
-	for kind, c := range complaints(after) {
-		if _, old := known[kind]; !old {
-			found = append(found, c)
-		}
-	}
-	slices.SortFunc(found, func(a, b Complaint) int {
-		if a.Count != b.Count {
-			return b.Count - a.Count
-		}
-		return strings.Compare(a.Message, b.Message)
-	})
-	return found
+	return err
 }
 
 // plainLine is a line of a server whose console is not JSON: its level, the time, and the message up
 // to its first field.
 var plainLine = regexp.MustCompile(`^(error|critical|fatal|panic) +\[[^\]]*\] +(.*?)(?: +[a-z_]+=.*)?$`)
 
-// complaints counts the errors in a log by their kind.
-func complaints(log string) map[string]Complaint {
-	found := map[string]Complaint{}
-	for line := range strings.Lines(log) {
-		line = strings.TrimSpace(line)
-		var e struct {
-			Level, Msg string
-			HTTP       int `json:"http_code"`
+// complaints is a log that is written to it: each is called with the errors in it.
+type complaints struct {
+	each func(kind string, c Complaint)
+	rest []byte
+}
+
+func (l *complaints) Write(p []byte) (int, error) {
+	whole := len(p)
+	for {
+		i := bytes.IndexByte(p, '\n')
+		part := p
+		if i >= 0 {
+			part = p[:i]
 		}
-		if json.Unmarshal([]byte(line), &e) != nil {
-			m := plainLine.FindStringSubmatch(line)
-			if m == nil {
-				continue
-			}
-			e.Level, e.Msg = m[1], m[2]
+		l.rest = append(l.rest, part[:min(len(part), longestLine-len(l.rest))]...)
+		if i < 0 {
+			return whole, nil
 		}
-		if !slices.Contains([]string{"error", "critical", "fatal", "panic"}, e.Level) {
-			continue
-		}
-		kind := variable.ReplaceAllString(e.Msg, "*")
-		c, seen := found[kind]
-		if !seen {
-			c.Message = e.Msg
-		}
-		c.Count++
-		c.Grave = c.Grave || e.Level != "error" || e.HTTP >= 500
-		found[kind] = c
+		l.line()
+		p = p[i+1:]
 	}
-	return found
+}
+
+// line looks at the line that has ended.
+func (l *complaints) line() {
+	text := bytes.TrimSpace(l.rest)
+	l.rest = l.rest[:0]
+	var e struct {
+		Level, Msg string
+		HTTP       int `json:"http_code"`
+	}
+	if json.Unmarshal(text, &e) != nil {
+		m := plainLine.FindSubmatch(text)
+		if m == nil {
+			return
+		}
+		e.Level, e.Msg = string(m[1]), string(m[2])
+	}
+	if !slices.Contains([]string{"error", "critical", "fatal", "panic"}, e.Level) {
+		return
+	}
+	message := printable.Line(e.Msg)
+	message = strings.ToValidUTF8(message[:min(len(message), longestMessage)], "")
+	l.each(variable.ReplaceAllString(message, "*"), Complaint{Message: message, Count: 1, Grave: e.Level != "error" || e.HTTP >= 500})
 }
 
 // variable is what differs between two messages of one kind: what is quoted, the server's ids of 26

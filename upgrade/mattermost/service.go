@@ -172,6 +172,8 @@ type Patience struct {
 	Busy func(context.Context) bool
 	// Done is closed when it is worth a look before the next one is due; nil: looks are frequent.
 	Done <-chan struct{}
+	// Since is when the first of several attempts began, whose log counts; zero: this is the first.
+	Since time.Time
 }
 
 // WaitReady waits until systemd calls the service active: with Type=notify that is after migrations
@@ -179,7 +181,10 @@ type Patience struct {
 // ErrNotReady when patience is over.
 func (s Service) WaitReady(ctx context.Context, p Patience) (Status, error) {
 	began := time.Now()
-	sign, looked := began, began
+	sign, looked, first := began, began, began
+	if !p.Since.IsZero() {
+		first = p.Since
+	}
 	every, told := poll, p.Done != nil
 	if told {
 		every = pollTold
@@ -210,7 +215,7 @@ func (s Service) WaitReady(ctx context.Context, p Patience) (Status, error) {
 		case st.Crashed(0) && st.Active != "inactive" && (st.Result == "resources" || st.Result == "dependency"):
 			return st, fmt.Errorf("%w: %s", ErrNotStarted, st.Result)
 		case st.Active == "failed", st.Crashed(0) && (seen || st.Active != "inactive"):
-			return st, fmt.Errorf("%w with status %d (%s) before it was ready%s", ErrExited, st.Code, st.Result, s.lastWords(ctx, began))
+			return st, s.exited(ctx, st, first)
 		case st.Active == "inactive" && time.Since(began) > 5*time.Second:
 			return st, fmt.Errorf("%w: a condition or a dependency of %s is not met", ErrNotStarted, s.Unit)
 		}
@@ -222,48 +227,9 @@ func (s Service) WaitReady(ctx context.Context, p Patience) (Status, error) {
 		}
 		switch {
 		case time.Since(began) > p.Limit:
-			return st, fmt.Errorf("%w within %s%s", ErrNotReady, p.Limit, s.lastWords(ctx, began))
+			return st, fmt.Errorf("%w within %s%s", ErrNotReady, p.Limit, cite(s.lastWords(ctx, first)))
 		case p.Idle > 0 && time.Since(sign) > p.Idle:
-			return st, fmt.Errorf("%w and did nothing for %s%s", ErrNotReady, p.Idle, s.lastWords(ctx, began))
+			return st, fmt.Errorf("%w and did nothing for %s%s", ErrNotReady, p.Idle, cite(s.lastWords(ctx, first)))
 		}
 	}
-}
-
-// lastWords is the end of what the server itself, not systemd, logged since then, for the error;
-// empty when there is no journal.
-func (s Service) lastWords(ctx context.Context, since time.Time) string {
-	run := s.Run
-	if run == nil {
-		run = host.Run
-	}
-	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
-	defer cancel()
-	out, err := run(ctx, host.Command{Name: "journalctl", Args: []string{"_SYSTEMD_UNIT=" + s.Unit, "--boot", "--since=" + stamp(since), "--lines=20", "--output=cat", "--no-pager", "--quiet"}})
-	if err != nil {
-		return ""
-	}
-	if line := loudest(string(out)); line != "" {
-		return "; its log says: " + line
-	}
-	return ""
-}
-
-// stamp is a moment as journalctl reads it.
-func stamp(t time.Time) string { return fmt.Sprintf("@%d.%06d", t.Unix(), t.Nanosecond()/1000) }
-
-// loudest picks the last line that speaks of an error, else the last line, at most 300 bytes of it.
-func loudest(log string) string {
-	lines := strings.Split(strings.TrimSpace(log), "\n")
-	pick := lines[len(lines)-1]
-	for i := len(lines) - 1; i >= 0; i-- {
-		low := strings.ToLower(lines[i])
-		if strings.Contains(low, "error") || strings.Contains(low, "fatal") || strings.Contains(low, "panic") || strings.Contains(low, "critical") {
-			pick = lines[i]
-			break
-		}
-	}
-	if len(pick) > 300 {
-		pick = pick[:300] + "…"
-	}
-	return strings.TrimSpace(pick)
 }

@@ -37,7 +37,7 @@ func OperationOf(id string) string {
 // outside and becomes a file name.
 func JournalPath(dir, id string) (string, error) {
 	if !idShape.MatchString(id) {
-		return "", fmt.Errorf("%q is no id of a run", id)
+		return "", fmt.Errorf("%.40q is no id of a run", id)
 	}
 	return filepath.Join(dir, id+".jsonl"), nil
 }
@@ -105,14 +105,15 @@ func Encode(e Event, r *secret.Redactor) ([]byte, error) {
 	return append([]byte(r.String(string(data))), '\n'), nil
 }
 
-// Decode reads one line of a log.
+// Decode reads one line of a log. The data of a result are still as they were sent: ReadData reads them.
 func Decode(line []byte) (Event, error) {
 	var e Event
-	err := json.Unmarshal(line, &e)
+	err := Read(line, &e)
 	return e, err
 }
 
-// ReportOf returns the report that a result event carries; false for all other events.
+// ReportOf returns the report that a result event carries; false for all other events, and for a report
+// that cannot be read.
 func ReportOf(e Event) (Report, bool) {
 	if e.Kind != Result {
 		return Report{}, false
@@ -121,10 +122,7 @@ func ReportOf(e Event) (Report, bool) {
 		return r, true
 	}
 	var r Report
-	data, err := json.Marshal(e.Data)
-	if err == nil {
-		err = json.Unmarshal(data, &r)
-	}
+	err := ReadData(e, &r)
 	return r, err == nil
 }
 

@@ -30,13 +30,13 @@ type Event struct {
 	Run   string        `json:"run"`
 	Kind  Kind          `json:"kind"`
 	Phase string        `json:"phase,omitempty"`
-	Text  string        `json:"text,omitempty"`
+	Text  string        `json:"text,omitempty" printable:"lines"`
 	Done  int64         `json:"done,omitempty"`  // of Total, in Unit
 	Total int64         `json:"total,omitempty"` // 0 when unknown
 	Unit  string        `json:"unit,omitempty"`  // "bytes" or what is counted
 	Took  time.Duration `json:"took_ns,omitempty"`
-	Peak  int64         `json:"peak_bytes,omitempty"` // the most memory that this program held in the phase that ended
-	Data  any           `json:"data,omitempty"`       // of a result: the report
+	Peak  int64         `json:"peak_bytes,omitempty"`         // the most memory that this program held in the phase that ended
+	Data  any           `json:"data,omitempty" printable:"-"` // of a result: the report
 }
 
 // Kind is what an event tells.

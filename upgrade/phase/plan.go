@@ -31,7 +31,7 @@ type Preview struct {
 	Steps     []Step             `json:"steps,omitempty"`
 	Warnings  []string           `json:"warnings,omitempty"`
 	Problems  []problem.Problem  `json:"problems,omitempty"` // reasons to refuse
-	Error     string             `json:"error,omitempty"`
+	Error     string             `json:"error,omitempty" printable:"lines"`
 	Hint      string             `json:"hint,omitempty"`
 	Running   string             `json:"running,omitempty"`        // a run in progress; nothing was examined
 	Left      string             `json:"unfinished,omitempty"`     // a run that must be put back; nothing was examined

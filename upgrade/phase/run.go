@@ -26,14 +26,15 @@ type Report struct {
 	Waiting  string             `json:"waiting,omitempty"`    // a larger step that nobody takes unattended
 	Trial    *Rehearsal         `json:"rehearsal,omitempty"`  // of a rehearsal: what was found
 	Warnings []string           `json:"warnings,omitempty"`
-	Problems []problem.Problem  `json:"problems,omitempty"` // of a refusal
-	Hint     string             `json:"hint,omitempty"`     // what to type about the error
-	Skipped  bool               `json:"skipped,omitempty"`  // To is on the host's skip list now
-	Reboot   system.Reboot      `json:"reboot,omitzero"`    // one that is needed still
-	Held     []string           `json:"held,omitempty"`     // packages that a person holds back
-	Backup   *BackupReport      `json:"backup,omitempty"`   // made, proven or brought back
-	Drift    []drift.Difference `json:"drift,omitempty"`    // what is not as the stack says, still
-	Exit     int                `json:"exit"`               // the exit code of the command
+	Problems []problem.Problem  `json:"problems,omitempty"`   // of a refusal
+	Hint     string             `json:"hint,omitempty"`       // what to type about the error
+	Skipped  bool               `json:"skipped,omitempty"`    // To is on the host's skip list now
+	Reboot   system.Reboot      `json:"reboot,omitzero"`      // one that is needed still
+	Held     []string           `json:"held,omitempty"`       // packages that a person holds back
+	Backup   *BackupReport      `json:"backup,omitempty"`     // made, proven or brought back
+	Drift    []drift.Difference `json:"drift,omitempty"`      // what is not as the stack says, still
+	Down     bool               `json:"still_down,omitempty"` // the downtime goes on after the run
+	Exit     int                `json:"exit"`                 // the exit code of the command
 }
 
 // Outcomes of a finished run.
@@ -100,6 +101,7 @@ func report(ctx context.Context, op *Operation, work func(context.Context, *log,
 		r.Waiting = w.Version.String()
 	}
 	r.Downtime, r.Phases, r.Warnings, r.Trial, r.Backup = l.downtime(), l.times, l.warnings, op.Trial, op.Backup
+	r.Down = !l.down.IsZero()
 	r.Outcome, r.Exit = outcome(err), Code(err)
 	var later *Later
 	if errors.As(err, &later) {

@@ -163,7 +163,7 @@ func servesAgain(ctx context.Context, op *Operation, run *state.Run) error {
 func comesUp(ctx context.Context, op *Operation, run *state.Run, limit time.Duration) error {
 	s, began := service(run), time.Now()
 	for {
-		st, err := s.WaitReady(ctx, mattermost.Patience{Limit: limit - time.Since(began)})
+		st, err := s.WaitReady(ctx, mattermost.Patience{Limit: limit - time.Since(began), Since: began})
 		if err == nil {
 			err = awaitHealth(ctx, run, st.PID, run.From, oldFiles)
 		}

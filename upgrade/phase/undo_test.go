@@ -81,6 +81,19 @@ func TestALostLockEndsTheRun(t *testing.T) {
 	}
 }
 
+// A downtime that goes on after the run is not reported as one that is over.
+func TestReportSaysThatItIsStillDown(t *testing.T) {
+	for undo, down := range map[error]bool{nil: false, errors.New("read-only file system"): true} {
+		w, op := newWorld()
+		phases := w.phases()
+		fail(phases, "swap", errors.New("boom"))
+		find(phases, "swap").undo = func(context.Context, *Operation) error { return undo }
+		if report, err := Run(t.Context(), phases, op); err == nil || report.Down != down {
+			t.Errorf("error %v, still down: %v", err, report.Down)
+		}
+	}
+}
+
 func TestUndoThatFailsWhileDownStopsThere(t *testing.T) {
 	w, op := newWorld()
 	phases := w.phases()

@@ -36,6 +36,12 @@ func Parse(s string) (Version, error) {
 	return v, nil
 }
 
+// IsVersion reports whether s is a version as String writes it.
+func IsVersion(s string) bool {
+	v, err := Parse(s)
+	return err == nil && v.String() == s
+}
+
 // parseMinor reads a version of exactly two numbers, such as "11.7", with or without a leading v.
 func parseMinor(s string) (minor, error) {
 	a, b, ok := strings.Cut(strings.TrimPrefix(s, "v"), ".")

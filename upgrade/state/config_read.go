@@ -49,6 +49,7 @@ func ParseConfig(name string, data []byte) (Config, error) {
 		return c, problem.List{{Where: name, Found: firstLine(err), Allowed: "YAML: one `key: value` a line",
 			Hint: "see the keys and their meaning: upgrade apply --help"}}
 	}
+	c.Elsewhere, c.Ignored = generated(name, nodes)
 	var found problem.List
 	read(name+": ", nodes, reflect.ValueOf(&c).Elem(), &found)
 	if len(found) == 0 {
@@ -57,12 +58,41 @@ func ParseConfig(name string, data []byte) (Config, error) {
 	return c, found.Err()
 }
 
+// generated takes the key that only programs write out of nodes. What is wrong there must not keep the
+// host from its timers or its recovery: it costs itself and a line in ignored.
+func generated(name string, nodes map[string]ast.Node) (list map[string]string, ignored []string) {
+	const key = "failed_elsewhere"
+	node := nodes[key]
+	if delete(nodes, key); node == nil {
+		return nil, nil
+	}
+	drop := func(what string) {
+		ignored = append(ignored, fmt.Sprintf("%s: %s: ignored, as it is no version with its reason: %.80q", name, key, what))
+	}
+	var entries map[string]ast.Node
+	if calmly(func() error { return yaml.NodeToValue(node, &entries) }) != nil {
+		drop(node.String())
+		return nil, ignored
+	}
+	list = map[string]string{}
+	for _, version := range sorted(entries) {
+		reason, ok := entries[version].(ast.ScalarNode)
+		if !ok || !versionShape.MatchString(version) {
+			drop(version)
+			continue
+		}
+		list[version] = reason.GetToken().Value
+	}
+	return list, ignored
+}
+
 // read fills the struct from the nodes, key by key, so that one bad value does not hide the next.
 func read(where string, nodes map[string]ast.Node, into reflect.Value, found *problem.List) {
 	fields := map[string]reflect.Value{}
 	for i := range into.NumField() {
-		key, _, _ := strings.Cut(into.Type().Field(i).Tag.Get("yaml"), ",")
-		fields[key] = into.Field(i)
+		if key, _, _ := strings.Cut(into.Type().Field(i).Tag.Get("yaml"), ","); key != "-" {
+			fields[key] = into.Field(i)
+		}
 	}
 	for _, key := range sorted(nodes) {
 		node, field := nodes[key], fields[key]
@@ -160,11 +190,9 @@ func (c Config) Check(name string) problem.List {
 	if m := c.Migrations; m != "" && m != MigrateAuto && m != MigrateOffline {
 		add("migrations", m, MigrateAuto+", "+MigrateOffline)
 	}
-	for key, versions := range map[string]map[string]string{"skip": c.Skip, "failed_elsewhere": c.Elsewhere} {
-		for _, v := range sorted(versions) {
-			if !versionShape.MatchString(v) {
-				add(key, v, "full versions such as 9.10.1, each with a reason")
-			}
+	for _, v := range sorted(c.Skip) {
+		if !versionShape.MatchString(v) {
+			add("skip", v, "full versions such as 9.10.1, each with a reason")
 		}
 	}
 	if c.URL != "" && !isHTTPS(c.URL) {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/goccy/go-yaml"
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"townsquare/upgrade/problem"
 )
@@ -40,6 +41,28 @@ func TestConfigAsAPersonTypesIt(t *testing.T) {
 	}
 	if c, err := ParseConfig("upgrade.yaml", []byte("# nothing\n\n")); err != nil || c.Track != "" {
 		t.Errorf("%+v, %v", c, err)
+	}
+}
+
+// What programs write into the file costs itself where it is wrong, and nothing else: recovery and
+// timers need the rest.
+func TestGeneratedKeyRefusesNothing(t *testing.T) {
+	for text, want := range map[string]map[string]string{
+		"failed_elsewhere: {nonsense: x, 9.10.1: it hung}": {"9.10.1": "it hung"},
+		"failed_elsewhere: {9.10.1: [a], 9.10.2: it hung}": {"9.10.2": "it hung"},
+		"failed_elsewhere: [9.10.1]":                       nil,
+		"failed_elsewhere: 9.10.1":                         nil,
+	} {
+		c, err := ParseConfig("upgrade.yaml", []byte("track: latest\n"+text))
+		if err != nil || c.Track != "latest" || !cmp.Equal(c.Elsewhere, want, cmpopts.EquateEmpty()) || len(c.Ignored) != 1 || !strings.Contains(c.Ignored[0], "failed_elsewhere") {
+			t.Errorf("%s: %v, %q, %v", text, c.Elsewhere, c.Ignored, err)
+		}
+	}
+	if _, err := ParseConfig("upgrade.yaml", []byte("skip: {nonsense: x}")); err == nil {
+		t.Error("what a person wrote is not refused")
+	}
+	if _, err := ParseConfig("upgrade.yaml", []byte("\"-\": [x]")); err == nil {
+		t.Error("the name of no key is taken for one")
 	}
 }
 

@@ -65,7 +65,7 @@ type Measured struct {
 // Bad says why a version is on the skip list.
 type Bad struct {
 	Since  time.Time `json:"since"`
-	Reason string    `json:"reason"`
+	Reason string    `json:"reason" printable:"lines"`
 	Run    string    `json:"run"`
 }
 
@@ -174,7 +174,7 @@ type Finished struct {
 	Started   time.Time     `json:"started"`
 	Ended     time.Time     `json:"ended"`
 	Outcome   string        `json:"outcome"` // done, rolled-back, failed, interrupted
-	Error     string        `json:"error,omitempty"`
+	Error     string        `json:"error,omitempty" printable:"lines"`
 	Downtime  time.Duration `json:"downtime_ns"` // from stop to open, as the host measured it
 	Phases    []PhaseTime   `json:"phases,omitempty"`
 

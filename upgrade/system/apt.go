@@ -46,6 +46,10 @@ type Listener struct {
 // would be missing from every answer.
 func (s System) Update(ctx context.Context) error {
 	_, err := s.apt(ctx, Listener{}, "update", "--error-on=any")
+	var failed *InstallError
+	if errors.As(err, &failed) {
+		failed.lists = true
+	}
 	if err != nil {
 		return fmt.Errorf("read what the archives have: %w", err)
 	}
@@ -195,6 +199,8 @@ func (r *reader) line(line string) {
 type InstallError struct {
 	Broken []string // "openssl: installed openssl package post-installation script … exit status 1"
 	Cause  error
+
+	lists bool // reading the lists of packages failed: apt logs nothing of that
 }
 
 func (e *InstallError) Error() string {
@@ -207,7 +213,12 @@ func (e *InstallError) Error() string {
 func (e *InstallError) Unwrap() error { return e.Cause }
 
 // Hint says where the package's own words are.
-func (e *InstallError) Hint() string { return "sudo tail -n 60 /var/log/apt/term.log" }
+func (e *InstallError) Hint() string {
+	if e.lists {
+		return "sudo apt-get update"
+	}
+	return "sudo tail -n 60 /var/log/apt/term.log"
+}
 
 // explain makes an error of what apt said: E: lines, and the packages that dpkg stopped at.
 func (r *reader) explain(exit *host.ExitError) error {

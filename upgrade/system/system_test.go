@@ -161,6 +161,19 @@ func TestAFailingPackageIsNamed(t *testing.T) {
 	}
 }
 
+// What can be typed shows what apt said: of lists of packages it keeps no log.
+func TestHintOfApt(t *testing.T) {
+	s := System{Root: t.TempDir(), Run: func(context.Context, host.Command) ([]byte, error) {
+		return nil, &host.ExitError{Name: "apt-get", Code: 100, Stderr: "E: The repository 'http://x main Release' is not signed.\n"}
+	}}
+	for want, err := range map[string]error{"sudo apt-get update": s.Update(t.Context()), "sudo tail -n 60 /var/log/apt/term.log": s.Add(t.Context(), []string{"x"}, Listener{})} {
+		var hinted interface{ Hint() string }
+		if !errors.As(err, &hinted) || hinted.Hint() != want {
+			t.Errorf("%v: not the hint %q", err, want)
+		}
+	}
+}
+
 // Ending a run must not end dpkg.
 func TestInstallIsNotInterrupted(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())

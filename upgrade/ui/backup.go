@@ -72,7 +72,7 @@ func (p *Printer) BackupReport(r phase.Report) error {
 	err := p.Result(r, func(w io.Writer) {
 		fmt.Fprintln(w)
 		fmt.Fprintln(w, p.backupHeadline(r))
-		p.phases(w, r.Finished)
+		p.phases(w, r)
 		p.problems(w, r.Problems)
 	})
 	if r.Hint != "" {
@@ -106,7 +106,7 @@ func (p *Printer) backupHeadline(r phase.Report) string {
 	case phase.OutcomeRolledBack:
 		return p.paint(red, fmt.Sprintf("%s did not work: %s\nEverything is as it was before.", what, reason))
 	case phase.OutcomeNotRolledBack:
-		return p.paint(red, fmt.Sprintf("%s did not work, and putting everything back did not work either.\n%s", what, r.Error))
+		return p.paint(red, fmt.Sprintf("%s did not work, and putting everything back did not work either.\n%s", what, paragraph(r.Error)))
 	}
 	if r.Operation == "verify" {
 		return p.paint(red, "NOT restorable. "+reason)

@@ -133,7 +133,7 @@ func (p *Printer) repairHeadline(r phase.Report) string {
 	case r.Outcome == phase.OutcomeInterrupted:
 		return p.paint(yellow, "Stopped on request. Files are as they were.")
 	case r.Outcome == phase.OutcomeNotRolledBack:
-		return p.paint(red, "It did not work, and neither did putting the files back as they were: "+r.Error)
+		return p.paint(red, "It did not work, and neither did putting the files back as they were: "+paragraph(r.Error))
 	default:
 		return p.paint(red, "It did not work, and files are as they were: "+reason)
 	}

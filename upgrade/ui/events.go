@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"townsquare/upgrade/internal/printable"
 	"townsquare/upgrade/phase"
 )
 
@@ -61,7 +62,7 @@ func (p *Printer) mark(s style, sign, took, words string) {
 	if p.unicode {
 		width = 1
 	}
-	p.line(fmt.Sprintf("%s %9s  %s", p.paint(s, fmt.Sprintf("%-*s", width, sign)), took, words))
+	p.line(fmt.Sprintf("%s %9s  %s", p.paint(s, fmt.Sprintf("%-*s", width, sign)), took, printable.Line(words)))
 }
 
 func (p *Printer) progress(e phase.Event) {

@@ -7,8 +7,10 @@ import (
 	"slices"
 	"strings"
 
+	"townsquare/upgrade/internal/printable"
 	"townsquare/upgrade/phase"
 	"townsquare/upgrade/problem"
+	"townsquare/upgrade/release"
 )
 
 // Keep appends the results to the files that the person asked for: as Markdown, for a job's summary
@@ -36,11 +38,15 @@ func (p *Printer) Keep(results []Result, exit int) error {
 	return nil
 }
 
-// outputs are the lines for scripts. Values are versions and numbers, never words of a server.
+// system stands among the versions that are done for packages and restarts.
+const system = "system"
+
+// outputs are the lines for scripts. Values are versions and numbers, never words of a server, and no
+// value can begin a line of its own.
 func outputs(results []Result, exit int) string {
 	var pending, waiting, done []string
 	add := func(list *[]string, version string) {
-		if version != "" && !slices.Contains(*list, version) {
+		if (release.IsVersion(version) || version == system) && !slices.Contains(*list, version) {
 			*list = append(*list, version)
 		}
 	}
@@ -54,7 +60,7 @@ func outputs(results []Result, exit int) string {
 		}
 		if run := r.Report; run != nil {
 			if run.Outcome == phase.OutcomeDone && !run.UpToDate {
-				add(&done, cmp.Or(run.To, "system")) // its packages and restarts, which have no version
+				add(&done, cmp.Or(run.To, system)) // its packages and restarts, which have no version
 			}
 			add(&waiting, run.Waiting)
 		}
@@ -145,7 +151,11 @@ func timesMarked(b *strings.Builder, r phase.Report) {
 		fmt.Fprintf(b, "| %s | %s |\n", marked(t.Title), Took(t.Took))
 	}
 	if r.From != "" {
-		fmt.Fprintf(b, "| **people had to wait** | **%s** |\n", Took(r.Downtime))
+		away := "people had to wait"
+		if r.Down {
+			away = stillDown
+		}
+		fmt.Fprintf(b, "| **%s** | **%s** |\n", away, Took(r.Downtime))
 	}
 }
 
@@ -164,7 +174,7 @@ func stepsMarked(b *strings.Builder, steps []phase.Step) {
 
 // special is what Markdown, GitHub's mentions and HTML give a meaning. What a server says must not
 // become a link, a mention or a row of the table.
-var special = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", "|", "\\|", "`", "\\`", "*", "\\*", "_", "\\_",
-	"[", "\\[", "]", "\\]", "@", "&#64;", "#", "\\#", "\n", " ", "\r", " ")
+var special = strings.NewReplacer("&", "&amp;", "\\", "&#92;", "://", "&#58;//", "www.", "www&#46;", "~", "\\~", "$", "\\$", "<", "&lt;", ">", "&gt;", "|", "\\|", "`", "\\`", "*", "\\*", "_", "\\_",
+	"[", "\\[", "]", "\\]", "@", "&#64;", "#", "\\#")
 
-func marked(s string) string { return special.Replace(strings.TrimSpace(s)) }
+func marked(s string) string { return special.Replace(strings.TrimSpace(printable.Line(s))) }

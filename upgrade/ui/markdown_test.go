@@ -2,6 +2,7 @@ package ui
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -49,4 +50,48 @@ func TestMarkdown(t *testing.T) {
 	}
 	p.Close()
 	golden.Check(t, "fleet.golden", "--- stdout\n"+out.String()+"--- stderr\n"+errs.String())
+}
+
+// Nothing becomes a value for scripts but versions, and nothing becomes a key.
+func TestOutputsAreVersions(t *testing.T) {
+	for _, evil := range []string{"9.10.0\ndone=6.6.6", "9/9/;e id", "$(id)", "`id`", "::set-output name=x::y", "v9.10.0", "9.10.0 6.6.6", "system x", strings.Repeat("9", 1<<20), "9.10.0\u202e", "\x1b[2J"} {
+		plan := phase.Preview{From: evil, To: evil, Target: evil, Waiting: evil, Newer: true}
+		run := phase.Report{Waiting: evil}
+		run.Outcome, run.To = phase.OutcomeDone, evil
+		if got := outputs([]Result{{Plan: &plan}, {Report: &run}}, 10); got != "pending=\nwaiting=\ndone=\nexit=10\n" {
+			t.Errorf("%.40q: the outputs are %q", evil, got)
+		}
+	}
+}
+
+// What Markdown gives a meaning stays what it is, also behind a backslash of the server's.
+func TestMarked(t *testing.T) {
+	for text, want := range map[string]string{
+		`\[x](a)`:             `&#92;\[x\](a)`,
+		"~~~\nx":              `\~\~\~ x`,
+		"https://a www.b":     "https&#58;//a www&#46;b",
+		"$x$ #1 @all a\tb":    `\$x\$ \#1 &#64;all a b`,
+		"\x1b[2J\u009b\u202e": `\[2J`,
+	} {
+		if got := marked(text); got != want {
+			t.Errorf("%q: %s, want %s", text, got, want)
+		}
+	}
+}
+
+// An error may have words of the other side in it, such as those with which an SSH server hangs up.
+func TestErrorIsText(t *testing.T) {
+	for _, machine := range []bool{false, true} {
+		var out, errs bytes.Buffer
+		p := printer(&out, &errs)
+		p.JSON = machine
+		p.Fail(errors.New("ssh: disconnect: \x1b[2J\u009b\u202e\n::set-output name=x::y"), 1)
+		p.Hint("a\n::b\x1b")
+		p.Close()
+		for _, text := range []string{out.String(), errs.String()} {
+			if strings.ContainsAny(text, "\x1b\u009b\u202e") || strings.Contains(text, "\n::") {
+				t.Errorf("%q", text)
+			}
+		}
+	}
 }

@@ -82,7 +82,7 @@ func (p *Printer) why(w io.Writer, plan phase.Preview) {
 
 func (p *Printer) refusal(w io.Writer, plan phase.Preview) {
 	if len(plan.Problems) == 0 {
-		fmt.Fprintln(w, p.paint(red, "error: ")+plan.Error)
+		fmt.Fprintln(w, p.paint(red, "error: ")+paragraph(plan.Error))
 		return
 	}
 	fmt.Fprintln(w, p.paint(yellow, "This has to be put right first. Nothing was changed."))

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/term"
 
+	"townsquare/upgrade/internal/printable"
 	"townsquare/upgrade/problem"
 	"townsquare/upgrade/secret"
 )
@@ -67,19 +68,21 @@ func (p *Printer) Close() {
 }
 
 // Say tells a person something, on stderr.
-func (p *Printer) Say(format string, args ...any) { p.line(fmt.Sprintf(format, args...)) }
+func (p *Printer) Say(format string, args ...any) {
+	p.line(paragraph(fmt.Sprintf(format, args...)))
+}
 
 // Ask writes a question, whose answer follows on the same line.
 func (p *Printer) Ask(format string, args ...any) {
 	p.screen.clear()
-	fmt.Fprintf(p.err, format, args...)
+	fmt.Fprint(p.err, printable.Line(fmt.Sprintf(format, args...)))
 	_ = p.err.Flush()
 }
 
 // Hint tells what to type next, on stderr, apart from results and errors.
 func (p *Printer) Hint(text string) {
 	if text != "" {
-		p.line(p.paint(dim, "  "+p.sign("→", "->")+" ") + p.Complete(text))
+		p.line(p.paint(dim, "  "+p.sign("→", "->")+" ") + printable.Line(p.Complete(text)))
 	}
 }
 
@@ -135,6 +138,12 @@ func (p *Printer) CompleteAll(list problem.List) problem.List {
 		list[i].Hint = p.Complete(list[i].Hint)
 	}
 	return list
+}
+
+// paragraph is text of several lines, of which all but the first are marked: no line of what a server
+// says is taken for one of ours, or for a command of GitHub's runner, which may be indented.
+func paragraph(text string) string {
+	return strings.ReplaceAll(printable.Lines(text), "\n", "\n  | ")
 }
 
 type style string

@@ -6,9 +6,9 @@ import (
 	"io"
 	"strings"
 
+	"townsquare/upgrade/internal/printable"
 	"townsquare/upgrade/phase"
 	"townsquare/upgrade/problem"
-	"townsquare/upgrade/state"
 )
 
 // Report ends a run: the result on stdout, what to type next on stderr.
@@ -23,7 +23,7 @@ func (p *Printer) Report(r phase.Report) error {
 		fmt.Fprintln(w)
 		fmt.Fprintln(w, p.headline(r))
 		p.restarts(w, r)
-		p.phases(w, r.Finished)
+		p.phases(w, r)
 		p.problems(w, r.Problems)
 	})
 	for _, hint := range p.next(r) {
@@ -79,7 +79,7 @@ func (p *Printer) headline(r phase.Report) string {
 	case r.Outcome == phase.OutcomeRolledBack:
 		return p.paint(red, fmt.Sprintf("%s did not work: %s\n%s serves again. %s.", to, reason, r.From, as))
 	case r.Outcome == phase.OutcomeNotRolledBack:
-		return p.paint(red, fmt.Sprintf("%s did not work, and putting everything back did not work either.\n%s\nMattermost may be down until someone looks.", to, r.Error))
+		return p.paint(red, fmt.Sprintf("%s did not work, and putting everything back did not work either.\n%s\nMattermost may be down until someone looks.", to, paragraph(r.Error)))
 	case r.Outcome == phase.OutcomeInterrupted:
 		return p.paint(yellow, "Stopped on request. "+as+".")
 	case r.From == "":
@@ -97,12 +97,18 @@ func upToDate(version, why string) string {
 	return text + "\nNothing was changed."
 }
 
+// stillDown names a downtime that goes on.
+const stillDown = "downtime so far, the service is still down"
+
 // phases is the table of times.
-func (p *Printer) phases(w io.Writer, f state.Finished) {
+func (p *Printer) phases(w io.Writer, f phase.Report) {
 	if len(f.Phases) == 0 {
 		return
 	}
-	const away = "of it, the service was away"
+	away := "of it, the service was away"
+	if f.Down {
+		away = stillDown
+	}
 	width := len(away)
 	for _, t := range f.Phases {
 		width = max(width, len([]rune(t.Title)))
@@ -183,16 +189,16 @@ func (p *Printer) Fail(err error, exit int) {
 	_ = errors.As(err, &list)
 	list = p.CompleteAll(list)
 	if p.JSON {
-		_ = p.Result(failure{Error: err.Error(), Hint: p.Complete(phase.Hint(err)), Problems: list, Exit: exit}, nil)
+		_ = p.Result(failure{Error: printable.Lines(err.Error()), Hint: p.Complete(phase.Hint(err)), Problems: list, Exit: exit}, nil)
 	}
 	if len(list) > 0 {
 		for _, f := range list {
-			p.line(p.paint(red, "error: ") + f.String())
+			p.line(p.paint(red, "error: ") + printable.Line(f.String()))
 			p.Hint(f.Hint)
 		}
 		return
 	}
-	p.line(p.paint(red, "error: ") + err.Error())
+	p.line(p.paint(red, "error: ") + paragraph(err.Error()))
 	p.Hint(phase.Hint(err))
 }
 

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"text/tabwriter"
 
+	"townsquare/upgrade/internal/printable"
 	"townsquare/upgrade/phase"
 )
 
@@ -35,7 +36,7 @@ func (p *Printer) Fleet(results []Result, exit int) error {
 		for _, r := range results {
 			cells := r.cells()
 			for i := range cells {
-				cells[i] = short(p.redactor.String(cells[i])) // half a secret would not be found any more
+				cells[i] = short(printable.Line(p.redactor.String(cells[i]))) // half a secret would not be found any more
 			}
 			fmt.Fprintln(table, strings.Join(cells, "\t"))
 		}

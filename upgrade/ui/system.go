@@ -90,7 +90,7 @@ func (p *Printer) systemReport(r phase.Report) error {
 		fmt.Fprintln(w)
 		fmt.Fprintln(w, p.systemHeadline(r))
 		p.restarts(w, r)
-		p.phases(w, r.Finished)
+		p.phases(w, r)
 		p.problems(w, r.Problems)
 	})
 	if r.Hint != "" {
@@ -123,7 +123,7 @@ func (p *Printer) restarts(w io.Writer, r phase.Report) {
 }
 
 func (p *Printer) systemHeadline(r phase.Report) string {
-	reason := strings.TrimSuffix(r.Error, " (rolled back)")
+	reason := strings.TrimSuffix(paragraph(r.Error), " (rolled back)")
 	switch {
 	case r.Outcome == phase.OutcomeLater:
 		return r.Why + " Nothing was changed."

@@ -39,10 +39,12 @@ func TestReports(t *testing.T) {
 	upToDate.Outcome, upToDate.From = phase.OutcomeDone, "9.10.0"
 	bad := report(phase.OutcomeRolledBack, "start the new version: the server exited (rolled back)", 4)
 	bad.Skipped = true
+	down := report(phase.OutcomeNotRolledBack, "boom; and putting back failed: no space left", 5)
+	down.Down = true
 	for name, r := range map[string]phase.Report{
 		"report-done": report(phase.OutcomeDone, "", 0), "report-first": first, "report-refused": refused, "report-up-to-date": upToDate,
 		"report-rolled-back": bad, "report-failed": report(phase.OutcomeFailed, "no route to host", 1),
-		"report-not-rolled-back": report(phase.OutcomeNotRolledBack, "boom; and putting back failed: no space left", 5),
+		"report-not-rolled-back": down,
 		"report-interrupted":     report(phase.OutcomeInterrupted, "interrupted", 130),
 	} {
 		t.Run(name, func(t *testing.T) {
