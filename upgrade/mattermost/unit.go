@@ -101,7 +101,7 @@ func loadUnit(ctx context.Context, run Runner, name string) (*Unit, error) {
 			continue
 		}
 		path, flags, _ := strings.Cut(value, " (")
-		if err := readEnvFile(path, strings.Contains(flags, "ignore_errors=yes"), u.Env); err != nil {
+		if err := readEnvFiles(path, strings.Contains(flags, "ignore_errors=yes"), u.Env); err != nil {
 			return nil, fmt.Errorf("environment of %s: %w", name, err)
 		}
 	}
