@@ -11,8 +11,8 @@ import (
 	"strings"
 )
 
-// readEnvFiles reads what EnvironmentFile= names, which may be a pattern. Without a file of that name
-// it is an error, unless optional is set.
+// readEnvFiles reads what EnvironmentFile= names, which may be a pattern. A file that is missing is
+// an error, unless optional is set.
 // Rules: systemd.exec(5), EnvironmentFile=.
 func readEnvFiles(pattern string, optional bool, into map[string]string) error {
 	paths, err := globFiles(pattern)
@@ -20,14 +20,11 @@ func readEnvFiles(pattern string, optional bool, into map[string]string) error {
 		err = &fs.PathError{Op: "open", Path: pattern, Err: fs.ErrNotExist}
 	}
 	for _, path := range paths {
-		var data []byte
-		if data, err = os.ReadFile(path); err == nil {
-			parseEnv(string(data), into)
-		} else if !optional {
-			return err
-		}
+		data, e := os.ReadFile(path)
+		err = errors.Join(err, e)
+		parseEnv(string(data), into)
 	}
-	if optional && errors.Is(err, fs.ErrNotExist) {
+	if optional {
 		return nil
 	}
 	return err

@@ -44,7 +44,11 @@ func (backupReady) Run(ctx context.Context, op *Operation) error {
 		found = append(found, problem.Problem{Where: "pg_dump", Found: err.Error(), Allowed: fmt.Sprintf("version %d or newer", f.Schema.Server),
 			Hint: fmt.Sprintf("sudo apt install postgresql-client-%d", f.Schema.Server)})
 	}
-	return found.Err()
+	serving, err := checkServing(ctx, op)
+	if err != nil {
+		return err
+	}
+	return append(found, serving...).Err()
 }
 
 // openProblems is checkBackups for what is nothing without a repository.
@@ -65,8 +69,8 @@ func (beginBackup) Run(ctx context.Context, op *Operation) error {
 		version = ""
 	}
 	run := state.Run{From: version, To: version, Edition: string(f.Edition), Unit: f.Unit.Name, Link: f.Link, OldTarget: f.OldTarget, NewTarget: f.Dir}
-	if !f.Config.InDatabase {
-		run.ConfigPath = f.Config.Path
+	if err := anchor(ctx, &run, f); err != nil {
+		return err
 	}
 	return op.Acquire(ctx, run)
 }
@@ -291,13 +295,7 @@ func places(ctx context.Context, op *Operation, m *backup.Manifest) error {
 		op.Warn("the attachments are in %s and not in this backup: that store needs one of its own", m.Store)
 		return nil
 	}
-	store := f.Config.String("FileSettings.Directory")
-	if store == "" {
-		store = "data"
-	}
-	if !filepath.IsAbs(store) {
-		store = filepath.Join(f.Dir, store)
-	}
+	store := f.FileStore()
 	if err := add("files", store, false); err != nil {
 		return fmt.Errorf("find what to back up: %w", err)
 	}
