@@ -9,10 +9,10 @@ import (
 // Identity is what tells a database from others. System is PostgreSQL's system identifier; empty where
 // the role may not read it.
 type Identity struct {
-	Host   string `json:"host"`
-	Port   int    `json:"port"`
-	Name   string `json:"name"`
-	System string `json:"system,omitempty"`
+	Host   string
+	Port   int
+	Name   string
+	System string
 }
 
 func (i Identity) String() string { return fmt.Sprintf("%s on %s:%d", i.Name, i.Host, i.Port) }
