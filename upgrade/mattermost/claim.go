@@ -23,7 +23,7 @@ type Claim struct {
 	Run      Runner // nil means host.Run
 	Proc     Proc   // empty means /proc
 
-	pause time.Duration // a test's own sessionPause
+	pause time.Duration // a test's own
 }
 
 // Evidence is what the running server shows of a Claim.
@@ -39,12 +39,27 @@ func (i *Installation) Claim() Claim {
 	return Claim{Unit: i.Unit, Dir: i.Dir, Config: i.Config, Database: i.Database}
 }
 
-// sessionTries is how often, sessionPause apart, the server's connections are looked for: it may have
-// closed those that were idle.
+// tries is how often, pause apart, the server and its connections are looked for: it may have closed
+// those that were idle.
 const (
-	sessionTries = 6
-	sessionPause = 500 * time.Millisecond
+	tries = 6
+	pause = 500 * time.Millisecond
 )
+
+// insist calls look until it is done.
+func (c Claim) insist(ctx context.Context, look func() (done bool, err error)) error {
+	for range tries {
+		if done, err := look(); done || err != nil {
+			return err
+		}
+		select {
+		case <-time.After(cmp.Or(c.pause, pause)):
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	return nil
+}
 
 // Check compares the Claim with the server's process: its program, its command line, environment and
 // working directory, and its connections as PostgreSQL shows them.
@@ -54,15 +69,21 @@ func (c Claim) Check(ctx context.Context) (Evidence, error) {
 	if proc == "" {
 		proc = procDir
 	}
-	status, err := Service{Unit: c.Unit.Name, Run: c.Run}.Status(ctx)
+	var status Status
+	var servers []Process
+	err := c.insist(ctx, func() (done bool, err error) {
+		if status, err = (Service{Unit: c.Unit.Name, Run: c.Run}).Status(ctx); err != nil {
+			return false, err
+		}
+		if servers, err = proc.Servers(c.Dir); err != nil {
+			return false, err
+		}
+		servers = slices.DeleteFunc(servers, func(p Process) bool { return p.Unit != c.Unit.Name })
+		return len(servers) > 0 || status.PID == 0, nil // else it may be about to become the server
+	})
 	if err != nil {
 		return e, err
 	}
-	servers, err := proc.Servers(c.Dir)
-	if err != nil {
-		return e, err
-	}
-	servers = slices.DeleteFunc(servers, func(p Process) bool { return p.Unit != c.Unit.Name })
 	program := filepath.Join(c.Dir, "bin", "mattermost")
 	wrong := func(where, found, allowed, hint string) {
 		e.Wrong = append(e.Wrong, problem.Problem{Where: where, Found: found, Allowed: allowed, Hint: hint})
@@ -105,21 +126,12 @@ func (c Claim) Check(ctx context.Context) (Evidence, error) {
 // checkSessions looks for a connection of the server in the database.
 func (c Claim) checkSessions(ctx context.Context, proc Proc, e *Evidence) error {
 	var seen []string
-	for try := range sessionTries {
-		if try > 0 {
-			select {
-			case <-time.After(cmp.Or(c.pause, sessionPause)):
-			case <-ctx.Done():
-				return context.Cause(ctx)
-			}
-		}
-		var err error
-		if seen, err = c.Database.sessionsOf(ctx, proc, e.Server.PID); err != nil {
-			return err
-		}
-		if slices.Contains(seen, c.Database.Name) {
-			return nil
-		}
+	err := c.insist(ctx, func() (done bool, err error) {
+		seen, err = c.Database.sessionsOf(ctx, proc, e.Server.PID)
+		return slices.Contains(seen, c.Database.Name), err
+	})
+	if err != nil || slices.Contains(seen, c.Database.Name) {
+		return err
 	}
 	where := "database " + c.Database.address().String()
 	allowed := "the database that the running server uses"
