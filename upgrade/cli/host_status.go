@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -136,6 +137,16 @@ func (h *server) installed(ctx context.Context, s *ui.Status) {
 		s.Problems = append(s.Problems, problem.Problem{Where: found.Unit.Name, Found: err.Error()})
 	}
 	s.Service, s.Up = unit.Active, unit.Age.Round(time.Second)
+	claim := found.Claim()
+	evidence, err := claim.Check(ctx)
+	if err != nil {
+		s.Problems = append(s.Problems, problem.Problem{Where: found.Unit.Name, Found: err.Error()})
+	}
+	others, err := claim.Others(ctx, found.Link)
+	if err != nil {
+		s.Problems = append(s.Problems, problem.Problem{Where: found.Link, Found: err.Error()})
+	}
+	s.Problems = slices.Concat(s.Problems, evidence.Wrong, evidence.Unseen, others)
 	if answer, err := found.Health.Ping(ctx); err != nil {
 		s.Problems = append(s.Problems, problem.Problem{Where: "Mattermost", Found: err.Error(),
 			Hint: "sudo journalctl -u " + found.Unit.Name + " -n 50"})

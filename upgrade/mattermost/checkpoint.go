@@ -121,6 +121,9 @@ func (a *Admin) Checkpoint(ctx context.Context, name string) error {
 
 // clone makes name a copy of the database from, which nobody may use meanwhile.
 func (a *Admin) clone(ctx context.Context, from, name string) error {
+	if !ours(a.target, name) {
+		return fmt.Errorf("refusing to copy over database %s: not made by this program", name)
+	}
 	conn, err := a.Connect(ctx)
 	if err != nil {
 		return err
@@ -226,8 +229,14 @@ func (a *Admin) copySettings(ctx context.Context, conn *pgx.Conn, name string) e
 }
 
 // PutBack makes the checkpoint the application's database again, and calls what was there failed.
-// Both renames happen or neither. Once it is done, doing it again changes nothing.
+// Both renames happen or neither. Once it is done, doing it again changes nothing. Both names must be of
+// this program's making from the application's database.
 func (a *Admin) PutBack(ctx context.Context, checkpoint, failed string) error {
+	for _, name := range []string{checkpoint, failed} {
+		if !ours(a.target, name) {
+			return fmt.Errorf("refusing to exchange database %s for %s: the name is not one that this program makes of the former", a.target, name)
+		}
+	}
 	conn, err := a.Connect(ctx)
 	if err != nil {
 		return err

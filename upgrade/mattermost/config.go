@@ -32,26 +32,16 @@ type Config struct {
 	env        map[string]string
 }
 
-// findConfig tells where the service in unit, working in dir, reads its configuration.
-// Rule: `mattermost --config`: a database URL, an absolute path, or a name looked for in the
-// working directory and its config directory; config.json by default.
-func findConfig(u *Unit, dir string) *Config {
-	c := &Config{env: u.Env, settings: map[string]any{}}
-	flag := u.ConfigFlag()
-	switch {
-	case strings.HasPrefix(flag, "postgres://"), strings.HasPrefix(flag, "postgresql://"), strings.HasPrefix(flag, "mysql://"):
-		c.InDatabase, c.source = true, flag
-	case filepath.IsAbs(flag):
-		c.Path = flag
-	case flag != "":
-		c.Path = filepath.Join(dir, flag)
-		if _, err := os.Stat(c.Path); err != nil {
-			c.Path = filepath.Join(dir, "config", filepath.Base(flag))
-		}
-	default:
-		c.Path = filepath.Join(dir, "config", "config.json")
+// load reads the configuration where it is.
+func (c *Config) load(ctx context.Context, u *Unit) error {
+	if !c.InDatabase {
+		return c.read()
 	}
-	return c
+	db, err := ParseDSN(c.source, u.User)
+	if err != nil {
+		return err
+	}
+	return c.readFromDatabase(ctx, db)
 }
 
 // read reads the file; one that is not there yet leaves Exists false.

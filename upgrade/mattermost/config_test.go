@@ -89,6 +89,47 @@ func TestFindConfig(t *testing.T) {
 	}
 }
 
+// TestSearchConfig: as the server itself looks for its configuration.
+func TestSearchConfig(t *testing.T) {
+	root := t.TempDir()
+	for _, c := range []struct {
+		name, cwd string
+		files     string
+		want      string
+	}{
+		{"config.json", "mm", "mm/config/config.json", "mm/config/config.json"},
+		{"config.json", "work", "mm/config/config.json", "mm/config/config.json"},
+		{"config.json", "work", "mm/config/config.json work/config/config.json", "work/config/config.json"},
+		{"config.json", "work/a/b", "mm/config/config.json work/config/config.json", "work/config/config.json"},
+		{"config.json", "work", "mm/config/config.json work/config.json", "mm/config/config.json"},
+		{"config.json", "mm", "mm/config/config.json mm/channels/config/config.json", "mm/channels/config/config.json"},
+		{"config/mm.json", "work", "mm/config/config.json work/config/mm.json", "work/config/mm.json"},
+		{"mm.json", "work", "mm/config/config.json mm/bin/mm.json", "mm/bin/mm.json"},
+		{"mm.json", "work", "mm/config/config.json work/config/none", "work/config/mm.json"},
+		{"mm.json", "work", "", "mm/config/mm.json"},
+	} {
+		dir, err := os.MkdirTemp(root, "case")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, path := range append(strings.Fields(c.files), c.cwd+"/.", "mm/bin/.") {
+			path = filepath.Join(dir, filepath.Dir(path))
+			if err := os.MkdirAll(path, 0o755); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, path := range strings.Fields(c.files) {
+			if err := os.WriteFile(filepath.Join(dir, path), nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		u := &Unit{Args: []string{"mattermost", "-c", c.name}, WorkDir: filepath.Join(dir, c.cwd)}
+		if got := findConfig(u, filepath.Join(dir, "mm")); got.Path != filepath.Join(dir, c.want) {
+			t.Errorf("%s from %s with %q: %s, want %s", c.name, c.cwd, c.files, got.Path, c.want)
+		}
+	}
+}
+
 func TestConfigCopyAndBack(t *testing.T) {
 	dir := t.TempDir()
 	path, kept := filepath.Join(dir, "config.json"), filepath.Join(dir, "kept", "run.json")

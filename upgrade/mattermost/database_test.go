@@ -137,6 +137,18 @@ func TestDatabase(t *testing.T) {
 		if err := a.Drop(t.Context(), app.Name); err == nil || !strings.Contains(err.Error(), "refusing") {
 			t.Errorf("dropping the application's own database: %v", err)
 		}
+		// As where the unit names another database by now than when the copy was made.
+		foreign := CheckpointName("elsewhere", at)
+		a.sql(t, "create database "+foreign)
+		for what, err := range map[string]error{"exchanged for": a.PutBack(t.Context(), foreign, failed), "copied to": a.Checkpoint(t.Context(), foreign),
+			"kept as": a.PutBack(t.Context(), name, FailedName("elsewhere", at))} {
+			if err == nil || !strings.Contains(err.Error(), "refusing") {
+				t.Errorf("%s another database's copy: %v", what, err)
+			}
+		}
+		if there, err := a.Exists(t.Context(), foreign); err != nil || !there {
+			t.Errorf("another database's copy is gone (%v)", err)
+		}
 		if err := a.PutBack(t.Context(), name, failed); err == nil {
 			t.Error("putting back what is not there: no error")
 		}

@@ -5,34 +5,175 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 )
 
-// readEnvFile reads a file of systemd's EnvironmentFile=: KEY=value lines, # and ; comments, single
-// and double quotes, a backslash at the end of a line joins the next. A file that is not there is
-// an empty environment when optional is set.
+// readEnvFiles reads what EnvironmentFile= names, which may be a pattern. A file that is missing is
+// an error, unless optional is set.
 // Rules: systemd.exec(5), EnvironmentFile=.
-func readEnvFile(path string, optional bool, into map[string]string) error {
-	data, err := os.ReadFile(path)
-	if optional && errors.Is(err, fs.ErrNotExist) {
+func readEnvFiles(pattern string, optional bool, into map[string]string) error {
+	paths, err := globFiles(pattern)
+	if err == nil && len(paths) == 0 {
+		err = &fs.PathError{Op: "open", Path: pattern, Err: fs.ErrNotExist}
+	}
+	for _, path := range paths {
+		data, e := os.ReadFile(path)
+		err = errors.Join(err, e)
+		parseEnv(string(data), into)
+	}
+	if optional {
 		return nil
 	}
+	return err
+}
+
+// globFiles is glob(3) as systemd calls it: "!" negates a class, and a wildcard takes no dot at the
+// beginning of a name.
+func globFiles(pattern string) ([]string, error) {
+	paths, err := filepath.Glob(strings.ReplaceAll(pattern, "[!", "[^"))
 	if err != nil {
-		return err
+		return nil, fmt.Errorf("%s: %w", pattern, err)
 	}
-	text := strings.ReplaceAll(string(data), "\\\n", "")
-	for n, line := range strings.Split(text, "\n") {
-		line = strings.TrimSpace(line)
-		if line == "" || line[0] == '#' || line[0] == ';' {
-			continue
+	wanted := strings.Split(pattern, "/")
+	return slices.DeleteFunc(paths, func(path string) bool {
+		for i, name := range strings.Split(path, "/") {
+			if strings.HasPrefix(name, ".") && i < len(wanted) && !strings.HasPrefix(wanted[i], ".") {
+				return true
+			}
 		}
-		key, value, ok := strings.Cut(line, "=")
-		if !ok {
-			return fmt.Errorf("read %s: line %d is no KEY=value", path, n+1)
+		return false
+	}), nil
+}
+
+// envName is what systemd takes for the name of a variable; it ignores assignments to others.
+var envName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+
+// parseEnv reads KEY=value lines as systemd does: quotes count only where a value begins, or where a
+// quoted part of it has ended; a backslash takes the next character as it is, and between double quotes
+// only those that a shell would need it for. A line without "=" is ignored.
+// Source: parse_env_file_internal in systemd's src/basic/env-file.c.
+func parseEnv(text string, into map[string]string) {
+	const (
+		beforeKey = iota
+		inKey
+		beforeValue
+		inValue
+		escape
+		single
+		double
+		doubleEscape
+		comment
+		commentEscape
+	)
+	state := beforeKey
+	var key, value []byte
+	kept := 0 // bytes of an unquoted value that are not blanks at its end
+	push := func() {
+		if state == inValue {
+			value = value[:kept]
 		}
-		into[strings.TrimSpace(key)] = unquote(strings.TrimSpace(value))
+		if name := strings.TrimRight(string(key), " \t"); envName.MatchString(name) {
+			into[name] = string(value)
+		}
+		key, value, kept, state = nil, nil, 0, beforeKey
 	}
-	return nil
+	add := func(c byte) {
+		value = append(value, c)
+		kept = len(value)
+	}
+	for i := range len(text) {
+		c := text[i]
+		end := c == '\n' || c == '\r'
+		blank := end || c == ' ' || c == '\t'
+		switch state {
+		case beforeKey:
+			if c == '#' || c == ';' {
+				state = comment
+			} else if !blank {
+				key, state = append(key, c), inKey
+			}
+		case inKey:
+			switch {
+			case end:
+				key, state = nil, beforeKey
+			case c == '=':
+				state = beforeValue
+			default:
+				key = append(key, c)
+			}
+		case beforeValue:
+			switch {
+			case end:
+				push()
+			case c == '\'':
+				state = single
+			case c == '"':
+				state = double
+			case c == '\\':
+				state = escape
+			case !blank:
+				add(c)
+				state = inValue
+			}
+		case inValue:
+			switch {
+			case end:
+				push()
+			case c == '\\':
+				kept, state = len(value), escape
+			case blank:
+				value = append(value, c)
+			default:
+				add(c)
+			}
+		case escape:
+			state = inValue
+			if !end {
+				add(c)
+			}
+		case single:
+			if c == '\'' {
+				state = beforeValue
+			} else {
+				add(c)
+			}
+		case double:
+			switch c {
+			case '"':
+				state = beforeValue
+			case '\\':
+				state = doubleEscape
+			default:
+				add(c)
+			}
+		case doubleEscape:
+			state = double
+			if strings.IndexByte("\"\\`$", c) >= 0 {
+				add(c)
+			} else if c != '\n' {
+				add('\\')
+				add(c)
+			}
+		case comment:
+			if c == '\\' {
+				state = commentEscape
+			} else if end {
+				state = beforeKey
+			}
+		case commentEscape: // since systemd 254 the end of the line ends the comment all the same
+			if end {
+				state = beforeKey
+			} else {
+				state = comment
+			}
+		}
+	}
+	if state >= beforeValue && state <= doubleEscape {
+		push()
+	}
 }
 
 // unquote takes off quotes and, outside single quotes, backslashes.

@@ -75,13 +75,10 @@ func (i *Installation) FileStore() string {
 	if dir == "" {
 		dir = "data"
 	}
-	switch {
-	case filepath.IsAbs(dir):
-		return dir
-	case i.Unit != nil && filepath.IsAbs(i.Unit.WorkDir):
-		return filepath.Join(i.Unit.WorkDir, dir)
+	if !filepath.IsAbs(dir) {
+		dir = filepath.Join(i.Unit.workDir(i.Dir), dir)
 	}
-	return filepath.Join(i.Dir, dir)
+	return dir
 }
 
 // Service is the installation's service.
@@ -121,10 +118,8 @@ func Discover(ctx context.Context, d Discovery) (*Installation, error) {
 	if err != nil {
 		return nil, err
 	}
-	if d.Link == "" && len(unit.Args) > 0 {
-		if dir, ok := strings.CutSuffix(unit.Args[0], "/bin/mattermost"); ok && dir != "" {
-			link = dir
-		}
+	if dir := unit.tree(); d.Link == "" && dir != "" {
+		link = dir
 	}
 	i := &Installation{Link: link, Unit: unit}
 	if err := i.findDir(); err != nil {
@@ -232,16 +227,10 @@ func (i *Installation) findConfig(ctx context.Context) error {
 	if dir == "" {
 		dir = StateRoot
 	}
-	i.Config = findConfig(i.Unit, dir)
-	var err error
-	if i.Config.InDatabase {
-		var db *Database
-		if db, err = ParseDSN(i.Config.source, i.Unit.User); err == nil {
-			err = i.Config.readFromDatabase(ctx, db)
-		}
-	} else {
-		err = i.Config.read()
+	if i.Config = findConfig(i.Unit, dir); i.Dir == "" { // it is not there yet, and will work where it is
+		i.Config = configAt(i.Unit.ConfigFlag(), i.Unit.Env, dir, filepath.Join(dir, "bin"))
 	}
+	err := i.Config.load(ctx, i.Unit)
 	if err != nil {
 		return problem.List{{Where: i.Config.where(), Found: err.Error(), Allowed: "a configuration that the server can read",
 			Hint: "sudo python3 -m json.tool " + i.Config.Path}}
@@ -287,28 +276,49 @@ func DatabaseOf(u *Unit, c *Config) (*Database, error) {
 	return ParseDSN(dsn, u.User)
 }
 
-// Reopen finds the database again from the disk alone, for putting things back: by the unit, and
-// by the copy of the configuration where there is one, as the server may have rewritten its own.
-func Reopen(ctx context.Context, run Runner, unit, link, configPath, configCopy string) (*Unit, *Database, error) {
+// Anchor is what a run's record keeps of where its service finds its database.
+type Anchor struct {
+	Unit       string
+	Link       string
+	ConfigPath string
+	ConfigCopy string // as it was at the stop: the server may have rewritten its own
+	Database   Identity
+}
+
+// Reopen finds the database of Discover again, from the record of a run: for everything that is undone.
+// The error is an ErrOtherDatabase where it is not the one that the run began on.
+func Reopen(ctx context.Context, run Runner, a Anchor) (Claim, error) {
 	if run == nil {
 		run = host.Run
 	}
-	u, err := FindUnit(ctx, run, unit, link)
-	if err != nil {
-		return nil, nil, err
+	c := Claim{Dir: a.Link, Run: run}
+	var err error
+	if c.Unit, err = FindUnit(ctx, run, a.Unit, a.Link); err != nil {
+		return c, err
 	}
-	c := &Config{Path: configPath, env: u.Env, settings: map[string]any{}}
-	if _, err := os.Stat(configCopy); err == nil && configCopy != "" {
-		c.Path = configCopy
+	if dir, err := filepath.EvalSymlinks(a.Link); err == nil {
+		c.Dir = dir
 	}
-	if c.Path != "" {
-		if err := c.read(); err != nil {
-			return nil, nil, err
+	c.Config = findConfig(c.Unit, c.Dir)
+	if a.ConfigPath != "" {
+		c.Config = &Config{Path: a.ConfigPath, env: settingsIn(c.Unit.Env), settings: map[string]any{}}
+	}
+	read := c.Config
+	if _, err := os.Stat(a.ConfigCopy); err == nil && a.ConfigCopy != "" {
+		read = &Config{Path: a.ConfigCopy, env: c.Config.env, settings: c.Config.settings}
+	}
+	if err = read.load(ctx, c.Unit); err == nil {
+		c.Config.settings = read.settings
+		c.Database, err = DatabaseOf(c.Unit, read)
+	}
+	if err != nil && read.InDatabase && a.Database.Name != "" {
+		// It may be away with the database that is undone, which the record knows.
+		if db, e := ParseDSN(read.source, c.Unit.User); e == nil && db.address().Same(a.Database) {
+			c.Database, err = db, nil
 		}
-	} else if found := findConfig(u, link); found.InDatabase {
-		db, err := ParseDSN(found.source, u.User)
-		return u, db, err
 	}
-	db, err := DatabaseOf(u, c)
-	return u, db, err
+	if err != nil {
+		return c, err
+	}
+	return c, c.Database.Confirm(ctx, a.Database)
 }

@@ -2,12 +2,15 @@ package mattermost
 
 import (
 	"context"
+	"encoding/binary"
+	"errors"
 	"fmt"
 	"net"
 	"os"
 	"os/user"
 	"runtime"
 	"strconv"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -142,4 +145,67 @@ func giveWay(pid int) {
 	const whoProcess, classIdle = 1, 3 << 13
 	_ = unix.Setpriority(unix.PRIO_PROCESS, pid, 19)
 	_, _, _ = unix.RawSyscall(unix.SYS_IOPRIO_SET, whoProcess, uintptr(pid), classIdle)
+}
+
+// unixPeers maps the inode of each connected Unix socket of this host to that of its peer
+// (sock_diag(7), UNIX_DIAG_PEER).
+func unixPeers() (map[uint32]uint32, error) {
+	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_SOCK_DIAG)
+	if err != nil {
+		return nil, fmt.Errorf("look at Unix sockets: %w", err)
+	}
+	defer unix.Close(fd)
+	const (
+		byFamily   = 20 // SOCK_DIAG_BY_FAMILY
+		headerSize = 16 // of nlmsghdr
+		allStates  = 1<<12 - 1
+		showPeer   = 1 << 2 // UDIAG_SHOW_PEER
+		peer       = 2      // UNIX_DIAG_PEER
+		fixed      = 16     // bytes of unix_diag_msg
+	)
+	order := binary.NativeEndian
+	request := make([]byte, headerSize+24)
+	order.PutUint32(request, uint32(len(request)))
+	order.PutUint16(request[4:], byFamily)
+	order.PutUint16(request[6:], unix.NLM_F_REQUEST|unix.NLM_F_DUMP)
+	request[headerSize] = unix.AF_UNIX
+	order.PutUint32(request[headerSize+4:], allStates)
+	order.PutUint32(request[headerSize+12:], showPeer)
+	if err := unix.Sendto(fd, request, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
+		return nil, fmt.Errorf("look at Unix sockets: %w", err)
+	}
+	peers := map[uint32]uint32{}
+	buf := make([]byte, 1<<16)
+	for {
+		n, _, err := unix.Recvfrom(fd, buf, 0)
+		if err != nil {
+			return nil, fmt.Errorf("look at Unix sockets: %w", err)
+		}
+		messages, err := syscall.ParseNetlinkMessage(buf[:n])
+		if err != nil {
+			return nil, fmt.Errorf("look at Unix sockets: %w", err)
+		}
+		for _, m := range messages {
+			switch {
+			case m.Header.Type == unix.NLMSG_DONE:
+				return peers, nil
+			case m.Header.Type == unix.NLMSG_ERROR:
+				return nil, errors.New("look at Unix sockets: the kernel does not show them")
+			case len(m.Data) < fixed:
+				continue
+			}
+			inode := order.Uint32(m.Data[4:])
+			for rest := m.Data[fixed:]; len(rest) >= 4; {
+				size, kind := int(order.Uint16(rest)), order.Uint16(rest[2:])
+				if kind == peer && size >= 8 && len(rest) >= 8 {
+					peers[inode] = order.Uint32(rest[4:])
+				}
+				size = (size + 3) &^ 3
+				if size < 4 || size > len(rest) {
+					break
+				}
+				rest = rest[size:]
+			}
+		}
+	}
 }

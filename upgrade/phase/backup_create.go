@@ -42,7 +42,11 @@ func (backupReady) Run(ctx context.Context, op *Operation) error {
 		found = append(found, problem.Problem{Where: "pg_dump", Found: err.Error(), Allowed: fmt.Sprintf("version %d or newer", f.Schema.Server),
 			Hint: fmt.Sprintf("sudo apt install postgresql-client-%d", f.Schema.Server)})
 	}
-	return found.Err()
+	serving, err := checkServing(ctx, op)
+	if err != nil {
+		return err
+	}
+	return append(found, serving...).Err()
 }
 
 // openProblems is checkBackups for what is nothing without a repository.
@@ -63,8 +67,8 @@ func (beginBackup) Run(ctx context.Context, op *Operation) error {
 		version = ""
 	}
 	run := state.Run{From: version, To: version, Edition: string(f.Edition), Unit: f.Unit.Name, Link: f.Link, OldTarget: f.OldTarget, NewTarget: f.Dir}
-	if !f.Config.InDatabase {
-		run.ConfigPath = f.Config.Path
+	if err := anchor(ctx, &run, f); err != nil {
+		return err
 	}
 	return op.Acquire(ctx, run)
 }

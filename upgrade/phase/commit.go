@@ -41,6 +41,7 @@ func (Commit) Run(ctx context.Context, op *Operation) error {
 		op.Note("what %s was is kept in %s; remove it by hand when nobody wants to go back there", run.Link, run.AdoptedFrom)
 	}
 	op.arrived(run.To)
+	stopAgain(ctx, op)
 	for _, err := range []error{
 		mattermost.NoteVersion(run.To, run.Edition),
 		pruneVersions(run),
@@ -56,6 +57,19 @@ func (Commit) Run(ctx context.Context, op *Operation) error {
 		}
 	}
 	return nil
+}
+
+// stopAgain stops what was stopped before: it ran to be verified.
+func stopAgain(ctx context.Context, op *Operation) {
+	run := op.Record.Run
+	if !run.WasOff || run.From == "" {
+		return
+	}
+	if err := service(run).Stop(ctx); err != nil {
+		op.Warn("%v", err)
+		return
+	}
+	op.Note("%s was stopped before, and is stopped again; to start it: sudo systemctl start %s", run.Unit, run.Unit)
 }
 
 // pruneVersions removes the versions that Fetch made, but for this one and the one before. What it

@@ -65,7 +65,7 @@ func keepOut(ctx context.Context, op *Operation, why error) error {
 
 // bare looks whether the database is emptied.
 func bare(ctx context.Context, run *state.Run) bool {
-	_, db, err := mattermost.Reopen(ctx, nil, run.Unit, run.Link, run.ConfigPath, run.ConfigCopy)
+	_, db, err := reopen(ctx, run)
 	if err != nil {
 		return false
 	}
@@ -77,7 +77,7 @@ func bare(ctx context.Context, run *state.Run) bool {
 // does of a new one.
 func prove(ctx context.Context, op *Operation) error {
 	run, s := op.Record.Run, service(op.Record.Run)
-	unit, db, err := mattermost.Reopen(ctx, nil, run.Unit, run.Link, run.ConfigPath, run.ConfigCopy)
+	unit, db, err := reopen(ctx, run)
 	if err != nil {
 		return err
 	}

@@ -115,10 +115,16 @@ func (s stuck) try(t *testing.T, socket string) {
 // source, and do nothing. What returns is what they were told since.
 func play(t *testing.T, source string) (calls func() string) {
 	t.Helper()
+	return playWith(t, "MM_SQLSETTINGS_DATASOURCE="+source)
+}
+
+// playWith is play with another setting in the unit.
+func playWith(t *testing.T, setting string) (calls func() string) {
+	t.Helper()
 	dir := t.TempDir()
 	log := filepath.Join(dir, "log")
 	show := "LoadState=loaded\nType=notify\nUser=root\nActiveState=active\nSubState=running\nMainPID=" + fmt.Sprint(os.Getpid()) +
-		"\nEnvironment=\"MM_SQLSETTINGS_DATASOURCE=" + source + "\"\n"
+		"\nEnvironment=\"" + setting + "\"\n"
 	for name, script := range map[string]string{
 		"systemctl":  "if [ \"$1\" = show ]; then cat <<'END'\n" + show + "END\nelse echo \"systemctl $*\" >>" + log + "\nfi\n",
 		"journalctl": "",

@@ -28,8 +28,8 @@ func (Lock) Run(ctx context.Context, op *Operation) error {
 	if f.Plain {
 		run.AdoptedFrom = adoptedDir(f)
 	}
-	if !f.Config.InDatabase {
-		run.ConfigPath = f.Config.Path
+	if err := anchor(ctx, &run, f); err != nil {
+		return err
 	}
 	for _, p := range f.Places {
 		if p.Move {
@@ -40,6 +40,28 @@ func (Lock) Run(ctx context.Context, op *Operation) error {
 		run.System = &state.System{Packages: op.OS.Changes()}
 	}
 	return op.Acquire(ctx, run)
+}
+
+// anchor saves in run by what its undo finds the database, and that it is the same.
+func anchor(ctx context.Context, run *state.Run, f *mattermost.Installation) error {
+	if !f.Config.InDatabase {
+		run.ConfigPath = f.Config.Path
+	}
+	id, err := f.Database.Identify(ctx)
+	run.Database = state.Database(id)
+	return err
+}
+
+// claim is what the record says of the service and its database.
+func claim(ctx context.Context, run *state.Run) (mattermost.Claim, error) {
+	return mattermost.Reopen(ctx, nil, mattermost.Anchor{Unit: run.Unit, Link: run.Link, ConfigPath: run.ConfigPath, ConfigCopy: run.ConfigCopy,
+		Database: mattermost.Identity(run.Database)})
+}
+
+// reopen finds the database of the run again.
+func reopen(ctx context.Context, run *state.Run) (*mattermost.Unit, *mattermost.Database, error) {
+	c, err := claim(ctx, run)
+	return c.Unit, c.Database, err
 }
 
 // adoptedDir is where a directory made by hand is kept once a link takes its place.

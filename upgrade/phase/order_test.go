@@ -47,6 +47,7 @@ type smallHost struct {
 
 const fakeSystemctl = `#!/bin/sh
 cd %[1]q || exit 1
+case "$*" in *\*.service*) cat units; exit ;; esac
 if [ "$1" = show ]; then
 	active=$(cat unit)
 	echo "LoadState=loaded
@@ -66,8 +67,23 @@ n=$(date +%%s%%N)
 case "$1" in
 start)
 	case "$(readlink mattermost)" in *9.10.0) psql -Xq -h %[3]q -U postgres -d chat -c 'insert into db_migrations values (101)' ;; esac
+	# The server is a process with a connection to its database.
+	psql -Xq -h %[3]q -U postgres -d chat -c 'select pg_sleep(600)' </dev/null >/dev/null 2>&1 &
+	mkdir -p proc/7
+	ln -sfn "$(readlink mattermost)/bin/mattermost" proc/7/exe
+	ln -sfn / proc/7/root
+	ln -sfn / proc/7/cwd
+	ln -sfn /proc/$!/fd proc/7/fd
+	ln -sfn /proc/$!/net proc/7/net
+	cp /proc/$!/stat proc/7/stat
+	cp /proc/uptime proc/uptime
+	echo 0::/system.slice/mm.service >proc/7/cgroup
+	printf 'bin/mattermost\0' >proc/7/cmdline
+	printf 'MM_SQLSETTINGS_DATASOURCE=host=%%s user=postgres dbname=%%s\0' %[3]q "$(cat serves)" >proc/7/environ
 	echo active >unit ;;
-stop | kill) echo inactive >unit ;;
+stop | kill)
+	rm -rf proc/7
+	echo inactive >unit ;;
 esac
 `
 
@@ -87,10 +103,10 @@ func newSmallHost(t *testing.T) *smallHost {
 	if err != nil {
 		t.Fatal(err)
 	}
-	touch(t, h.dir, "versions/7.7.0/bin/mattermost", "versions/9.10.0/bin/mattermost", "log/.none", "bin/.none", "unit", "bin/journalctl")
+	touch(t, h.dir, "versions/7.7.0/bin/mattermost", "versions/9.10.0/bin/mattermost", "log/.none", "bin/.none", "unit", "bin/journalctl", "serves", "units", "proc/uptime")
 	for name, script := range map[string]string{
 		"bin/systemctl": fmt.Sprintf(fakeSystemctl, h.dir, me.Username, socket), "bin/nft": fmt.Sprintf(fakeNft, h.dir),
-		"bin/journalctl": "#!/bin/sh\nexit 1\n", "unit": "active\n",
+		"bin/journalctl": "#!/bin/sh\nexit 1\n", "unit": "active\n", "serves": "chat\n", "proc/uptime": "",
 	} {
 		if err := os.WriteFile(filepath.Join(h.dir, name), []byte(script), 0o755); err != nil {
 			t.Fatal(err)
@@ -124,7 +140,7 @@ func newSmallHost(t *testing.T) *smallHost {
 	t.Cleanup(server.Close)
 	db, err := mattermost.ParseDSN("host="+socket+" user=postgres dbname=chat", "")
 	must(t, err)
-	h.op = &Operation{ID: "20261122T010000Z-apply", Name: "apply", Record: &state.State{}, Emit: func(Event) {}, Save: h.save,
+	h.op = &Operation{proc: mattermost.Proc(filepath.Join(h.dir, "proc")), ID: "20261122T010000Z-apply", Name: "apply", Record: &state.State{}, Emit: func(Event) {}, Save: h.save,
 		Lock: func(context.Context, string, func(error)) (func() error, error) {
 			return func() error { return nil }, nil
 		},
@@ -286,6 +302,51 @@ func TestBackWithoutItsFiles(t *testing.T) {
 	if report.Downtime > oldTries {
 		t.Errorf("away for %v", report.Downtime)
 	}
+}
+
+// A run is rolled back only when the migrations were read of the database that the old version uses again.
+func TestBackOnAnotherDatabase(t *testing.T) {
+	h := newSmallHost(t)
+	_, err := h.conn.Exec(t.Context(), "create database other template chat")
+	must(t, err)
+	old := filepath.Join(h.dir, "versions/7.7.0")
+	phases := []Phase{begin{state.Run{From: "7.7.0", To: "9.10.0", Unit: "mm.service", Link: h.link, OldTarget: old,
+		Address: h.op.Facts.Health.URL, Port: 8065}}, Stop{}, broken{}}
+	must(t, os.WriteFile(filepath.Join(h.dir, "serves"), []byte("other\n"), 0o644))
+	_, err = Run(t.Context(), phases, h.op)
+	var not *NotRolledBack
+	if !errors.As(err, &not) || !strings.Contains(err.Error(), "it uses the database other on") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// What was stopped before the upgrade is stopped after it, and what ran runs.
+func TestOffStaysOff(t *testing.T) {
+	for _, off := range []bool{true, false} {
+		h := newSmallHost(t)
+		old, target := filepath.Join(h.dir, "versions/7.7.0"), filepath.Join(h.dir, "versions/9.10.0")
+		if off {
+			must(t, os.WriteFile(filepath.Join(h.dir, "unit"), []byte("inactive\n"), 0o644))
+		}
+		phases := []Phase{begin{state.Run{From: "7.7.0", To: "9.10.0", Unit: "mm.service", Link: h.link, OldTarget: old, NewTarget: target,
+			Address: h.op.Facts.Health.URL, Port: 8065, Migrates: true, SchemaTarget: 101}},
+			Stop{}, Checkpoint{}, Swap{}, Start{}, Verify{}, Open{}, stay{}}
+		_, err := Run(t.Context(), phases, h.op)
+		must(t, err)
+		unit, err := os.ReadFile(filepath.Join(h.dir, "unit"))
+		if is := strings.TrimSpace(string(unit)) == "inactive"; err != nil || is != off {
+			t.Errorf("it was off: %v; now it is %s (%v)", off, unit, err)
+		}
+	}
+}
+
+// stay is the end of Commit that concerns the service.
+type stay struct{}
+
+func (stay) Title() string { return "commit" }
+func (stay) Run(ctx context.Context, op *Operation) error {
+	stopAgain(ctx, op)
+	return nil
 }
 
 // post writes a post as a user does, and says how many there are then.

@@ -37,7 +37,7 @@ func (Preflight) Title() string { return "check that it can be done" }
 func (Preflight) Run(ctx context.Context, op *Operation) error {
 	var found problem.List
 	for _, check := range []func(context.Context, *Operation) (problem.List, error){
-		checkVersion, checkSettings, checkPrograms, checkRoom, checkPlaces, checkService, checkDatabase, checkBackups,
+		checkVersion, checkSettings, checkPrograms, checkRoom, checkPlaces, checkOthers, checkService, checkDatabase, checkBackups,
 	} {
 		list, err := check(ctx, op)
 		if err != nil {
@@ -211,17 +211,20 @@ func checkService(ctx context.Context, op *Operation) (problem.List, error) {
 		if err := l.Close(); err != nil {
 			return nil, err
 		}
-		if f.Installed() {
-			op.Warn("%s does not run now; if the upgrade fails it will be left as it is", f.Unit.Name)
+		switch {
+		case f.Installed() && st.Active == "failed":
+			op.Warn("%s does not run now, as it failed; if the upgrade fails it will be left as it is", f.Unit.Name)
+		case f.Installed():
+			op.Warn("%s does not run now: it is started for the upgrade, and stopped again at its end", f.Unit.Name)
 		}
-		return nil, nil
+		return checkServing(ctx, op)
 	}
 	if err := wellSoon(ctx, f.Health); err != nil && f.Installed() {
 		return problem.List{{Where: f.Unit.Name, Found: fmt.Sprintf("it runs and is not well: %v", err),
 			Allowed: "a server that answers, or one that is stopped: how else would one know that the way back works",
 			Hint:    "journalctl -u " + f.Unit.Name + " -n 50"}}, nil
 	}
-	return nil, nil
+	return checkServing(ctx, op)
 }
 
 // wellSoon asks three times: one slow answer is no illness.

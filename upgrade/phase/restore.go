@@ -141,6 +141,11 @@ func (restoreReady) Run(ctx context.Context, op *Operation) error {
 	if f.Schema.Server < m.PostgreSQL {
 		add("PostgreSQL", fmt.Sprint(f.Schema.Server), fmt.Sprintf("%d or newer: the backup is of that", m.PostgreSQL), "")
 	}
+	list, err := checkReturning(ctx, op, state.Database{})
+	if err != nil {
+		return err
+	}
+	found = append(found, list...)
 	var full []string
 	if f.Installed() {
 		full = append(full, "Mattermost "+f.Version.String())
@@ -149,9 +154,9 @@ func (restoreReady) Run(ctx context.Context, op *Operation) error {
 		full = append(full, "a database in use")
 	}
 	r := &room{}
-	list, foreign := exchanges(op, "")
+	planned, foreign := exchanges(op, "")
 	found = append(found, foreign...)
-	for _, e := range list {
+	for _, e := range planned {
 		if mountPoint(e.Path) {
 			add(e.Path, "the root of a file system", "a directory that can be renamed", "mount it one level up")
 		}
@@ -167,7 +172,7 @@ func (restoreReady) Run(ctx context.Context, op *Operation) error {
 		r.need(dir, unpackedBytes, unpackedInodes, "the release")
 		r.need(state.Dir, unpackedBytes/4, 0, "its archive")
 	}
-	if err := needFiles(ctx, op, r, list); err != nil {
+	if err := needFiles(ctx, op, r, planned); err != nil {
 		return err
 	}
 	admin, err := findAdmin(ctx, f.Database)
@@ -304,8 +309,8 @@ func (beginRestore) Run(ctx context.Context, op *Operation) error {
 	if f.Installed() {
 		run.From = f.Version.String()
 	}
-	if !f.Config.InDatabase {
-		run.ConfigPath = f.Config.Path
+	if err := anchor(ctx, &run, f); err != nil {
+		return err
 	}
 	// What someone added since, and the backup does not know, goes along.
 	for _, p := range f.Places {

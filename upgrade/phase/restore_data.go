@@ -168,7 +168,7 @@ func (bringBack) Undo(ctx context.Context, op *Operation) error {
 		return nil
 	}
 	err := removeStaging(run)
-	_, db, e := mattermost.Reopen(ctx, nil, run.Unit, run.Link, run.ConfigPath, run.ConfigCopy)
+	_, db, e := reopen(ctx, run)
 	if e != nil {
 		return errors.Join(err, e)
 	}
@@ -256,7 +256,7 @@ func (exchange) Undo(ctx context.Context, op *Operation) error {
 	if run.Filled {
 		return nil
 	}
-	_, db, err := mattermost.Reopen(ctx, nil, run.Unit, run.Link, run.ConfigPath, run.ConfigCopy)
+	_, db, err := reopen(ctx, run)
 	if err != nil {
 		return err
 	}

@@ -59,7 +59,7 @@ func remember(run *state.Run) *state.Return {
 		since = run.StoppedAt
 	}
 	back := &state.Return{Run: run.ID, From: run.From, To: run.To, Edition: run.Edition, Dir: run.OldTarget, Since: since,
-		Schema: run.SchemaBefore, Migrated: run.Migrates, Plan: run.Plan, Dump: run.StoppedDump, Config: run.ConfigCopy}
+		Schema: run.SchemaBefore, Migrated: run.Migrates, Plan: run.Plan, Dump: run.StoppedDump, Config: run.ConfigCopy, Database: run.Database}
 	if run.AdoptedFrom != "" {
 		back.Dir = run.AdoptedFrom
 	}

@@ -50,6 +50,11 @@ func (CheckBack) Run(ctx context.Context, op *Operation) error {
 	if err != nil {
 		return err
 	}
+	list, err := checkReturning(ctx, op, op.Record.Return.Database)
+	if err != nil {
+		return err
+	}
+	found = append(found, list...)
 	r := &room{}
 	needTrial(ctx, op, r, op.Record.Return.Dir, 2)
 	r.need(state.Dir, uint64(f.Schema.Heap)+spareBytes, 0, "a dump of the database")
@@ -104,8 +109,8 @@ func (LockBack) Run(ctx context.Context, op *Operation) error {
 		// Where no role may copy the database it must be dumped, as the older dump is put in its place.
 		run.Kept, run.Migrates = back.Checkpoint, back.Checkpoint == ""
 	}
-	if !f.Config.InDatabase {
-		run.ConfigPath = f.Config.Path
+	if err := anchor(ctx, &run, f); err != nil {
+		return err
 	}
 	return op.Acquire(ctx, run)
 }

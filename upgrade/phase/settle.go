@@ -110,11 +110,14 @@ var ErrUnreachable = fmt.Errorf("the database does not answer; %w", ErrAgain)
 func reach(ctx context.Context, run *state.Run) (*mattermost.Unit, *mattermost.Database, error) {
 	deadline := time.Now().Add(databaseTimeout)
 	for {
-		unit, db, err := mattermost.Reopen(ctx, nil, run.Unit, run.Link, run.ConfigPath, run.ConfigCopy)
+		unit, db, err := reopen(ctx, run)
 		if err == nil {
 			if _, err = db.AppliedMigrations(ctx); err == nil {
 				return unit, db, nil
 			}
+		}
+		if errors.Is(err, mattermost.ErrOtherDatabase) {
+			return nil, nil, err
 		}
 		if time.Now().After(deadline) {
 			return nil, nil, fmt.Errorf("%w: %w", ErrUnreachable, err)
@@ -129,11 +132,11 @@ func reach(ctx context.Context, run *state.Run) (*mattermost.Unit, *mattermost.D
 
 // reachable says whether the database answers now.
 func reachable(ctx context.Context, run *state.Run) bool {
-	_, db, err := mattermost.Reopen(ctx, nil, run.Unit, run.Link, run.ConfigPath, run.ConfigCopy)
+	_, db, err := reopen(ctx, run)
 	if err == nil {
 		_, err = db.AppliedMigrations(ctx)
 	}
-	return err == nil
+	return err == nil || errors.Is(err, mattermost.ErrOtherDatabase)
 }
 
 // fit makes the database what it was at the stop, or as good as that; a *kept says it cannot.

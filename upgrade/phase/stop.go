@@ -50,7 +50,7 @@ func (Stop) Run(ctx context.Context, op *Operation) error {
 	if err := s.Forgive(ctx); err != nil {
 		return err
 	}
-	run.WasActive = !st.Off()
+	run.WasActive, run.WasOff = !st.Off(), st.Active == "inactive"
 	run.Stopped, run.StoppedAt = true, time.Now().UTC()
 	if err := op.Save(); err != nil {
 		run.Stopped = false
@@ -145,9 +145,9 @@ func servesAgain(ctx context.Context, op *Operation, run *state.Run) error {
 	if err := comesUp(ctx, op, run, limit); err != nil {
 		return fmt.Errorf("start %s again: %w", run.From, err)
 	}
-	_, db, err := mattermost.Reopen(ctx, nil, run.Unit, run.Link, run.ConfigPath, run.ConfigCopy)
+	db, err := ownDatabase(ctx, op, run)
 	if err != nil {
-		return err
+		return fmt.Errorf("%s serves again: %w", run.From, err)
 	}
 	if now, err := db.AppliedMigrations(ctx); err != nil || run.SchemaBefore != "" && now != run.SchemaBefore {
 		return errors.Join(err, fmt.Errorf("%s serves again on a database at %s; it was at %s", run.From, now, run.SchemaBefore))
@@ -196,7 +196,7 @@ func dropFailed(ctx context.Context, op *Operation) error {
 	if run.Checkpoint == "" || run.Way == WayCheckpoint { // there it is what served before, under another name
 		return nil
 	}
-	_, db, err := mattermost.Reopen(ctx, nil, run.Unit, run.Link, run.ConfigPath, run.ConfigCopy)
+	_, db, err := reopen(ctx, run)
 	if err != nil {
 		return err
 	}

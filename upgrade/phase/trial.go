@@ -147,7 +147,7 @@ func endScratch(ctx context.Context, op *Operation, remove func() error) error {
 		return nil
 	}
 	failed := remove()
-	_, db, err := mattermost.Reopen(ctx, nil, run.Unit, run.Link, run.ConfigPath, run.ConfigCopy)
+	_, db, err := reopen(ctx, run)
 	if err != nil {
 		return errors.Join(failed, err)
 	}

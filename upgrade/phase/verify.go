@@ -43,6 +43,11 @@ func (Verify) Run(ctx context.Context, op *Operation) error {
 	if err := awaitHealth(ctx, run, op.started, run.To, limit); err != nil {
 		return blame(ctx, op, err)
 	}
+	if !run.WasActive && run.From != "" { // what did not run could not be asked before
+		if _, err := ownDatabase(ctx, op, run); err != nil {
+			return err
+		}
+	}
 	schema, err := op.Facts.Database.AppliedMigrations(ctx)
 	if err != nil {
 		return err

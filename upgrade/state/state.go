@@ -46,6 +46,15 @@ type Return struct {
 	Checkpoint string    `json:"checkpoint,omitempty"`  // the copy of the database from before
 	Dump       string    `json:"dump,omitempty"`        // in its place, where no role may copy the database
 	Config     string    `json:"config_copy,omitempty"` // the configuration from before
+	Database   Database  `json:"database,omitzero"`     // that was upgraded
+}
+
+// Database is what tells a database from others.
+type Database struct {
+	Host   string `json:"host"`
+	Port   int    `json:"port"`
+	Name   string `json:"name"`
+	System string `json:"system,omitempty"` // PostgreSQL's system identifier, where the role may read it
 }
 
 // Replaced are the files that a restore replaced, which live as long as the database that it replaced.
@@ -101,7 +110,9 @@ type Run struct {
 	ConfigCopy         string    `json:"config_copy,omitempty"`         // config as it was before the new version could rewrite it
 	ConfigPath         string    `json:"config_path,omitempty"`         // where it is to be put back
 	Moves              []Move    `json:"moves,omitempty"`               // what is moved out of the install directory, in order
+	Database           Database  `json:"database,omitzero"`             // that the service uses; nothing is undone on another
 	WasActive          bool      `json:"was_active,omitempty"`          // the service ran before
+	WasOff             bool      `json:"was_off,omitempty"`             // it was stopped, and is stopped again at the end
 	Address            string    `json:"address,omitempty"`             // where the server answers this host, such as http://127.0.0.1:8065
 	ServerName         string    `json:"server_name,omitempty"`         // of its certificate, when it speaks TLS itself
 	Port               int       `json:"port,omitempty"`                // that the gate guards

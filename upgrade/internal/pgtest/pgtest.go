@@ -20,8 +20,8 @@ import (
 
 // Start runs a server until the test is over and returns the directory of its Unix socket, and its
 // major version. Everyone may connect as any role; postgres is the superuser. PostgreSQL refuses to
-// run as root: then it runs as nobody.
-func Start(t *testing.T) (socket string, major int) {
+// run as root: then it runs as nobody. Options such as "port=5433" are added to its own.
+func Start(t *testing.T, options ...string) (socket string, major int) {
 	t.Helper()
 	dir, err := os.MkdirTemp("/tmp", "pg") // the path of a socket has at most 107 bytes
 	if err != nil {
@@ -45,7 +45,14 @@ func Start(t *testing.T) (socket string, major int) {
 	if out, err := initdb.CombinedOutput(); err != nil {
 		t.Fatalf("initdb: %v\n%s", err, out)
 	}
-	server := exec.Command(program(t, "postgres"), "-D", data, "-k", dir, "-c", "listen_addresses=", "-c", "fsync=off", "-c", "autovacuum=off")
+	args, at := []string{"-D", data, "-k", dir}, "host="+dir
+	for _, option := range append([]string{"listen_addresses=", "fsync=off", "autovacuum=off"}, options...) {
+		args = append(args, "-c", option)
+		if strings.HasPrefix(option, "port=") {
+			at += " " + option
+		}
+	}
+	server := exec.Command(program(t, "postgres"), args...)
 	server.Dir, server.SysProcAttr = dir, attr
 	log := new(strings.Builder)
 	server.Stderr = log
@@ -58,7 +65,7 @@ func Start(t *testing.T) (socket string, major int) {
 	})
 	deadline := time.Now().Add(30 * time.Second)
 	for {
-		major, err := version(t.Context(), dir)
+		major, err := version(t.Context(), at)
 		if err == nil {
 			return dir, major
 		}
@@ -69,8 +76,8 @@ func Start(t *testing.T) (socket string, major int) {
 	}
 }
 
-func version(ctx context.Context, dir string) (major int, err error) {
-	conn, err := pgx.Connect(ctx, "host="+dir+" user=postgres dbname=postgres")
+func version(ctx context.Context, at string) (major int, err error) {
+	conn, err := pgx.Connect(ctx, at+" user=postgres dbname=postgres")
 	if err != nil {
 		return 0, err
 	}
