@@ -4,8 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"strings"
+
+	"townsquare/upgrade/internal/untrusted"
 )
 
 // readEnvFile reads a file of systemd's EnvironmentFile=: KEY=value lines, # and ; comments, single
@@ -13,7 +14,7 @@ import (
 // an empty environment when optional is set.
 // Rules: systemd.exec(5), EnvironmentFile=.
 func readEnvFile(path string, optional bool, into map[string]string) error {
-	data, err := os.ReadFile(path)
+	data, err := untrusted.ReadFile(path, 1<<20)
 	if optional && errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}

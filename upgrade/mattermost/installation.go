@@ -15,6 +15,7 @@ import (
 	"github.com/google/renameio/v2"
 
 	"townsquare/upgrade/host"
+	"townsquare/upgrade/internal/untrusted"
 	"townsquare/upgrade/problem"
 	"townsquare/upgrade/release"
 )
@@ -172,11 +173,15 @@ func (i *Installation) findDir() error {
 
 // awaitFirst describes the installation that is to come.
 func (i *Installation) awaitFirst() error {
-	if data, err := os.ReadFile(lastPath()); err == nil {
+	var data []byte
+	err := untrusted.As(i.Unit.User, func() (err error) {
+		data, err = untrusted.ReadFile(lastPath(), 1<<10)
+		return err
+	})
+	if err == nil {
 		last, edition, _ := strings.Cut(strings.TrimSpace(string(data)), " ")
 		i.Last, i.Edition = last, release.Edition(edition)
 	}
-	var err error
 	i.Places, err = statePlaces(i.Link, "")
 	return err
 }
@@ -187,11 +192,16 @@ func lastPath() string { return filepath.Join(StateRoot, ".version") }
 
 // NoteVersion keeps version and edition beside the state, if it is in StateRoot.
 func NoteVersion(version, edition string) error {
-	if _, err := os.Stat(StateRoot); err != nil {
+	dir, err := untrusted.OpenDir(StateRoot)
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
 	// A rename: the directory is the service's, which may have made a link of that name.
-	return renameio.WriteFile(lastPath(), []byte(version+" "+edition+"\n"), 0o644)
+	return renameio.WriteFile(filepath.Base(lastPath()), []byte(version+" "+edition+"\n"), 0o644, renameio.WithRoot(dir))
 }
 
 func (i *Installation) findProgram(ctx context.Context, run Runner) error {
@@ -293,9 +303,9 @@ func Reopen(ctx context.Context, run Runner, unit, link, configPath, configCopy 
 	if err != nil {
 		return nil, nil, err
 	}
-	c := &Config{Path: configPath, env: u.Env, settings: map[string]any{}}
+	c := &Config{Path: configPath, user: u.User, env: u.Env, settings: map[string]any{}}
 	if _, err := os.Stat(configCopy); err == nil && configCopy != "" {
-		c.Path = configCopy
+		c.Path, c.user = configCopy, "" // it lies where only root can go
 	}
 	if c.Path != "" {
 		if err := c.read(); err != nil {
