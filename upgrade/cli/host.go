@@ -18,6 +18,7 @@ import (
 
 	"townsquare/upgrade/drift"
 	"townsquare/upgrade/host"
+	"townsquare/upgrade/mattermost"
 	"townsquare/upgrade/phase"
 	"townsquare/upgrade/release"
 	"townsquare/upgrade/schedule"
@@ -133,8 +134,8 @@ func (h *server) operation(id, name string, emit func(phase.Event)) (*phase.Oper
 	op.Reload = func() (*state.State, error) { return state.Load(h.path(state.Path)) }
 	h.knowSecrets()
 	if run := record.Run; run != nil { // to put it back, nobody looks at the installation first
-		h.knowConfig(run.ConfigPath)
-		h.knowConfig(run.ConfigCopy)
+		h.knowConfig(run.User, run.ConfigPath)
+		h.knowConfig("", run.ConfigCopy)
 	}
 	learned := false
 	op.Emit = func(e phase.Event) {
@@ -182,9 +183,9 @@ func (h *server) knowSecrets() {
 }
 
 // knowConfig tells the redactor the secrets in a config.json, if it is there.
-func (h *server) knowConfig(path string) {
+func (h *server) knowConfig(user, path string) {
 	var sections map[string]map[string]any
-	data, err := os.ReadFile(h.path(path))
+	data, err := mattermost.ReadConfig(user, h.path(path))
 	if path == "" || err != nil || json.Unmarshal(data, &sections) != nil {
 		return
 	}

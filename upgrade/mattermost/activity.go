@@ -5,13 +5,14 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"townsquare/upgrade/internal/untrusted"
 )
 
 // Activity looks at who works in a database, over a connection of its own that is opened when first
@@ -80,7 +81,7 @@ func Warm(dir string) error {
 			if err != nil || !d.Type().IsRegular() {
 				return ignoreMissing(err)
 			}
-			f, err := os.Open(path)
+			f, err := untrusted.Open(path)
 			if err != nil {
 				return err
 			}

@@ -106,7 +106,7 @@ func (c Claim) Check(ctx context.Context) (Evidence, error) {
 
 	const allowed = "one that the unit names as well: what only a start script or an edited unit says is not seen here"
 	hint := fmt.Sprintf("sudo systemctl edit %s    # [Service] Environment= or EnvironmentFile= instead of the start script's own settings; then restart it", c.Unit.Name)
-	uses := configAt((&Unit{Args: p.Args, Env: p.Env}).ConfigFlag(), p.Env, p.Dir, filepath.Dir(p.Exe))
+	uses := configAt(&Unit{User: c.Unit.User, Args: p.Args, Env: p.Env}, p.Env, p.Dir, filepath.Dir(p.Exe))
 	if !uses.like(c.Config) {
 		wrong(p.String(), fmt.Sprintf("its configuration is %s, and the unit's is %s", uses.place(), c.Config.place()), allowed, hint)
 		return e, nil

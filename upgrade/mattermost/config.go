@@ -10,15 +10,8 @@ import (
 	"io/fs"
 	"net"
 	"net/url"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
-
-	"github.com/google/renameio/v2"
-
-	"townsquare/upgrade/internal/durable"
 )
 
 // Config is Mattermost's configuration as the server sees it: the file, or the row in its
@@ -28,6 +21,7 @@ type Config struct {
 	Exists     bool   // false before the first start: the server makes the file
 	InDatabase bool   // MM_CONFIG or --config is a database URL
 	source     string // that URL
+	user       string // the service's, with whose rights the file is read
 	settings   map[string]any
 	env        map[string]string
 }
@@ -46,7 +40,7 @@ func (c *Config) load(ctx context.Context, u *Unit) error {
 
 // read reads the file; one that is not there yet leaves Exists false.
 func (c *Config) read() error {
-	data, err := os.ReadFile(c.Path)
+	data, err := ReadConfig(c.user, c.Path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -101,7 +95,7 @@ func (c *Config) Reread() (*Config, error) {
 	if c.InDatabase {
 		return c, nil
 	}
-	again := &Config{Path: c.Path, env: c.env, settings: map[string]any{}}
+	again := &Config{Path: c.Path, user: c.user, env: c.env, settings: map[string]any{}}
 	return again, again.read()
 }
 
@@ -180,96 +174,3 @@ func (c *Config) listen() (port int, h Health, err error) {
 
 // Listen is where the server listens, and where its API is reached from this host.
 func (c *Config) Listen() (port int, h Health, err error) { return c.listen() }
-
-// CopyConfig keeps the configuration at path as copyPath, readable by root only.
-func CopyConfig(path, copyPath string) error {
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return fmt.Errorf("copy the configuration: %w", err)
-	}
-	if err := os.MkdirAll(filepath.Dir(copyPath), 0o700); err != nil {
-		return fmt.Errorf("copy the configuration: %w", err)
-	}
-	if err := renameio.WriteFile(copyPath, data, 0o600, renameio.IgnoreUmask()); err != nil {
-		return fmt.Errorf("copy the configuration: %w", err)
-	}
-	return durable.SyncDir(filepath.Dir(copyPath))
-}
-
-// PutBackConfig writes the copy to path, with the owner and mode that the file there has, or when
-// it is gone those of its directory and 0600. Doing it twice is the same as once. On a full disk the
-// file that is there gives its own room: the copy is the safe one until the run is closed.
-func PutBackConfig(copyPath, path string) error {
-	data, err := os.ReadFile(copyPath)
-	if err != nil {
-		return fmt.Errorf("put the configuration back: %w", err)
-	}
-	mode := fs.FileMode(0o600)
-	info, err := os.Stat(path)
-	if err == nil {
-		mode = info.Mode().Perm()
-	} else if info, err = os.Stat(filepath.Dir(path)); err != nil {
-		return fmt.Errorf("put the configuration back: %w", err)
-	}
-	owner := info.Sys().(*syscall.Stat_t)
-	// The owner must be right before the name is: the server may start at any moment after.
-	real := path
-	if target, err := filepath.EvalSymlinks(path); err == nil {
-		// A link of root's is the administrator's wish; one of the service's could lead anywhere.
-		link, err := os.Lstat(path)
-		if err != nil {
-			return fmt.Errorf("put the configuration back: %w", err)
-		}
-		if link.Mode()&fs.ModeSymlink == 0 || link.Sys().(*syscall.Stat_t).Uid == 0 {
-			real = target
-		}
-	}
-	err = replaceConfig(real, data, mode, owner)
-	if errors.Is(err, syscall.ENOSPC) {
-		err = overwrite(real, data)
-	}
-	if err != nil {
-		return fmt.Errorf("put the configuration back: %w", err)
-	}
-	return durable.SyncDir(filepath.Dir(real))
-}
-
-// replaceConfig makes the file anew beside itself, so that the server finds the one or the other.
-func replaceConfig(path string, data []byte, mode fs.FileMode, owner *syscall.Stat_t) error {
-	file, err := renameio.NewPendingFile(path, renameio.WithPermissions(mode), renameio.IgnoreUmask())
-	if err != nil {
-		return err
-	}
-	defer func() { _ = file.Cleanup() }() // nothing is left of it once it was renamed
-	if _, err := file.Write(data); err != nil {
-		return err
-	}
-	if err := file.Chown(int(owner.Uid), int(owner.Gid)); err != nil && os.Geteuid() == 0 {
-		return err
-	}
-	return file.CloseAtomicallyReplace()
-}
-
-// overwrite writes data in the place of what the file holds; the blocks that it has are used again. A
-// link of the service's could lead anywhere, and is refused.
-func overwrite(path string, data []byte) error {
-	file, err := os.OpenFile(path, os.O_WRONLY|syscall.O_NOFOLLOW, 0)
-	if err != nil {
-		return err
-	}
-	defer file.Close()
-	info, err := file.Stat()
-	if err != nil {
-		return err
-	}
-	if !info.Mode().IsRegular() || info.Sys().(*syscall.Stat_t).Nlink != 1 {
-		return fmt.Errorf("%s has another name as well: not written", path)
-	}
-	if _, err := file.WriteAt(data, 0); err != nil {
-		return err
-	}
-	if err := file.Truncate(int64(len(data))); err != nil {
-		return err
-	}
-	return file.Sync()
-}

@@ -5,7 +5,10 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 func configOf(t *testing.T, text string, env map[string]string) *Config {
@@ -136,7 +139,7 @@ func TestConfigCopyAndBack(t *testing.T) {
 	if err := os.WriteFile(path, []byte("old"), 0o640); err != nil {
 		t.Fatal(err)
 	}
-	if err := CopyConfig(path, kept); err != nil {
+	if err := CopyConfig("", path, kept); err != nil {
 		t.Fatal(err)
 	}
 	for _, spoil := range []func() error{
@@ -147,7 +150,7 @@ func TestConfigCopyAndBack(t *testing.T) {
 		if err := spoil(); err != nil {
 			t.Fatal(err)
 		}
-		if err := PutBackConfig(kept, path); err != nil {
+		if err := PutBackConfig("", kept, path); err != nil {
 			t.Fatal(err)
 		}
 		if data, err := os.ReadFile(path); err != nil || string(data) != "old" {
@@ -157,34 +160,43 @@ func TestConfigCopyAndBack(t *testing.T) {
 	if info, err := os.Stat(kept); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("the copy's mode: %v, %v", info.Mode(), err)
 	}
-	if err := PutBackConfig(filepath.Join(dir, "none"), path); !errors.Is(err, os.ErrNotExist) {
+	if err := PutBackConfig("", filepath.Join(dir, "none"), path); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("without a copy: %v", err)
 	}
 }
 
-// On a full disk the file that is there is written over, but never where a link of it leads.
-func TestOverwrite(t *testing.T) {
+// A pipe in the place of the configuration is an error at once, for whoever reads it.
+func TestConfigIsAPipe(t *testing.T) {
 	dir := t.TempDir()
-	path := filepath.Join(dir, "config.json")
-	if err := os.WriteFile(path, []byte("new, and longer"), 0o640); err != nil {
+	path, kept := filepath.Join(dir, "config.json"), filepath.Join(dir, "kept.json")
+	if err := errors.Join(syscall.Mkfifo(path, 0o600), os.WriteFile(kept, []byte("{}"), 0o600)); err != nil {
 		t.Fatal(err)
 	}
-	if err := overwrite(path, []byte("old")); err != nil {
+	for name, err := range map[string]error{"read": (&Config{Path: path}).read(), "copy": CopyConfig("", path, filepath.Join(dir, "copy.json")),
+		"put back": PutBackConfig("", kept, path), "database settings": CopyDatabaseSettings("", path, kept)} {
+		if err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+}
+
+// What is as it was is not written: owner, mode, links and times stay.
+func TestPutBackWhatIsThere(t *testing.T) {
+	dir := t.TempDir()
+	plant(t, dir, "real.json", "config.json -> real.json")
+	path, kept := filepath.Join(dir, "config.json"), filepath.Join(dir, "kept", "run.json")
+	before, err := os.Stat(path)
+	if err := errors.Join(err, CopyConfig("", path, kept), PutBackConfig("", kept, path)); err != nil {
 		t.Fatal(err)
 	}
-	if data, err := os.ReadFile(path); err != nil || string(data) != "old" {
-		t.Errorf("got %q, %v", data, err)
+	if after, err := os.Stat(path); err != nil || !os.SameFile(before, after) || !after.ModTime().Equal(before.ModTime()) {
+		t.Errorf("it was written: %v, %v", after, err)
 	}
-	for name, link := range map[string]func(old, new string) error{"soft": os.Symlink, "hard": os.Link} {
-		if err := link(path, filepath.Join(dir, name)); err != nil {
-			t.Fatal(err)
-		}
-		if err := overwrite(filepath.Join(dir, name), []byte("other")); err == nil {
-			t.Errorf("wrote through a %s link", name)
-		}
+	if err := errors.Join(os.WriteFile(path, []byte("changed"), 0o600), PutBackConfig("", kept, path)); err != nil {
+		t.Fatal(err)
 	}
-	if data, err := os.ReadFile(path); err != nil || string(data) != "old" {
-		t.Errorf("got %q, %v", data, err)
+	if diff := cmp.Diff([]string{"config.json -> real.json", "kept/", "kept/run.json = real.json", "real.json = real.json"}, tree(t, dir)); diff != "" {
+		t.Error(diff)
 	}
 }
 

@@ -10,13 +10,14 @@ import (
 
 // findConfig returns where the service in u, installed in dir, reads its configuration.
 func findConfig(u *Unit, dir string) *Config {
-	return configAt(u.ConfigFlag(), u.Env, u.workDir(dir), filepath.Join(dir, "bin"))
+	return configAt(u, u.Env, u.workDir(dir), filepath.Join(dir, "bin"))
 }
 
-// configAt returns where a server that works in cwd, with its program in bin, reads its configuration.
+// configAt returns where a server of u that works in cwd, with its program in bin, reads its configuration.
 // Rule: `mattermost --config`: a database URL, an absolute path, or a name that searchConfig finds.
-func configAt(flag string, env map[string]string, cwd, bin string) *Config {
-	c := &Config{env: settingsIn(env), settings: map[string]any{}}
+func configAt(u *Unit, env map[string]string, cwd, bin string) *Config {
+	c := &Config{user: u.User, env: settingsIn(env), settings: map[string]any{}}
+	flag := u.ConfigFlag()
 	switch {
 	case strings.HasPrefix(flag, "postgres://"), strings.HasPrefix(flag, "postgresql://"), strings.HasPrefix(flag, "mysql://"):
 		c.InDatabase, c.source = true, flag

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"townsquare/upgrade/internal/untrusted"
 )
 
 // Database is a PostgreSQL database as one role reaches it.
@@ -79,6 +81,18 @@ func ParseDSN(dsn, osUser string) (*Database, error) {
 		d.env = append(d.env, tlsEnv(clean)...)
 	}
 	return d, nil
+}
+
+// dialAs opens a Unix socket as another user: PostgreSQL's peer authentication reads the effective
+// user of the thread that connects, at that moment.
+func dialAs(name string) func(ctx context.Context, network, addr string) (net.Conn, error) {
+	return func(ctx context.Context, network, addr string) (conn net.Conn, err error) {
+		err = untrusted.As(name, func() (err error) {
+			conn, err = new(net.Dialer).DialContext(ctx, network, addr)
+			return err
+		})
+		return conn, err
+	}
 }
 
 // Connect opens one connection; the caller closes it.

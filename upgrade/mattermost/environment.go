@@ -4,11 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
+
+	"townsquare/upgrade/internal/untrusted"
 )
 
 // readEnvFiles reads what EnvironmentFile= names, which may be a pattern. A file that is missing is
@@ -20,7 +21,7 @@ func readEnvFiles(pattern string, optional bool, into map[string]string) error {
 		err = &fs.PathError{Op: "open", Path: pattern, Err: fs.ErrNotExist}
 	}
 	for _, path := range paths {
-		data, e := os.ReadFile(path)
+		data, e := untrusted.ReadFile(path, 1<<20)
 		err = errors.Join(err, e)
 		parseEnv(string(data), into)
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/google/renameio/v2"
 
 	"townsquare/upgrade/internal/durable"
+	"townsquare/upgrade/internal/untrusted"
 )
 
 // Exchange puts what waits at staged to path, and keeps what was there as kept; all three are on one
@@ -26,17 +27,14 @@ func Exchange(path, staged, kept string) error {
 		if there(kept) {
 			return fmt.Errorf("put %s in place: refusing to replace %s", path, kept)
 		}
-		if err := os.MkdirAll(filepath.Dir(kept), 0o700); err != nil {
-			return fmt.Errorf("put %s in place: %w", path, err)
-		}
-		if err := os.Rename(path, kept); err != nil {
+		if err := renameInto(path, kept); err != nil {
 			return fmt.Errorf("put %s in place: %w", path, err)
 		}
 		if err := durable.SyncDir(filepath.Dir(kept)); err != nil {
 			return err
 		}
 	}
-	if err := os.Rename(staged, path); err != nil {
+	if err := untrusted.Rename(staged, path); err != nil {
 		return fmt.Errorf("put %s in place: %w", path, err)
 	}
 	return durable.SyncDir(filepath.Dir(path))
@@ -46,20 +44,27 @@ func Exchange(path, staged, kept string) error {
 // It does nothing when Exchange never began.
 func ExchangeBack(path, staged, kept string, fresh bool) error {
 	if (there(kept) || fresh) && !there(staged) && there(path) {
-		if err := os.MkdirAll(filepath.Dir(staged), 0o700); err != nil {
-			return fmt.Errorf("put %s back: %w", path, err)
-		}
-		if err := os.Rename(path, staged); err != nil {
+		if err := renameInto(path, staged); err != nil {
 			return fmt.Errorf("put %s back: %w", path, err)
 		}
 	}
 	if !there(kept) {
 		return nil
 	}
-	if err := os.Rename(kept, path); err != nil {
+	if err := untrusted.Rename(kept, path); err != nil {
 		return fmt.Errorf("put %s back: %w", path, err)
 	}
 	return durable.SyncDir(filepath.Dir(path))
+}
+
+// renameInto renames path to a name in a directory that is made, for root only, where it is missing.
+func renameInto(path, to string) error {
+	dir, err := untrusted.MakeDir(filepath.Dir(to), 0o700)
+	if err != nil {
+		return err
+	}
+	dir.Close()
+	return untrusted.Rename(path, to)
 }
 
 func there(path string) bool {
@@ -67,11 +72,10 @@ func there(path string) bool {
 	return err == nil
 }
 
-// CopyDatabaseSettings gives the config.json at to the way to the database that the one at from has,
-// and keeps its owner and mode.
-func CopyDatabaseSettings(from, to string) error {
-	read := func(path string) (map[string]any, error) {
-		data, err := os.ReadFile(path)
+// CopyDatabaseSettings gives the config.json at to, where only root can go, the way to the database that
+// the service's user's at from has, and keeps its owner and mode.
+func CopyDatabaseSettings(user, from, to string) error {
+	read := func(path string, data []byte, err error) (map[string]any, error) {
 		if err != nil {
 			return nil, fmt.Errorf("read the configuration: %w", err)
 		}
@@ -83,11 +87,13 @@ func CopyDatabaseSettings(from, to string) error {
 		}
 		return all, nil
 	}
-	mine, err := read(from)
+	data, err := ReadConfig(user, from)
+	mine, err := read(from, data, err)
 	if err != nil {
 		return err
 	}
-	theirs, err := read(to)
+	data, err = untrusted.ReadNoLink(to, maxConfig)
+	theirs, err := read(to, data, err)
 	if err != nil {
 		return err
 	}
@@ -102,7 +108,7 @@ func CopyDatabaseSettings(from, to string) error {
 	if same {
 		return nil
 	}
-	data, err := json.MarshalIndent(theirs, "", "    ")
+	data, err = json.MarshalIndent(theirs, "", "    ")
 	if err != nil {
 		return err
 	}

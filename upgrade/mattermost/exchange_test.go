@@ -95,7 +95,7 @@ func TestDatabaseOfARestoredConfiguration(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := CopyDatabaseSettings(now, old); err != nil {
+	if err := CopyDatabaseSettings("", now, old); err != nil {
 		t.Fatal(err)
 	}
 	data, err := os.ReadFile(old)

@@ -15,6 +15,7 @@ import (
 	"github.com/google/renameio/v2"
 
 	"townsquare/upgrade/host"
+	"townsquare/upgrade/internal/untrusted"
 	"townsquare/upgrade/problem"
 	"townsquare/upgrade/release"
 )
@@ -171,11 +172,15 @@ func (i *Installation) findDir() error {
 
 // awaitFirst describes the installation that is to come.
 func (i *Installation) awaitFirst() error {
-	if data, err := os.ReadFile(lastPath()); err == nil {
+	var data []byte
+	err := untrusted.As(i.Unit.User, func() (err error) {
+		data, err = untrusted.ReadFile(lastPath(), 1<<10)
+		return err
+	})
+	if err == nil {
 		last, edition, _ := strings.Cut(strings.TrimSpace(string(data)), " ")
 		i.Last, i.Edition = last, release.Edition(edition)
 	}
-	var err error
 	i.Places, err = statePlaces(i.Link, "")
 	return err
 }
@@ -186,11 +191,16 @@ func lastPath() string { return filepath.Join(StateRoot, ".version") }
 
 // NoteVersion keeps version and edition beside the state, if it is in StateRoot.
 func NoteVersion(version, edition string) error {
-	if _, err := os.Stat(StateRoot); err != nil {
+	dir, err := untrusted.OpenDir(StateRoot)
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
 	// A rename: the directory is the service's, which may have made a link of that name.
-	return renameio.WriteFile(lastPath(), []byte(version+" "+edition+"\n"), 0o644)
+	return renameio.WriteFile(filepath.Base(lastPath()), []byte(version+" "+edition+"\n"), 0o644, renameio.WithRoot(dir))
 }
 
 func (i *Installation) findProgram(ctx context.Context, run Runner) error {
@@ -228,7 +238,7 @@ func (i *Installation) findConfig(ctx context.Context) error {
 		dir = StateRoot
 	}
 	if i.Config = findConfig(i.Unit, dir); i.Dir == "" { // it is not there yet, and will work where it is
-		i.Config = configAt(i.Unit.ConfigFlag(), i.Unit.Env, dir, filepath.Join(dir, "bin"))
+		i.Config = configAt(i.Unit, i.Unit.Env, dir, filepath.Join(dir, "bin"))
 	}
 	err := i.Config.load(ctx, i.Unit)
 	if err != nil {
@@ -301,11 +311,11 @@ func Reopen(ctx context.Context, run Runner, a Anchor) (Claim, error) {
 	}
 	c.Config = findConfig(c.Unit, c.Dir)
 	if a.ConfigPath != "" {
-		c.Config = &Config{Path: a.ConfigPath, env: settingsIn(c.Unit.Env), settings: map[string]any{}}
+		c.Config = &Config{Path: a.ConfigPath, user: c.Unit.User, env: settingsIn(c.Unit.Env), settings: map[string]any{}}
 	}
 	read := c.Config
 	if _, err := os.Stat(a.ConfigCopy); err == nil && a.ConfigCopy != "" {
-		read = &Config{Path: a.ConfigCopy, env: c.Config.env, settings: c.Config.settings}
+		read = &Config{Path: a.ConfigCopy, env: c.Config.env, settings: c.Config.settings} // it lies where only root can go
 	}
 	if err = read.load(ctx, c.Unit); err == nil {
 		c.Config.settings = read.settings

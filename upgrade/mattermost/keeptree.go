@@ -1,13 +1,14 @@
 package mattermost
 
 import (
-	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
+
+	"townsquare/upgrade/internal/untrusted"
 )
 
 // KeepTree gives every file below dir a second name below kept, which is on the same file system and
@@ -15,54 +16,75 @@ import (
 // files of a plugin and makes others, but never writes into one. What vanishes meanwhile is left out.
 // (utils.CopyDir and removePluginLocally in the server's channels/app/plugin_install.go.)
 func KeepTree(dir, kept string) error {
-	base := filepath.Dir(dir)
-	for !within(base, kept) {
-		base = filepath.Dir(base)
-	}
-	root, err := os.OpenRoot(base) // no link that the service's user makes meanwhile leads out of it
-	if err != nil {
-		return fmt.Errorf("keep %s: %w", dir, err)
-	}
-	defer root.Close()
-	from, err := filepath.Rel(base, dir)
-	if err != nil {
-		return fmt.Errorf("keep %s: %w", dir, err)
-	}
-	to, err := filepath.Rel(base, kept)
-	if err != nil {
-		return fmt.Errorf("keep %s: %w", dir, err)
-	}
-	err = fs.WalkDir(root.FS(), from, func(path string, d fs.DirEntry, err error) error {
-		if err == nil {
-			err = keepEntry(root, path, to+strings.TrimPrefix(path, from), d)
-		}
-		if path != from && errors.Is(err, fs.ErrNotExist) {
-			return nil
-		}
-		return err
-	})
-	if err != nil {
+	if err := keepTree(dir, kept); err != nil {
 		return fmt.Errorf("keep %s: %w", dir, err)
 	}
 	return nil
 }
 
-func keepEntry(root *os.Root, path, as string, d fs.DirEntry) error {
-	if !d.IsDir() {
-		return root.Link(path, as)
-	}
-	info, err := d.Info()
+func keepTree(dir, kept string) error {
+	above, err := untrusted.OpenDir(filepath.Dir(dir))
 	if err != nil {
 		return err
 	}
-	if err := root.Mkdir(as, 0o700); err != nil {
+	defer above.Close()
+	info, err := above.Lstat(filepath.Base(dir))
+	if err != nil {
 		return err
+	}
+	from, err := untrusted.Sub(above, filepath.Base(dir), info)
+	if err != nil {
+		return err
+	}
+	defer from.Close()
+	beside, err := untrusted.OpenDir(filepath.Dir(kept))
+	if err != nil {
+		return err
+	}
+	defer beside.Close()
+	return keepDir(from, info, beside, filepath.Base(kept))
+}
+
+// keepDir keeps what is in from as name in beside, where only root can go.
+func keepDir(from *os.Root, info fs.FileInfo, beside *os.Root, name string) error {
+	if err := beside.Mkdir(name, 0o700); err != nil {
+		return err
+	}
+	to, err := beside.OpenRoot(name)
+	if err != nil {
+		return err
+	}
+	defer to.Close()
+	entries, err := fs.ReadDir(from.FS(), ".")
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if err := ignoreMissing(keepEntry(from, to, e.Name())); err != nil {
+			return err
+		}
 	}
 	owner := info.Sys().(*syscall.Stat_t)
-	if err := root.Lchown(as, int(owner.Uid), int(owner.Gid)); err != nil {
+	if err := beside.Lchown(name, int(owner.Uid), int(owner.Gid)); err != nil {
 		return err
 	}
-	return root.Chmod(as, info.Mode())
+	return beside.Chmod(name, info.Mode())
+}
+
+func keepEntry(from, to *os.Root, name string) error {
+	info, err := from.Lstat(name)
+	if err != nil {
+		return err
+	}
+	if !info.IsDir() {
+		return untrusted.Link(from, name, to)
+	}
+	sub, err := untrusted.Sub(from, name, info)
+	if err != nil {
+		return err
+	}
+	defer sub.Close()
+	return keepDir(sub, info, to, name)
 }
 
 // SameTree says whether below dir are the very files that KeepTree found there. A kept that is not
@@ -102,10 +124,4 @@ func entries(dir string) (map[string]fs.FileInfo, error) {
 		return err
 	})
 	return all, err
-}
-
-// within says whether path is below dir.
-func within(dir, path string) bool {
-	rel, err := filepath.Rel(dir, path)
-	return err == nil && filepath.IsLocal(rel)
 }

@@ -8,6 +8,9 @@ import (
 	"os/user"
 	"path/filepath"
 	"strconv"
+	"syscall"
+
+	"townsquare/upgrade/internal/untrusted"
 )
 
 // Where things live on a host; DESIGN of the layout: versions beside the link, on the same file
@@ -116,38 +119,18 @@ func sameDevice(a, b string) bool {
 
 // Furnish makes the links to places in a new version's directory, and the directories of the
 // server's state that do not exist anywhere yet, owned by the service's user. What the release
-// ships under a surviving name is an example: the real one takes its place.
+// ships under a surviving name is an example: the real one takes its place. A directory of the version
+// that became a link is an error: the service's user can exchange those below client/.
 func Furnish(dir, owner string, places []Place) error {
 	for _, p := range places {
-		path := filepath.Join(dir, p.Name)
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		if err := furnish(filepath.Join(dir, p.Name), p.Target); err != nil {
 			return fmt.Errorf("furnish %s: %w", dir, err)
 		}
-		if now, err := os.Readlink(path); err == nil && now == p.Target {
-			continue
-		}
-		if err := os.RemoveAll(path); err != nil {
-			return fmt.Errorf("furnish %s: %w", dir, err)
-		}
-		if err := os.Symlink(p.Target, path); err != nil {
-			return fmt.Errorf("furnish %s: %w", dir, err)
-		}
-		if p.Move || p.Custom {
-			continue
-		}
-		if !filepath.IsAbs(p.Target) {
+		if p.Move || p.Custom || !filepath.IsAbs(p.Target) {
 			continue
 		}
 		if _, err := os.Stat(p.Target); errors.Is(err, fs.ErrNotExist) {
-			// The way there is for everybody, or the service's user could not go it.
-			err := os.MkdirAll(filepath.Dir(p.Target), 0o755)
-			if err == nil {
-				err = os.Mkdir(p.Target, 0o750)
-			}
-			if err != nil {
-				return fmt.Errorf("furnish %s: %w", dir, err)
-			}
-			if err := chownTo(p.Target, owner); err != nil {
+			if err := makeOwned(p.Target, owner); err != nil {
 				return fmt.Errorf("furnish %s: %w", dir, err)
 			}
 		}
@@ -155,18 +138,113 @@ func Furnish(dir, owner string, places []Place) error {
 	return nil
 }
 
-// GiveClient gives the web client's files to the service's user: the server rewrites some of them
-// in place at every start. The links in it are left alone.
+func furnish(path, target string) error {
+	parent, err := untrusted.MakeDir(filepath.Dir(path), 0o755)
+	if err != nil {
+		return err
+	}
+	defer parent.Close()
+	name := filepath.Base(path)
+	if now, err := parent.Readlink(name); err == nil && now == target {
+		return nil
+	}
+	if err := parent.RemoveAll(name); err != nil {
+		return err
+	}
+	return parent.Symlink(target, name)
+}
+
+// makeOwned makes a directory of the owner's. The way there is for everybody, or the service's user
+// could not go it. Root makes it only where the owner may not, and so cannot exchange it.
+func makeOwned(path, owner string) error {
+	parent, err := untrusted.MakeDir(filepath.Dir(path), 0o755)
+	if err != nil {
+		return err
+	}
+	defer parent.Close()
+	name := filepath.Base(path)
+	err = untrusted.As(owner, func() error { return parent.Mkdir(name, 0o750) })
+	if !errors.Is(err, fs.ErrPermission) || os.Geteuid() != 0 {
+		return err
+	}
+	if err := parent.Mkdir(name, 0o750); err != nil {
+		return err
+	}
+	uid, gid, err := ids(owner)
+	if err != nil {
+		return err
+	}
+	return parent.Lchown(name, uid, gid)
+}
+
+// GiveClient gives the web client's files to the service's user, before the first start of a version
+// that Extract made: the server rewrites some of them in place at every start. It does so from the
+// inside out, so that nothing of the way to what is left is that user's; a client/ that is given already
+// is left alone. Links are, too.
 func GiveClient(dir, owner string) error {
-	return filepath.WalkDir(filepath.Join(dir, "client"), func(path string, d fs.DirEntry, err error) error {
-		if errors.Is(err, fs.ErrNotExist) && d == nil {
-			return nil
-		}
-		if err != nil || d.Type()&fs.ModeSymlink != 0 {
+	if os.Geteuid() != 0 {
+		return nil // only root can, and only root runs this outside of tests
+	}
+	if err := giveClient(dir, owner); err != nil {
+		return fmt.Errorf("give client/ to %s: %w", owner, err)
+	}
+	return nil
+}
+
+func giveClient(dir, owner string) error {
+	root, err := untrusted.OpenDir(dir)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	info, err := root.Lstat("client")
+	if err != nil {
+		return ignoreMissing(err)
+	}
+	uid, gid, err := ids(owner)
+	if err != nil || int(info.Sys().(*syscall.Stat_t).Uid) == uid {
+		return err
+	}
+	return give(root, "client", info, uid, gid)
+}
+
+// give gives what Lstat told of name in dir, and all below it, to a user.
+func give(dir *os.Root, name string, info fs.FileInfo, uid, gid int) error {
+	switch {
+	case info.IsDir():
+		sub, err := untrusted.Sub(dir, name, info)
+		if err != nil {
 			return err
 		}
-		return chownTo(path, owner)
-	})
+		defer sub.Close()
+		entries, err := fs.ReadDir(sub.FS(), ".")
+		if err != nil {
+			return err
+		}
+		for _, e := range entries {
+			info, err := sub.Lstat(e.Name())
+			if err == nil {
+				err = give(sub, e.Name(), info, uid, gid)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return sub.Lchown(".", uid, gid)
+	case info.Mode().IsRegular():
+		file, err := dir.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+		if err != nil {
+			return err
+		}
+		defer file.Close()
+		// A file with another name may be in use elsewhere.
+		now, err := file.Stat()
+		if err != nil || !os.SameFile(info, now) || now.Sys().(*syscall.Stat_t).Nlink != 1 {
+			return err
+		}
+		return file.Chown(uid, gid)
+	}
+	return nil
 }
 
 func chownTo(path, name string) error {

@@ -3,6 +3,7 @@ package mattermost
 import (
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -100,7 +101,10 @@ func TestListPlugins(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	plant(t, dir, "no-plugin/file", "stray")
+	plant(t, dir, "no-plugin/file", "stray", "pipe/")
+	if err := syscall.Mkfifo(filepath.Join(dir, "pipe", "plugin.json"), 0o600); err != nil { // nothing waits for it
+		t.Fatal(err)
+	}
 	c := configOf(t, `{"PluginSettings": {"PluginStates": {"org.a": {"Enable": true}}}}`, nil)
 	before, err := c.ListPlugins(dir)
 	if err != nil {

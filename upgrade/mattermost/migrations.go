@@ -17,6 +17,7 @@ import (
 
 	"townsquare/upgrade/host"
 	"townsquare/upgrade/internal/durable"
+	"townsquare/upgrade/internal/untrusted"
 )
 
 // Program is a server program that is run beside the one that serves, for one command.
@@ -84,6 +85,9 @@ type Plan struct {
 	File  string // the plan as the target wrote it, for Downgrade; empty when there is none
 }
 
+// maxPlan is the largest plan that is read, in bytes; one from 7.7 to 11.4 has some 200 KB.
+const maxPlan = 64 << 20
+
 // PlanMigrations asks the target which migrations it would run, without running any, and keeps its
 // plan as keep. Programs before 8.0 cannot tell: they refuse the flag before they touch anything.
 func (p Program) PlanMigrations(ctx context.Context, keep string) (Plan, error) {
@@ -108,10 +112,11 @@ func (p Program) PlanMigrations(ctx context.Context, keep string) (Plan, error) 
 	if len(files) == 0 {
 		return Plan{Known: true}, nil
 	}
-	if info, err := os.Lstat(files[0]); err != nil || !info.Mode().IsRegular() {
-		return Plan{}, fmt.Errorf("plan the migrations: %s is no file", files[0])
-	}
-	data, err := os.ReadFile(files[0])
+	var data []byte
+	err = untrusted.As(p.User, func() (err error) { // the directory is that user's
+		data, err = untrusted.ReadFile(files[0], maxPlan)
+		return err
+	})
 	if err != nil {
 		return Plan{}, fmt.Errorf("plan the migrations: %w", err)
 	}

@@ -12,6 +12,8 @@ import (
 	"slices"
 	"sort"
 	"strings"
+
+	"townsquare/upgrade/internal/untrusted"
 )
 
 // Plugin is one plugin on the disk.
@@ -21,8 +23,20 @@ type Plugin struct {
 	Enabled bool   `json:"enabled"`
 }
 
-// ListPlugins reads the plugins below dir; a directory that is not there has none.
-func (c *Config) ListPlugins(dir string) ([]Plugin, error) {
+// maxPlugin is the largest plugin.json that is read, in bytes; the largest known has 40 KB.
+const maxPlugin = 4 << 20
+
+// ListPlugins reads the plugins below dir, with the rights of the service's user; a directory that is
+// not there has none.
+func (c *Config) ListPlugins(dir string) (plugins []Plugin, err error) {
+	err = untrusted.As(c.user, func() error {
+		plugins, err = c.listPlugins(dir)
+		return err
+	})
+	return plugins, err
+}
+
+func (c *Config) listPlugins(dir string) ([]Plugin, error) {
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -39,7 +53,7 @@ func (c *Config) ListPlugins(dir string) ([]Plugin, error) {
 	}
 	var plugins []Plugin
 	for _, e := range entries {
-		data, err := os.ReadFile(filepath.Join(dir, e.Name(), "plugin.json"))
+		data, err := untrusted.ReadFile(filepath.Join(dir, e.Name(), "plugin.json"), maxPlugin)
 		if err != nil {
 			continue // no plugin, such as a file of the administrator's
 		}

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"townsquare/upgrade/host"
+	"townsquare/upgrade/internal/untrusted"
 )
 
 // SandboxUnit is the service that a sandbox's server is; there is one at a time, by its name. Its
@@ -82,29 +83,16 @@ func (s *Sandbox) Open(ctx context.Context) error {
 	return s.writeEnv(dsn)
 }
 
-// furnish lays the release out anew: what a server writes to is of its own, the rest leads to the
-// version. A server looks for its folders in its working directory first.
+// furnish makes the sandbox as the service's user, who can exchange what is copied into it.
 func (s *Sandbox) furnish(ctx context.Context) error {
 	if err := os.Mkdir(s.Dir, 0o700); err != nil {
 		return err
 	}
-	own := []string{"client", "config", "data", "logs", "plugins"}
-	entries, err := os.ReadDir(s.Version)
-	if err != nil {
+	if err := chownTo(s.Dir, s.Unit.User); err != nil {
 		return err
 	}
-	for _, e := range entries {
-		if slices.Contains(own, e.Name()) {
-			continue
-		}
-		if err := os.Symlink(filepath.Join(s.Version, e.Name()), filepath.Join(s.Dir, e.Name())); err != nil {
-			return err
-		}
-	}
-	for _, name := range own {
-		if err := os.Mkdir(filepath.Join(s.Dir, name), 0o700); err != nil {
-			return err
-		}
+	if err := untrusted.As(s.Unit.User, s.layOut); err != nil {
+		return err
 	}
 	// Copies: the server rewrites some of the web client's files, and may exchange plugins.
 	copies := [][2]string{{filepath.Join(s.Version, "client"), "client"}, {s.Plugins, "plugins"}}
@@ -112,10 +100,41 @@ func (s *Sandbox) furnish(ctx context.Context) error {
 		if _, err := os.Stat(c[0]); errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
-		if _, err := Idly(s.runner())(ctx, host.Command{Name: "cp", Args: []string{"-a", "--reflink=auto", c[0] + "/.", filepath.Join(s.Dir, c[1])}}); err != nil {
+		cp := host.Command{Name: "cp", Args: []string{"-a", "--reflink=auto", c[0] + "/.", filepath.Join(s.Dir, c[1])}, User: s.Unit.User, Dir: s.Dir}
+		if _, err := Idly(s.runner())(ctx, cp); err != nil {
 			return err
 		}
 	}
+	return untrusted.As(s.Unit.User, s.complete)
+}
+
+var sandboxOwn = []string{"client", "config", "data", "logs", "plugins"}
+
+// layOut lays the release out anew: what a server writes to is of its own, the rest leads to the
+// version. A server looks for its folders in its working directory first.
+func (s *Sandbox) layOut() error {
+	entries, err := os.ReadDir(s.Version)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if slices.Contains(sandboxOwn, e.Name()) {
+			continue
+		}
+		if err := os.Symlink(filepath.Join(s.Version, e.Name()), filepath.Join(s.Dir, e.Name())); err != nil {
+			return err
+		}
+	}
+	for _, name := range sandboxOwn {
+		if err := os.Mkdir(filepath.Join(s.Dir, name), 0o700); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// complete puts its own configuration and links in the place of what was copied.
+func (s *Sandbox) complete() error {
 	// A link to where the server that serves keeps its plugins' web clients.
 	if err := os.RemoveAll(filepath.Join(s.Dir, "client", "plugins")); err != nil {
 		return err
@@ -141,10 +160,7 @@ func (s *Sandbox) furnish(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(s.ConfigPath(), config, 0o600); err != nil {
-		return err
-	}
-	return s.give()
+	return os.WriteFile(s.ConfigPath(), config, 0o600)
 }
 
 func (s *Sandbox) runner() Runner {
@@ -152,21 +168,6 @@ func (s *Sandbox) runner() Runner {
 		return host.Run
 	}
 	return s.Run
-}
-
-// give makes everything in the sandbox the service's user's; links are left alone. The sandbox
-// itself comes last: until then that user cannot enter it, and so puts no link in our way.
-func (s *Sandbox) give() error {
-	err := filepath.WalkDir(s.Dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || path == s.Dir || d.Type()&fs.ModeSymlink != 0 {
-			return err
-		}
-		return chownTo(path, s.Unit.User)
-	})
-	if err != nil {
-		return err
-	}
-	return chownTo(s.Dir, s.Unit.User)
 }
 
 // PluginDir is where the sandbox's plugins are.

@@ -6,46 +6,62 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"syscall"
 
 	"townsquare/upgrade/internal/durable"
+	"townsquare/upgrade/internal/untrusted"
 )
 
 // Move renames from to to and leaves a link at from, so that the version which has it there works
-// on as before. Whatever part of it was done already is not done again.
+// on as before. Whatever part of it was done already is not done again. Links of another user's on the
+// way to either are an error.
 func Move(from, to string) error {
-	info, err := os.Lstat(from)
+	if err := move(from, to); err != nil {
+		return fmt.Errorf("move %s: %w", from, err)
+	}
+	return nil
+}
+
+func move(from, to string) error {
+	fromDir, err := untrusted.OpenDir(filepath.Dir(from))
+	if err != nil {
+		return err
+	}
+	defer fromDir.Close()
+	toDir, err := untrusted.MakeDir(filepath.Dir(to), 0o755)
+	if err != nil {
+		return err
+	}
+	defer toDir.Close()
+	fromName, toName := filepath.Base(from), filepath.Base(to)
+	info, err := fromDir.Lstat(fromName)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		// Moved, and the power went before the link was made.
-		if _, err := os.Lstat(to); err != nil {
-			return fmt.Errorf("move %s: %w", from, err)
+		if _, err := toDir.Lstat(toName); err != nil {
+			return err
 		}
 	case err != nil:
-		return fmt.Errorf("move %s: %w", from, err)
+		return err
 	case info.Mode()&fs.ModeSymlink != 0:
-		if target, err := os.Readlink(from); err == nil && target == to {
+		if target, err := fromDir.Readlink(fromName); err == nil && target == to {
 			return nil
 		}
-		return fmt.Errorf("move %s: it is a link already", from)
+		return errors.New("it is a link already")
 	default:
-		if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
-			return fmt.Errorf("move %s: %w", from, err)
-		}
-		if _, err := os.Lstat(to); err == nil {
+		if waits, err := toDir.Lstat(toName); err == nil {
 			// An empty directory may wait there; anything else is not ours to replace.
-			if err := syscall.Rmdir(to); err != nil {
-				return fmt.Errorf("move %s: refusing to replace %s", from, to)
+			if !waits.IsDir() || toDir.Remove(toName) != nil {
+				return fmt.Errorf("refusing to replace %s", to)
 			}
 		}
-		if err := os.Rename(from, to); err != nil {
-			return fmt.Errorf("move %s: %w", from, err)
+		if err := untrusted.Move(fromDir, fromName, toDir, toName); err != nil {
+			return err
 		}
 	}
-	if err := os.Symlink(to, from); err != nil {
-		return fmt.Errorf("move %s: %w", from, err)
+	if err := fromDir.Symlink(to, fromName); err != nil {
+		return err
 	}
-	return errors.Join(durable.SyncDir(filepath.Dir(to)), durable.SyncDir(filepath.Dir(from)))
+	return errors.Join(untrusted.Sync(toDir), untrusted.Sync(fromDir))
 }
 
 // Vacant says whether there is nothing at path, or an empty directory.
@@ -59,31 +75,52 @@ func Vacant(path string) bool {
 
 // MoveBack undoes Move; it does nothing when Move never began.
 func MoveBack(from, to string) error {
-	info, err := os.Lstat(from)
+	if err := moveBack(from, to); err != nil {
+		return fmt.Errorf("move %s back: %w", from, err)
+	}
+	return nil
+}
+
+func moveBack(from, to string) error {
+	fromDir, err := untrusted.OpenDir(filepath.Dir(from))
+	if errors.Is(err, fs.ErrNotExist) && !there(to) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer fromDir.Close()
+	fromName, toName := filepath.Base(from), filepath.Base(to)
+	info, err := fromDir.Lstat(fromName)
 	switch {
 	case err == nil && info.Mode()&fs.ModeSymlink == 0:
 		if !Vacant(to) {
 			// Made by a server that was started in between, which did not find its own.
-			return fmt.Errorf("move %s back: it is there, and so is %s: which one is it?", from, to)
+			return fmt.Errorf("it is there, and so is %s: which one is it?", to)
 		}
 		return nil
 	case err == nil:
-		if target, err := os.Readlink(from); err != nil || target != to {
+		if target, err := fromDir.Readlink(fromName); err != nil || target != to {
 			return err
 		}
-		if err := os.Remove(from); err != nil {
-			return fmt.Errorf("move %s back: %w", from, err)
+		if err := fromDir.Remove(fromName); err != nil {
+			return err
 		}
 	case !errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("move %s back: %w", from, err)
+		return err
 	}
-	if _, err := os.Lstat(to); errors.Is(err, fs.ErrNotExist) {
-		return nil
+	toDir, err := untrusted.OpenDir(filepath.Dir(to))
+	if err != nil {
+		return ignoreMissing(err)
 	}
-	if err := os.Rename(to, from); err != nil {
-		return fmt.Errorf("move %s back: %w", from, err)
+	defer toDir.Close()
+	if _, err := toDir.Lstat(toName); err != nil {
+		return ignoreMissing(err)
 	}
-	return errors.Join(durable.SyncDir(filepath.Dir(to)), durable.SyncDir(filepath.Dir(from)))
+	if err := untrusted.Move(toDir, toName, fromDir, fromName); err != nil {
+		return err
+	}
+	return errors.Join(untrusted.Sync(toDir), untrusted.Sync(fromDir))
 }
 
 // Point makes link a link to target by one rename(2), so that it leads to the old version or to

@@ -7,51 +7,12 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"os/user"
 	"runtime"
-	"strconv"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
-
-// dialAs opens a Unix socket as another user: PostgreSQL's peer authentication reads the effective
-// user of the thread that connects, at that moment.
-func dialAs(name string) func(ctx context.Context, network, addr string) (net.Conn, error) {
-	return func(ctx context.Context, network, addr string) (net.Conn, error) {
-		u, err := user.Lookup(name)
-		if err != nil {
-			return nil, err
-		}
-		uid, err := strconv.Atoi(u.Uid)
-		if err != nil {
-			return nil, err
-		}
-		type result struct {
-			conn net.Conn
-			err  error
-		}
-		done := make(chan result, 1)
-		go func() {
-			// The thread is not unlocked when the user cannot be put back: it ends with this goroutine.
-			runtime.LockOSThread()
-			if _, _, e := unix.RawSyscall(unix.SYS_SETRESUID, ^uintptr(0), uintptr(uid), ^uintptr(0)); e != 0 {
-				runtime.UnlockOSThread()
-				done <- result{err: fmt.Errorf("become %s: %w", name, e)}
-				return
-			}
-			var d net.Dialer
-			conn, err := d.DialContext(ctx, network, addr)
-			if _, _, e := unix.RawSyscall(unix.SYS_SETRESUID, ^uintptr(0), 0, ^uintptr(0)); e == 0 {
-				runtime.UnlockOSThread()
-			}
-			done <- result{conn, err}
-		}()
-		r := <-done
-		return r.conn, r.err
-	}
-}
 
 // exchange swaps two names in one step, where the file system can do that.
 func exchange(a, b string) error {

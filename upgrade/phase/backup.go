@@ -47,7 +47,7 @@ func dumpHere(ctx context.Context, op *Operation) error {
 		return err
 	}
 	if f.Config.Exists && !f.Config.InDatabase {
-		if err := mattermost.CopyConfig(f.Config.Path, filepath.Join(dumpDir(), run.ID+".config.json")); err != nil {
+		if err := mattermost.CopyConfig(f.Unit.User, f.Config.Path, filepath.Join(dumpDir(), run.ID+".config.json")); err != nil {
 			return err
 		}
 	}

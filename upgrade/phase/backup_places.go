@@ -26,6 +26,10 @@ func places(ctx context.Context, op *Operation, m *backup.Manifest) error {
 		if err != nil {
 			return err
 		}
+		if !backedUp(f, path, real, custom) {
+			op.Warn("%s is not in this backup: it leads to %s, which is not %s's", path, real, f.Unit.User)
+			return nil
+		}
 		if !covered(m, real) {
 			m.Places = append(m.Places, backup.Place{Name: name, Path: real, Custom: custom})
 		}

@@ -130,22 +130,24 @@ func TestBackupWithoutItsFiles(t *testing.T) {
 // TestWhereABackupGoes: into the places of this host, wherever it was on the other one.
 func TestWhereABackupGoes(t *testing.T) {
 	dir := t.TempDir()
+	me, err := user.Current()
+	must(t, err)
 	link := filepath.Join(dir, "mattermost")
 	data, config := filepath.Join(dir, "state", "data"), filepath.Join(dir, "etc", "config.json")
 	touch(t, data, "something")
 	op := &Operation{
 		Choice: release.Choice{Next: &release.Release{Edition: release.Team}},
-		Facts: &mattermost.Installation{Link: link, Config: &mattermost.Config{Path: config},
+		Facts: &mattermost.Installation{Link: link, Config: &mattermost.Config{Path: config}, Unit: &mattermost.Unit{User: me.Username},
 			Places: []mattermost.Place{{Name: "data", Target: data}, {Name: "plugins", Target: filepath.Join(dir, "state", "plugins")}}},
 		restore: &backup.Snapshot{Manifest: backup.Manifest{Places: []backup.Place{
 			{Name: "data", Path: "/srv/old/data"}, {Name: "plugins", Path: "/opt/old/plugins"}, {Name: "config.json", Path: "/etc/old.json"},
-			{Name: "brand", Path: "/opt/old/brand", Custom: true}, {Name: "files", Path: "/mnt/attachments"},
+			{Name: "brand", Path: "/opt/old/brand", Custom: true}, {Name: "files", Path: filepath.Join(dir, "attachments")},
 		}}},
 	}
 	want := []struct {
 		path  string
 		fresh bool
-	}{{data, false}, {filepath.Join(dir, "state", "plugins"), true}, {config, true}, {filepath.Join(dir, "townsquare", "custom", "brand"), true}, {"/mnt/attachments", true}}
+	}{{data, false}, {filepath.Join(dir, "state", "plugins"), true}, {config, true}, {filepath.Join(dir, "townsquare", "custom", "brand"), true}, {filepath.Join(dir, "attachments"), true}}
 	list, foreign := exchanges(op, "run")
 	if len(foreign) > 0 {
 		t.Error(foreign)

@@ -45,7 +45,7 @@ func (Checkpoint) Run(ctx context.Context, op *Operation) error {
 	run, f := op.Record.Run, op.Facts
 	if f.Config.Exists && !f.Config.InDatabase {
 		run.ConfigCopy = filepath.Join(state.Dir, "config", run.ID+".json")
-		if err := mattermost.CopyConfig(f.Config.Path, run.ConfigCopy); err != nil {
+		if err := mattermost.CopyConfig(run.User, f.Config.Path, run.ConfigCopy); err != nil {
 			return err
 		}
 	}
@@ -92,14 +92,14 @@ func (Checkpoint) Undo(_ context.Context, op *Operation) error {
 	}
 	if !exposed(run).IsZero() {
 		newer := filepath.Join(state.Dir, "config", run.ID+"-newer.json")
-		if err := mattermost.CopyConfig(run.ConfigPath, newer); err != nil {
+		if err := mattermost.CopyConfig(run.User, run.ConfigPath, newer); err != nil {
 			op.Warn("settings that were changed since %s may be lost: %v", exposed(run).Local().Format(time.TimeOnly), err)
 		} else {
 			op.Note("settings that were changed since %s are kept in %s", exposed(run).Local().Format(time.TimeOnly), newer)
 		}
 	}
 	// A copy that was never finished was never needed: the new version has not been started.
-	if err := mattermost.PutBackConfig(run.ConfigCopy, run.ConfigPath); err != nil && !errors.Is(err, os.ErrNotExist) {
+	if err := mattermost.PutBackConfig(run.User, run.ConfigCopy, run.ConfigPath); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
 	return nil

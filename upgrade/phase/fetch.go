@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"townsquare/upgrade/host"
+	"townsquare/upgrade/internal/untrusted"
 	"townsquare/upgrade/mattermost"
 	"townsquare/upgrade/release"
 	"townsquare/upgrade/state"
@@ -54,7 +55,19 @@ func (Fetch) Run(ctx context.Context, op *Operation) error {
 	if err != nil {
 		return err
 	}
-	if err := mattermost.Furnish(run.NewTarget, f.Unit.User, append(added, f.Places...)); err != nil {
+	places := append(added, f.Places...)
+	err = mattermost.Furnish(run.NewTarget, f.Unit.User, places)
+	if errors.Is(err, untrusted.ErrLink) {
+		op.Warn("%v: it is unpacked anew", err)
+		if err := release.Remove(run.NewTarget); err != nil {
+			return err
+		}
+		if err := unpack(ctx, op, next, program); err != nil {
+			return err
+		}
+		err = mattermost.Furnish(run.NewTarget, f.Unit.User, places)
+	}
+	if err != nil {
 		return err
 	}
 	return planMigrations(ctx, op, program)
@@ -72,9 +85,6 @@ func unpack(ctx context.Context, op *Operation, next release.Release, program ma
 		return err
 	}
 	if _, err = release.Extract(ctx, archive, run.NewTarget, progress); err != nil {
-		return fmt.Errorf("unpack %s: %w", next.Name(), err)
-	}
-	if err := mattermost.GiveClient(run.NewTarget, f.Unit.User); err != nil {
 		return fmt.Errorf("unpack %s: %w", next.Name(), err)
 	}
 	if err := mattermost.SetCapability(filepath.Join(run.NewTarget, "bin", "mattermost"), f.Capability); err != nil {

@@ -156,6 +156,9 @@ func (op *Operation) Acquire(ctx context.Context, begin state.Run) error {
 	begin.ID, begin.Operation = op.ID, op.Name
 	begin.Started, begin.Phase = time.Now().UTC(), op.current
 	begin.PID, begin.BootID = host.Process()
+	if op.Facts != nil && op.Facts.Unit != nil {
+		begin.User = op.Facts.Unit.User
+	}
 	options, err := json.Marshal(op.Options)
 	if err != nil {
 		return err

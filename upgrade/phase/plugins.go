@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
+	"townsquare/upgrade/internal/untrusted"
 	"townsquare/upgrade/mattermost"
 	"townsquare/upgrade/state"
 )
@@ -70,14 +72,7 @@ func pluginDirs(op *Operation) (list []state.Exchange) {
 }
 
 func keepDir(user string, e state.Exchange) error {
-	staging := filepath.Dir(e.Staged)
-	if err := os.MkdirAll(filepath.Dir(staging), 0o755); err != nil {
-		return err
-	}
-	if err := mattermost.Guard(filepath.Dir(staging), user); err != nil {
-		return err
-	}
-	if err := os.Mkdir(staging, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
+	if err := makeStaging(filepath.Dir(e.Staged), user); err != nil && !errors.Is(err, os.ErrExist) {
 		return err
 	}
 	return mattermost.KeepTree(e.Path, e.Staged)
@@ -96,13 +91,18 @@ func besides(op *Operation) []string {
 
 // clearKept removes the plugins that runs kept in dir.
 func clearKept(dir string) error {
-	found, err := os.ReadDir(dir)
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
+	root, err := untrusted.OpenDir(dir)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
 		return err
 	}
+	defer root.Close()
+	found, err := fs.ReadDir(root.FS(), ".")
 	for _, e := range found {
 		if strings.HasPrefix(e.Name(), pluginsPrefix) {
-			err = errors.Join(err, os.RemoveAll(filepath.Join(dir, e.Name())))
+			err = errors.Join(err, root.RemoveAll(e.Name()))
 		}
 	}
 	return err

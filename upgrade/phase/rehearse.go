@@ -300,12 +300,9 @@ func (t *trial) look(ctx context.Context, op *Operation, r *Rehearsal, began tim
 		op.Warn("compare the settings: %v", err)
 		return
 	}
-	if info, err := os.Lstat(t.sandbox.ConfigPath()); err != nil || !info.Mode().IsRegular() {
-		return // it never came so far
-	}
-	data, err := os.ReadFile(t.sandbox.ConfigPath())
+	data, err := mattermost.ReadConfig(op.Facts.Unit.User, t.sandbox.ConfigPath())
 	if err != nil {
-		return
+		return // it never came so far
 	}
 	after, err := mattermost.ConfigKeys(data)
 	if err != nil {

@@ -154,8 +154,8 @@ func (restoreReady) Run(ctx context.Context, op *Operation) error {
 		full = append(full, "a database in use")
 	}
 	r := &room{}
-	planned, foreign := exchanges(op, "")
-	found = append(found, foreign...)
+	planned, refused := exchanges(op, "")
+	found = append(found, refused...)
 	for _, e := range planned {
 		if mountPoint(e.Path) {
 			add(e.Path, "the root of a file system", "a directory that can be renamed", "mount it one level up")
@@ -237,8 +237,8 @@ const keptName = "before"
 
 // exchanges says what of the backup goes where on this host. What stands under a name is replaced
 // where it really is: an administrator may have moved it to another disk. The service's user could
-// make such a link, too, so that one to somebody else's files is refused.
-func exchanges(op *Operation, run string) (list []state.Exchange, foreign problem.List) {
+// make such a link, too, so that one to what is not that user's is refused.
+func exchanges(op *Operation, run string) (list []state.Exchange, refused problem.List) {
 	f := op.Facts
 	for _, p := range op.restore.Manifest.Places {
 		path := p.Path // of what is outside the install directory
@@ -248,13 +248,11 @@ func exchanges(op *Operation, run string) (list []state.Exchange, foreign proble
 		case p.Name != "files":
 			path = placeOf(op, p)
 		}
-		if real := settled(path); real != path {
-			if _, err := os.Lstat(real); err == nil && !mattermost.Owns(f.Unit.User, real) {
-				foreign = append(foreign, problem.Problem{Where: path, Found: "a link to " + real + ", which is not " + f.Unit.User + "'s",
-					Allowed: "no link, or one to what belongs to " + f.Unit.User, Hint: "sudo ls -ld " + path + " " + real})
-			}
-			path = real
+		real := settled(path)
+		if why := foreign(f, p, path, real); why != nil {
+			refused = append(refused, *why)
 		}
+		path = real
 		beside := filepath.Dir(path)
 		if root := mattermost.Root(f.Link); below(path, f.Dir) && below(f.Dir, root) {
 			beside = root // what is kept in the version's directory would be taken for something that was added
@@ -263,7 +261,7 @@ func exchanges(op *Operation, run string) (list []state.Exchange, foreign proble
 		list = append(list, state.Exchange{Path: path, Staged: filepath.Join(staging, p.Path),
 			Kept: filepath.Join(staging, keptName, strings.ReplaceAll(p.Name, "/", "-")), Fresh: vacant(path)})
 	}
-	return list, foreign
+	return list, refused
 }
 
 // settled is path without links, as far as it exists.
@@ -287,7 +285,7 @@ func placeOf(op *Operation, p backup.Place) string {
 	case filepath.IsAbs(f.Places[i].Target):
 		return f.Places[i].Target
 	}
-	return filepath.Join(f.Dir, f.Places[i].Target)
+	return filepath.Join(f.Dir, filepath.Dir(p.Name), f.Places[i].Target) // of a link in there
 }
 
 // sameVersion says that the version of the backup is the one that serves, so that its directory is

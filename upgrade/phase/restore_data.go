@@ -11,6 +11,7 @@ import (
 	"syscall"
 
 	"townsquare/upgrade/backup"
+	"townsquare/upgrade/internal/untrusted"
 	"townsquare/upgrade/mattermost"
 	"townsquare/upgrade/problem"
 	"townsquare/upgrade/state"
@@ -36,9 +37,9 @@ func (bringBack) Run(ctx context.Context, op *Operation) error {
 	default:
 		run.Restored = mattermost.RestoredName(f.Database.Name, run.Started)
 	}
-	var foreign problem.List
-	if run.Exchanges, foreign = exchanges(op, run.ID); len(foreign) > 0 {
-		return foreign
+	var refused problem.List
+	if run.Exchanges, refused = exchanges(op, run.ID); len(refused) > 0 {
+		return refused
 	}
 	if err := op.Save(); err != nil {
 		return err
@@ -71,13 +72,7 @@ func stage(ctx context.Context, op *Operation, repo *backup.Repository) error {
 	for dir, wanted := range paths {
 		// The way there is for everybody, or the service's user could not go it. It is closed for
 		// changes of that user's, who else could put a link in the place of what root fills.
-		if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
-			return fmt.Errorf("restore the files: %w", err)
-		}
-		if err := mattermost.Guard(filepath.Dir(dir), op.Facts.Unit.User); err != nil {
-			return fmt.Errorf("restore the files: %w", err)
-		}
-		if err := os.Mkdir(dir, 0o700); err != nil {
+		if err := makeStaging(dir, op.Facts.Unit.User); err != nil {
 			return fmt.Errorf("restore the files: %w", err)
 		}
 		if err := repo.Files(ctx, *op.restore, dir, wanted); err != nil {
@@ -89,7 +84,11 @@ func stage(ctx context.Context, op *Operation, repo *backup.Repository) error {
 		return err
 	}
 	for _, e := range run.Exchanges {
-		if _, err := os.Lstat(e.Staged); err != nil {
+		info, err := os.Lstat(e.Staged)
+		if err == nil && info.Mode()&fs.ModeSymlink != 0 { // the service's user exchanged it while the backup was made
+			err = fmt.Errorf("%s is a link in the backup", e.Staged)
+		}
+		if err != nil {
 			return fmt.Errorf("restore the files: %w", err)
 		}
 		if err := renumber(e.Staged, m.UID, m.GID, uid, gid); err != nil {
@@ -97,6 +96,19 @@ func stage(ctx context.Context, op *Operation, repo *backup.Repository) error {
 		}
 	}
 	return nil
+}
+
+// makeStaging makes a directory for root only, beside what the user may change.
+func makeStaging(dir, user string) error {
+	parent, err := untrusted.MakeDir(filepath.Dir(dir), 0o755)
+	if err != nil {
+		return err
+	}
+	defer parent.Close()
+	if err := mattermost.Guard(filepath.Dir(dir), user); err != nil {
+		return err
+	}
+	return parent.Mkdir(filepath.Base(dir), 0o700)
 }
 
 // stagingOf is the directory that an exchange's files wait in.
@@ -147,7 +159,7 @@ func sameDatabase(now *mattermost.Config, run *state.Run) error {
 				continue
 			}
 			if info, err := os.Lstat(name); err == nil && info.Mode().IsRegular() {
-				return mattermost.CopyDatabaseSettings(now.Path, name)
+				return mattermost.CopyDatabaseSettings(run.User, now.Path, name)
 			}
 		}
 	}
@@ -202,7 +214,7 @@ func (exchange) Run(ctx context.Context, op *Operation) error {
 	run, f := op.Record.Run, op.Facts
 	if f.Config.Exists && !f.Config.InDatabase {
 		run.ConfigCopy = filepath.Join(state.Dir, "config", run.ID+".json")
-		if err := mattermost.CopyConfig(f.Config.Path, run.ConfigCopy); err != nil {
+		if err := mattermost.CopyConfig(run.User, f.Config.Path, run.ConfigCopy); err != nil {
 			return err
 		}
 	}

@@ -62,7 +62,7 @@ func (TakeBack) Run(ctx context.Context, op *Operation) error {
 	if run.ConfigPath == "" {
 		return nil
 	}
-	merged, err := backConfig(back, run.ConfigPath)
+	merged, err := backConfig(back, run.User, run.ConfigPath)
 	if err != nil {
 		return err
 	}
@@ -70,7 +70,7 @@ func (TakeBack) Run(ctx context.Context, op *Operation) error {
 	if err := os.WriteFile(file, merged, 0o600); err != nil {
 		return err
 	}
-	return mattermost.PutBackConfig(file, run.ConfigPath)
+	return mattermost.PutBackConfig(run.User, file, run.ConfigPath)
 }
 
 func takeDatabaseBack(ctx context.Context, op *Operation) error {

@@ -63,7 +63,7 @@ func trialConfig(op *Operation) ([]byte, error) {
 	if op.Facts.Config.InDatabase {
 		return op.Facts.Config.Bytes()
 	}
-	return backConfig(op.Record.Return, op.Facts.Config.Path)
+	return backConfig(op.Record.Return, op.Facts.Unit.User, op.Facts.Config.Path)
 }
 
 // fillBack makes the scratch database what the chosen way will make of the real one.

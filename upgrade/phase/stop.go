@@ -43,6 +43,13 @@ func (Stop) Run(ctx context.Context, op *Operation) error {
 	if err := s.WaitSettled(ctx); err != nil {
 		return err
 	}
+	// Not before all else of root's is done in there, and not while the service is away. A version that
+	// is gone back to has its own since it was first started.
+	if run.Way == "" {
+		if err := mattermost.GiveClient(run.NewTarget, run.User); err != nil {
+			return err
+		}
+	}
 	noteBefore(ctx, op)
 	if err := keepPlugins(op); err != nil {
 		return err

@@ -219,8 +219,8 @@ func checkpointWay(ctx context.Context, op *Operation) (Way, error) {
 }
 
 // backConfig is the configuration for going back.
-func backConfig(back *state.Return, path string) ([]byte, error) {
-	now, err := os.ReadFile(path)
+func backConfig(back *state.Return, user, path string) ([]byte, error) {
+	now, err := mattermost.ReadConfig(user, path)
 	if err != nil || back.Config == "" {
 		return now, err
 	}

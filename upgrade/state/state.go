@@ -103,6 +103,7 @@ type Run struct {
 
 	Edition            string    `json:"edition"`
 	Unit               string    `json:"unit"`                          // the service's systemd unit
+	User               string    `json:"user,omitempty"`                // that it runs as
 	Link               string    `json:"link"`                          // the install path, such as /opt/mattermost
 	OldTarget          string    `json:"old_target,omitempty"`          // what Link pointed to before
 	NewTarget          string    `json:"new_target,omitempty"`          // the directory of the new version

@@ -4,12 +4,13 @@ package durable
 import (
 	"fmt"
 	"os"
+	"syscall"
 )
 
 // SyncDir makes the names in dir durable: without it a file that was renamed into place, and synced
 // itself, may be gone after a power cut.
 func SyncDir(dir string) error {
-	d, err := os.Open(dir)
+	d, err := os.OpenFile(dir, os.O_RDONLY|syscall.O_DIRECTORY, 0) // it does not wait for a pipe
 	if err != nil {
 		return err
 	}
