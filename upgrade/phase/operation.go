@@ -153,6 +153,7 @@ func (op *Operation) Acquire(ctx context.Context, begin state.Run) error {
 	begin.ID, begin.Operation = op.ID, op.Name
 	begin.Started, begin.Phase = time.Now().UTC(), op.current
 	begin.PID, begin.BootID = host.Process()
+	begin.Ticks = host.Ticks()
 	options, err := json.Marshal(op.Options)
 	if err != nil {
 		return err
