@@ -2,7 +2,6 @@ package host
 
 import (
 	"bufio"
-	"bytes"
 	"compress/gzip"
 	"context"
 	"crypto/sha256"
@@ -10,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strings"
 )
 
 // Upgrader is where the host keeps the upgrader that operators bring along.
@@ -100,23 +98,4 @@ func sumOf(path string) (string, int64, error) {
 		return "", 0, err
 	}
 	return hex.EncodeToString(hash.Sum(nil)), n, nil
-}
-
-// AsRoot is a shell command line that runs argv as root: as it is when we are root already, by
-// sudo, which must not ask, otherwise.
-func AsRoot(argv ...string) string {
-	line := Quote(argv...)
-	return `if [ "$(id -u)" = 0 ]; then exec ` + line + `; else exec sudo -n -- ` + line + `; fi`
-}
-
-// Quote makes a shell command line of argv.
-func Quote(argv ...string) string {
-	var b bytes.Buffer
-	for i, arg := range argv {
-		if i > 0 {
-			b.WriteByte(' ')
-		}
-		b.WriteString("'" + strings.ReplaceAll(arg, "'", `'\''`) + "'")
-	}
-	return b.String()
 }
