@@ -142,9 +142,9 @@ func Dial(ctx context.Context, a Address, keys Keys) (*Conn, error) {
 
 	var wrong *HostKeyError
 	signers, note := keys.signers()
-	used := ""
+	in := &login{offered: map[string]bool{}}
 	for i := range signers {
-		signers[i] = noting{signers[i], &used}
+		signers[i] = noting{signers[i], in}
 	}
 	config := &ssh.ClientConfig{
 		User:              a.User,
@@ -168,7 +168,7 @@ func Dial(ctx context.Context, a Address, keys Keys) (*Conn, error) {
 		return nil, wrong
 	case isAuth(err):
 		tcp.Close()
-		return nil, &AuthError{User: a.User, Host: a.Host, Tried: len(signers), Note: note}
+		return nil, &AuthError{User: a.User, Host: a.Host, Offered: len(in.offered), Left: len(signers) - len(in.offered), Note: note}
 	default:
 		tcp.Close()
 		if cause := context.Cause(ctx); cause != nil {
@@ -180,7 +180,7 @@ func Dial(ctx context.Context, a Address, keys Keys) (*Conn, error) {
 		conn.Close()
 		return nil, &ConnectError{a.dial(), context.Cause(ctx)}
 	}
-	c := &Conn{Key: used, login: a.login(), client: ssh.NewClient(conn, channels, requests), gone: make(chan struct{})}
+	c := &Conn{Key: in.used, login: a.login(), client: ssh.NewClient(conn, channels, requests), gone: make(chan struct{})}
 	go func() { _ = conn.Wait(); close(c.gone) }()
 	go c.keepalive(tcp)
 	return c, nil
