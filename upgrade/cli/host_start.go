@@ -96,14 +96,14 @@ func (h *server) freshID(operation string, at time.Time) (string, error) {
 // --local it may have been started from anywhere. A newer one stays, and so does the one of a recovery
 // that holds the lock.
 func (h *server) install() error {
+	if _, err := state.Load(h.path(state.Path)); errors.Is(err, state.ErrNewer) {
+		return &olderError{err} // its own upgrader must stay
+	}
 	self, err := os.Executable()
 	if err != nil {
 		return err
 	}
 	return host.Install(self, h.self, func() error {
-		if _, err := state.Load(h.path(state.Path)); errors.Is(err, state.ErrNewer) {
-			return &olderError{err}
-		}
 		if ours, theirs := versionOf(self), versionOf(h.self); ours.Time.Before(theirs.Time) {
 			return &olderError{fmt.Errorf("it is %s, and this one %s", theirs, ours)}
 		}

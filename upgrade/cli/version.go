@@ -70,7 +70,7 @@ func (v version) String() string {
 }
 
 // replaces refuses, with a *keptError, to put this version in the place of the one on the server, and
-// with an *olderError when the two cannot work together either.
+// with an *olderError when the two cannot work together.
 func (v version) replaces(there host.Incumbent) error {
 	var theirs version
 	if json.Unmarshal(there.Version, &theirs) != nil {

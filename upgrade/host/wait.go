@@ -46,7 +46,8 @@ if [ "$(id -u)" = 0 ]; then echo root
 elif command -v sudo >/dev/null 2>&1; then
   if said=$(LC_ALL=C sudo -n -- sh -c : 2>&1); then echo root
   else
-    echo "sudo $(echo "$said" | tail -n 1)"
+    said=$(echo "$said" | tail -n 1)
+    echo "sudo ${said:-failed}"
     if sudo -n -l >/dev/null 2>&1; then echo partly; fi
   fi
 elif command -v doas >/dev/null 2>&1; then echo doas
