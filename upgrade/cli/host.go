@@ -63,7 +63,7 @@ func (a *app) host() *cobra.Command {
 	h := a.server()
 	cmd.AddCommand(h.examineCommand(), h.startCommand(), h.runCommand(), h.recoverCommand(), h.eventsCommand(),
 		h.statusCommand(), h.backupsCommand(), h.unlockCommand(), h.cancelCommand(),
-		h.timersCommand(), h.tellCommand())
+		h.timersCommand(), h.tellCommand(), h.versionCommand())
 	return cmd
 }
 

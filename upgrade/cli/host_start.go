@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"time"
@@ -92,7 +93,8 @@ func (h *server) freshID(operation string, at time.Time) (string, error) {
 }
 
 // install puts this program where the unit looks for it. Over SSH it is there already; with
-// --local it may have been started from anywhere.
+// --local it may have been started from anywhere. A newer one stays, and so does the one of a recovery
+// that holds the lock.
 func (h *server) install() error {
 	if _, err := state.Load(h.path(state.Path)); errors.Is(err, state.ErrNewer) {
 		return &olderError{err} // its own upgrader must stay
@@ -101,5 +103,14 @@ func (h *server) install() error {
 	if err != nil {
 		return err
 	}
-	return host.Install(self, h.self)
+	return host.Install(self, h.self, func() error {
+		if ours, theirs := versionOf(self), versionOf(h.self); ours.Time.Before(theirs.Time) {
+			return &olderError{fmt.Errorf("it is %s, and this one %s", theirs, ours)}
+		}
+		holder, held, err := host.ReadLock(h.path(host.LockPath))
+		if held {
+			return &host.LockedError{Holder: holder}
+		}
+		return err
+	})
 }

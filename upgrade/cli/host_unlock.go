@@ -41,7 +41,7 @@ func (h *server) unlockCommand() *cobra.Command {
 						return err
 					}
 				}
-				answer.Gone = host.WaitGone(cmd.Context(), holder.PID, holder.BootID, holder.Since, goneWithin)
+				answer.Gone = holder.WaitGone(cmd.Context(), goneWithin)
 			}
 			return h.answer(answer)
 		},

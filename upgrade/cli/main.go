@@ -162,6 +162,8 @@ func (a *app) root() *cobra.Command {
 		Use:   "upgrade",
 		Short: "Install Mattermost on a server and keep it current",
 		Long:  long + "\n" + exitCodes,
+
+		Version: ourVersion().String(),
 		Example: `  upgrade check --stack prod      is there something new?
   upgrade plan --stack prod       what would happen?
   upgrade apply --stack prod      do it`,
@@ -175,6 +177,7 @@ func (a *app) root() *cobra.Command {
 			return unknownCommand(cmd, args[0])
 		},
 	}
+	root.SetVersionTemplate("upgrade {{.Version}}\n")
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(a.check(), a.plan(), a.rehearse(), a.apply(), a.os(), a.backup(), a.restore("restore BACKUP"), a.notice(), a.rollback(), a.repair(),

@@ -99,32 +99,41 @@ func (*notRootError) Error() string { return "--local needs root" }
 // Hint says what to type.
 func (*notRootError) Hint() string { return "sudo " + strings.Join(os.Args, " ") }
 
-// bring uploads this program, unless the same is there.
+// bring uploads this program, unless the same or a newer one is there, or a run is in progress.
 func bring(ctx context.Context, p *ui.Printer, conn *host.Conn, facts host.Facts) error {
 	build, err := hostBuild(ctx, facts.Arch, p.Say)
 	if err != nil {
 		return err
 	}
-	may := func() error { return mayReplace(ctx, conn.Run) }
-	_, err = conn.Upload(ctx, build, facts.SHA256, host.Upgrader, may, func(done, total int64) {
+	ours := versionOf(build)
+	_, err = conn.Upload(ctx, build, facts.SHA256, host.Upgrader, func() error {
+		there, err := conn.Incumbent(ctx)
+		if err != nil {
+			return err
+		}
+		return ours.replaces(there)
+	}, func(done, total int64) {
 		p.Progress("copying upgrade to the server", done, total)
 	})
+	if errors.Is(err, host.ErrRunning) { // it began while the program was on its way
+		err = ours.replaces(host.Incumbent{Running: true})
+	}
+	var kept *keptError
+	if errors.As(err, &kept) {
+		p.Say("%s", kept.why)
+		return nil
+	}
 	return err
 }
 
-// mayReplace refuses to put this program in the place of one that wrote a record which this one
+// canRead refuses to put this program in the place of one that wrote a record which this one
 // cannot read: nobody could put an unfinished run back then.
-func mayReplace(ctx context.Context, run func(context.Context, string, io.Reader, io.Writer) error) error {
-	var record bytes.Buffer
-	script := "if [ -e " + state.Path + " ]; then cat " + state.Path + "; fi"
-	if err := run(ctx, host.AsRoot("sh", "-c", script), nil, &record); err != nil {
-		return err
-	}
-	if record.Len() == 0 {
+func canRead(record []byte) error {
+	if len(record) == 0 {
 		return nil
 	}
-	if _, err := state.Parse(record.Bytes()); errors.Is(err, state.ErrNewer) {
-		return &olderError{err}
+	if _, err := state.Parse(record); errors.Is(err, state.ErrNewer) {
+		return &olderError{fmt.Errorf("its record cannot be read: %w", err)}
 	}
 	return nil
 }
@@ -133,14 +142,14 @@ func mayReplace(ctx context.Context, run func(context.Context, string, io.Reader
 type olderError struct{ why error }
 
 func (e *olderError) Error() string {
-	return fmt.Sprintf("this upgrade is older than the one on the server, whose record it cannot read: %v", e.why)
+	return fmt.Sprintf("this upgrade is older than the one on the server: %v", e.why)
 }
 
 func (e *olderError) Unwrap() error { return e.why }
 
 // Hint says what to type.
 func (*olderError) Hint() string {
-	return "in the source tree: git pull && CGO_ENABLED=0 go build -o bin/upgrade ./upgrade    (the newer one is on the server: " + host.Upgrader + ")"
+	return "in the source tree: " + update + "    # the newer one is on the server: " + host.Upgrader
 }
 
 // key is the fingerprint of the SSH key that we came with; empty on this machine.

@@ -46,7 +46,7 @@ func (f *targetFlags) add(cmd *cobra.Command) {
 	flags.StringVar(&f.host, "host", "", "any other server: user@name, or user@name:port")
 	flags.StringVar(&f.hostKey, "host-key", "", `its SSH host key, as in "ssh-ed25519 AAAA…"`)
 	flags.BoolVar(&f.local, "local", false, "this machine (as root)")
-	flags.StringVar(&f.identity, "identity", "", "the private SSH key file to log in with (default: your agent, then ~/.ssh)")
+	flags.StringVar(&f.identity, "identity", "", "the SSH key file to log in with, or the .pub file of one that your agent holds (default: your agent, then ~/.ssh)")
 	flags.StringVar(&f.config, "config", "", "with --host or --local: an upgrade.yaml to put on the server, with backup.password, .credentials and .key if they are beside it")
 	flags.DurationVar(&f.wait, "wait", 10*time.Minute, "how long to wait for a server that is still booting")
 }
@@ -160,9 +160,9 @@ func (f *targetFlags) check() problem.List {
 	}
 	if f.identity != "" {
 		if info, err := os.Stat(f.identity); err != nil {
-			add("--identity", err.Error(), "a private key file", "")
+			add("--identity", err.Error(), "a private key file, or the .pub file of a key that your agent holds", "")
 		} else if info.IsDir() {
-			add("--identity", f.identity+" is a directory", "a private key file", "")
+			add("--identity", f.identity+" is a directory", "a private key file, or the .pub file of a key that your agent holds", "")
 		}
 	}
 	if f.config != "" && f.stack != "" {

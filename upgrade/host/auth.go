@@ -1,6 +1,7 @@
 package host
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -15,27 +16,37 @@ import (
 
 // Keys is where the operator's SSH keys are.
 type Keys struct {
-	Identity string // only this file; empty: the agent's keys, then the usual files
+	Identity string // only this key, a private file or the .pub of one that the agent holds; empty: the agent's keys, then the usual files
 	Agent    string // the agent's socket; empty: no agent
 	Home     string // the directory that has .ssh
 }
 
-// AuthError says that the host accepts none of our keys.
+// AuthError is returned when the host accepts none of our keys.
 type AuthError struct {
 	User, Host string
-	Tried      int
-	Note       string // why some key was not tried
+	Offered    int
+	Left       int    // that the host did not want to see any more
+	Note       string // why some key was not offered
 }
 
 func (e *AuthError) Error() string {
-	if e.Tried == 0 {
-		return fmt.Sprintf("log in as %s to %s: no SSH key to try%s", e.User, e.Host, e.Note)
+	text := fmt.Sprintf("log in as %s to %s: ", e.User, e.Host)
+	switch {
+	case e.Offered == 0:
+		text += "no SSH key to try"
+	case e.Left > 0:
+		text += fmt.Sprintf("none of the first %d SSH keys is accepted, and the server ended the login before the other %d", e.Offered, e.Left)
+	default:
+		text += fmt.Sprintf("none of %d SSH keys is accepted", e.Offered)
 	}
-	return fmt.Sprintf("log in as %s to %s: none of %d SSH keys is accepted%s", e.User, e.Host, e.Tried, e.Note)
+	return text + e.Note
 }
 
 // Hint says what to type.
 func (e *AuthError) Hint() string {
+	if e.Left > 0 {
+		return "name the one key with --identity FILE; where your agent holds it, the .pub file will do"
+	}
 	return "name the key with --identity FILE, or add it to your agent: ssh-add FILE"
 }
 
@@ -91,28 +102,38 @@ func (k Keys) held() []ssh.Signer {
 	return signers // they sign through conn, so it stays open as long as this process
 }
 
-// load reads a private key. One with a passphrase is taken from the agent, if that holds it.
+// load reads the key at path. One with a passphrase, or whose public half only is there, is taken from
+// the agent.
 func load(path string, held []ssh.Signer) (ssh.Signer, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return nil, err
 	}
 	signer, err := ssh.ParsePrivateKey(data)
+	if err == nil {
+		return signer, nil
+	}
 	var locked *ssh.PassphraseMissingError
-	if errors.As(err, &locked) {
-		if locked.PublicKey != nil {
-			for _, h := range held {
-				if string(h.PublicKey().Marshal()) == string(locked.PublicKey.Marshal()) {
-					return h, nil
-				}
+	public, _, _, _, notPublic := ssh.ParseAuthorizedKey(data)
+	switch {
+	case notPublic == nil:
+		err = fmt.Errorf("%s is a public key, and your agent does not hold its private half", path)
+	case !errors.As(err, &locked):
+		return nil, fmt.Errorf("%s: %w", path, err)
+	default:
+		err = fmt.Errorf("%s has a passphrase: add it to your agent", path)
+		if public = locked.PublicKey; public == nil { // an old format does not show it
+			if data, e := os.ReadFile(path + ".pub"); e == nil {
+				public, _, _, _, _ = ssh.ParseAuthorizedKey(data)
 			}
 		}
-		return nil, fmt.Errorf("%s has a passphrase: add it to your agent", path)
 	}
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+	for _, h := range held {
+		if public != nil && bytes.Equal(h.PublicKey().Marshal(), public.Marshal()) {
+			return h, nil
+		}
 	}
-	return signer, nil
+	return nil, err
 }
 
 func has(signers []ssh.Signer, s ssh.Signer) bool {
@@ -124,21 +145,34 @@ func has(signers []ssh.Signer, s ssh.Signer) bool {
 	return false
 }
 
-// noting is a key that notes when it is used: only one that the host would accept is asked to sign
-// (RFC 4252, section 7), so that the last one is the one that let us in.
+// login is what became of the keys.
+type login struct {
+	offered map[string]bool // by fingerprint
+	used    string          // fingerprint of the one that let us in
+}
+
+// noting is a key that notes when it is offered and used: the host is asked about one after the other,
+// and only one that it would accept is asked to sign (RFC 4252, section 7), so that the last one is the
+// one that let us in.
 type noting struct {
 	ssh.Signer
-	used *string
+	in *login
+}
+
+func (n noting) PublicKey() ssh.PublicKey {
+	key := n.Signer.PublicKey()
+	n.in.offered[ssh.FingerprintSHA256(key)] = true
+	return key
 }
 
 func (n noting) Sign(random io.Reader, data []byte) (*ssh.Signature, error) {
-	*n.used = ssh.FingerprintSHA256(n.PublicKey())
+	n.in.used = ssh.FingerprintSHA256(n.Signer.PublicKey())
 	return n.Signer.Sign(random, data)
 }
 
 // SignWithAlgorithm is what RSA keys are asked for, whose first way of signing nobody takes any more.
 func (n noting) SignWithAlgorithm(random io.Reader, data []byte, algorithm string) (*ssh.Signature, error) {
-	*n.used = ssh.FingerprintSHA256(n.PublicKey())
+	n.in.used = ssh.FingerprintSHA256(n.Signer.PublicKey())
 	if s, ok := n.Signer.(ssh.AlgorithmSigner); ok {
 		return s.SignWithAlgorithm(random, data, algorithm)
 	}

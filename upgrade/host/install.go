@@ -10,12 +10,20 @@ import (
 	"github.com/google/renameio/v2"
 )
 
-// Install puts the program from at to, unless the same is there.
-func Install(from, to string) (err error) {
-	if ours, _, err := sumOf(from); err != nil {
+// Install puts the program from at to, unless the same is there. may is asked before another one is
+// replaced.
+func Install(from, to string, may func() error) (err error) {
+	ours, _, err := sumOf(from)
+	if err != nil {
 		return err
-	} else if theirs, _, err := sumOf(to); err == nil && ours == theirs {
-		return nil
+	}
+	if theirs, _, err := sumOf(to); err == nil {
+		if ours == theirs {
+			return nil
+		}
+		if err := may(); err != nil {
+			return err
+		}
 	}
 	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
 		return err

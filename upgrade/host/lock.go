@@ -8,8 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strconv"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -29,14 +27,10 @@ type Holder struct {
 	Since time.Time `json:"since"`
 	Beat  time.Time `json:"beat"` // last sign of life
 
-	PID    int    `json:"pid"`
-	BootID string `json:"boot_id"`
-}
-
-// Alive tells whether another process than ours still runs: in this boot, under its number, and
-// begun before since (a later process with a reused number is another one).
-func Alive(pid int, bootID string, since time.Time) bool {
-	return pid != os.Getpid() && alive("/proc", pid, bootID, since)
+	Uptime time.Duration `json:"uptime_ns,omitempty"` // of the host at the last sign of life
+	PID    int           `json:"pid"`
+	BootID string        `json:"boot_id"`
+	Ticks  uint64        `json:"ticks,omitempty"` // when its process started, in clock ticks since the boot
 }
 
 // LockedError says who else is at work on this host.
@@ -48,7 +42,7 @@ func (e *LockedError) Error() string {
 		return "someone is at work on this host, and has not written down who in " + LockPath
 	}
 	text := fmt.Sprintf("%s is at work on this host: %s, since %s, last sign of life %s ago",
-		h.Who, h.Why, h.Since.Local().Format("15:04:05"), time.Since(h.Beat).Round(time.Second))
+		h.Who, h.Why, h.Since.Local().Format("15:04:05"), h.silent().Round(time.Second))
 	if h.Hangs() {
 		text += ": it hangs"
 	}
@@ -80,7 +74,16 @@ func (e *LockedError) Hint() string {
 
 // Hangs says that the holder has shown no sign of life for several beats, and yet its process, or
 // the kernel's lock, is there.
-func (h Holder) Hangs() bool { return !h.nameless() && time.Since(h.Beat) > 5*beatEvery }
+func (h Holder) Hangs() bool { return !h.nameless() && h.silent() > 5*beatEvery }
+
+// silent is how long ago the last sign of life was. Setting the clock does not change it, but for a
+// holder that noted no uptime.
+func (h Holder) silent() time.Duration {
+	if _, boot := Process(); h.Uptime != 0 && h.BootID == boot {
+		return uptime("/proc") - h.Uptime
+	}
+	return time.Since(h.Beat)
+}
 
 // ErrLockLost is the cause of a context that ended because the lock was taken away.
 var ErrLockLost = errors.New("the lock was taken away by upgrade unlock --force")
@@ -110,6 +113,7 @@ func TakeLock(path string, hold Holder, lost func(error)) (*Lock, error) {
 	}
 	hold.Since = time.Now().UTC()
 	hold.PID, hold.BootID = Process()
+	hold.Ticks = Ticks()
 	l := &Lock{file: file, path: path, hold: hold, stop: make(chan struct{})}
 	// On a full disk the file names nobody; the kernel holds the lock all the same.
 	if err := l.beat(); err != nil && !errors.Is(err, syscall.ENOSPC) {
@@ -160,7 +164,7 @@ func same(file *os.File, path string) bool {
 }
 
 func (l *Lock) beat() error {
-	l.hold.Beat = time.Now().UTC()
+	l.hold.Beat, l.hold.Uptime = time.Now().UTC(), uptime("/proc")
 	data, err := json.Marshal(l.hold)
 	if err != nil {
 		return err
@@ -257,10 +261,10 @@ func Unlock(path string, force bool) (h Holder, held bool, err error) {
 	return h, held, nil
 }
 
-// WaitGone waits until the process that began before since is over, at most for limit.
-func WaitGone(ctx context.Context, pid int, bootID string, since time.Time, limit time.Duration) bool {
+// WaitGone waits until the holder's process is over, at most for limit.
+func (h Holder) WaitGone(ctx context.Context, limit time.Duration) bool {
 	for end := time.Now().Add(limit); time.Now().Before(end); {
-		if !Alive(pid, bootID, since) {
+		if !Alive(h.PID, h.BootID, h.Ticks) {
 			return true
 		}
 		select {
@@ -270,41 +274,4 @@ func WaitGone(ctx context.Context, pid int, bootID string, since time.Time, limi
 		}
 	}
 	return false
-}
-
-// alive looks the process up in proc. Its start is field 22 of stat, in ticks of 1/100 s since
-// boot; the boot's own time is btime in proc/stat, to the second (proc(5)).
-func alive(proc string, pid int, bootID string, since time.Time) bool {
-	if pid <= 0 || bootID == "" || bootID != bootOf(proc) {
-		return false
-	}
-	stat, err := os.ReadFile(filepath.Join(proc, strconv.Itoa(pid), "stat"))
-	if err != nil {
-		return false
-	}
-	_, rest, ok := strings.Cut(string(stat), ") ")
-	fields := strings.Fields(rest)
-	if !ok || len(fields) < 20 || fields[0] == "Z" || fields[0] == "X" {
-		return false
-	}
-	ticks, err := strconv.ParseInt(fields[19], 10, 64)
-	if err != nil {
-		return false
-	}
-	started := bootTime(proc).Add(time.Duration(ticks) * 10 * time.Millisecond)
-	return started.Before(since.Add(2 * time.Second))
-}
-
-func bootTime(proc string) time.Time {
-	data, err := os.ReadFile(filepath.Join(proc, "stat"))
-	if err != nil {
-		return time.Time{}
-	}
-	for line := range strings.Lines(string(data)) {
-		if value, ok := strings.CutPrefix(line, "btime "); ok {
-			seconds, _ := strconv.ParseInt(strings.TrimSpace(value), 10, 64)
-			return time.Unix(seconds, 0)
-		}
-	}
-	return time.Time{}
 }

@@ -123,6 +123,21 @@ func TestSweepLock(t *testing.T) {
 	}
 }
 
+// A clock that is set forward makes no holder hang, and one that is set back hides none that does.
+func TestHangsWhateverTheClockSays(t *testing.T) {
+	_, boot := Process()
+	now := uptime("/proc")
+	for _, beat := range []time.Time{time.Now().Add(-24 * time.Hour), time.Now().Add(24 * time.Hour)} {
+		h := Holder{Since: beat, Beat: beat, BootID: boot, Uptime: now - beatEvery}
+		if h.Hangs() {
+			t.Errorf("a holder whose clock says %v hangs", beat)
+		}
+		if h.Uptime = now - 6*beatEvery; !h.Hangs() {
+			t.Errorf("a silent holder whose clock says %v does not hang", beat)
+		}
+	}
+}
+
 func TestUnlock(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "lock")
 	if h, held, err := Unlock(path, false); err != nil || held || h != (Holder{}) {
@@ -194,27 +209,73 @@ func TestAlive(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, boot := Process()
-	pid, now := cmd.Process.Pid, time.Now().Add(time.Second)
+	pid := cmd.Process.Pid
+	ticks, runs := startOf("/proc", pid)
+	if !runs || ticks < Ticks() {
+		t.Errorf("it started at %d, we at %d", ticks, Ticks())
+	}
 	for _, c := range []struct {
 		name  string
 		pid   int
 		boot  string
-		since time.Time
+		ticks uint64
 		want  bool
 	}{
-		{"a living process", pid, boot, now, true},
-		{"in another boot", pid, "another", now, false},
-		{"a reused number", pid, boot, now.Add(-time.Hour), false},
-		{"no process", 1 << 30, boot, now, false},
-		{"ourselves", os.Getpid(), boot, now, false},
+		{"a living process", pid, boot, ticks, true},
+		{"in another boot", pid, "another", ticks, false},
+		{"a reused number", pid, boot, ticks - 1, false},
+		{"of another program, by an old record", pid, boot, 0, false},
+		{"no process", 1 << 30, boot, ticks, false},
+		{"ourselves", os.Getpid(), boot, Ticks(), false},
 	} {
-		if got := Alive(c.pid, c.boot, c.since); got != c.want {
+		if got := Alive(c.pid, c.boot, c.ticks); got != c.want {
 			t.Errorf("%s: %v", c.name, got)
 		}
 	}
 	_ = cmd.Process.Kill()
 	_ = cmd.Wait()
-	if Alive(pid, boot, now) {
+	if Alive(pid, boot, ticks) {
 		t.Error("alive after its end")
+	}
+}
+
+// proc is a /proc with one process, as a clock that was set shows it.
+func proc(t *testing.T, stat, btime, exe string) string {
+	t.Helper()
+	dir := t.TempDir()
+	for path, text := range map[string]string{"sys/kernel/random/boot_id": "this boot\n", "77/stat": stat, "stat": "btime " + btime + "\n"} {
+		path = filepath.Join(dir, path)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Symlink(exe, filepath.Join(dir, "77", "exe")); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+func TestAliveWhateverTheClockSays(t *testing.T) {
+	const stat = "77 (a) b (c)) S 1 77 77 0 -1 4194304 0 0 0 0 0 0 0 0 20 0 1 0 4242 1 1"
+	for _, btime := range []string{"0", "1764590400", "4102444800"} {
+		dir := proc(t, stat, btime, Upgrader+" (deleted)")
+		if !alive(dir, 77, "this boot", 4242) {
+			t.Errorf("with btime %s a living run counts as dead", btime)
+		}
+		if alive(dir, 77, "this boot", 4241) {
+			t.Errorf("with btime %s another process counts as the run", btime)
+		}
+		if !alive(dir, 77, "this boot", 0) {
+			t.Errorf("with btime %s a living run whose record has no ticks counts as dead", btime)
+		}
+	}
+	if alive(proc(t, strings.Replace(stat, ") S", ") Z", 1), "0", Upgrader), 77, "this boot", 4242) {
+		t.Error("a zombie is alive")
+	}
+	if alive(proc(t, stat, "0", "/usr/bin/vim"), 77, "this boot", 0) {
+		t.Error("another program counts as the run of an old record")
 	}
 }

@@ -25,7 +25,8 @@ const ExitLater = 75 // EX_TEMPFAIL of sysexits.h
 // recovery comes before the service, so that nobody writes to a version that is half put in, and
 // after what putting back needs. Ordering is all: a recovery that fails does not hold the boot up.
 // One that is killed, hangs or must wait is started again, at a boot with the service still waiting
-// (RestartMode=direct; before systemd 254 without), but not one that failed: that needs a person.
+// (RestartMode=direct), but not one that failed: that needs a person. Before systemd 254 the service
+// starts after the first try; one that must wait has closed the gate by then.
 const recovery = `[Unit]
 Description=Put an unfinished upgrade of Mattermost back
 ConditionPathExists=%[1]s

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"context"
 	"crypto/ed25519"
 	"crypto/rand"
 	"encoding/pem"
@@ -12,15 +13,20 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
+	"time"
 
 	"golang.org/x/crypto/ssh"
 )
 
-// sshServer is a real SSH server in this process; it runs commands by sh.
+// sshServer is a real SSH server in this process; it runs commands by the user's login shell.
 type sshServer struct {
 	address Address
 	keys    Keys
 	bin     string // comes first on the PATH of its commands
+	shell   string // the user's login shell
+	home    string // and home
+	alone   bool   // nothing but bin is on the PATH
+	single  bool   // like sshd with MaxSessions 1
 
 	mu       sync.Mutex
 	conns    []net.Conn
@@ -54,7 +60,7 @@ func serve(t *testing.T) *sshServer {
 	if err := os.WriteFile(identity, file, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s := &sshServer{keys: Keys{Identity: identity}, bin: t.TempDir()}
+	s := &sshServer{keys: Keys{Identity: identity}, bin: t.TempDir(), shell: "sh", home: t.TempDir()}
 	config := &ssh.ServerConfig{PublicKeyCallback: func(_ ssh.ConnMetadata, key ssh.PublicKey) (*ssh.Permissions, error) {
 		if string(key.Marshal()) == string(user.PublicKey().Marshal()) {
 			return nil, nil
@@ -83,6 +89,8 @@ func serve(t *testing.T) *sshServer {
 	}()
 	return s
 }
+
+func (s *sshServer) dial(ctx context.Context) (*Conn, error) { return Dial(ctx, s.address, s.keys) }
 
 // cut ends all connections without a word.
 func (s *sshServer) cut() {
@@ -113,12 +121,27 @@ func (s *sshServer) handle(tcp net.Conn, config *ssh.ServerConfig) {
 			}
 		}
 	}()
+	slot := make(chan struct{}, 1)
 	for c := range channels {
+		if s.single {
+			select {
+			case slot <- struct{}{}:
+			default:
+				_ = c.Reject(ssh.ConnectionFailed, "open failed")
+				continue
+			}
+		}
 		channel, requests, err := c.Accept()
 		if err != nil {
 			continue
 		}
-		go s.session(channel, requests)
+		go func() {
+			s.session(channel, requests)
+			if s.single {
+				time.Sleep(20 * time.Millisecond) // sshd looks at what ended after what begins
+				<-slot
+			}
+		}()
 	}
 	conn.Close()
 }
@@ -136,8 +159,9 @@ func (s *sshServer) session(channel ssh.Channel, requests <-chan *ssh.Request) {
 		var line struct{ Text string }
 		_ = ssh.Unmarshal(r.Payload, &line)
 		_ = r.Reply(true, nil)
-		cmd := exec.Command("sh", "-c", line.Text)
-		cmd.Env = append(os.Environ(), "PATH="+s.bin+":"+os.Getenv("PATH"))
+		cmd := exec.Command(s.shell, "-c", line.Text)
+		cmd.Env = append(os.Environ(), "PATH="+s.path(), "HOME="+s.home,
+			"SSH_CLIENT=127.0.0.1 1 22", "SHLVL=0") // bash reads ~/.bashrc for such a command
 		cmd.Stdout, cmd.Stderr = channel, channel.Stderr()
 		stdin, err := cmd.StdinPipe()
 		if err != nil {
@@ -163,4 +187,26 @@ func (s *sshServer) program(t *testing.T, name, script string) {
 	if err := os.WriteFile(filepath.Join(s.bin, name), []byte("#!/bin/sh\n"+script+"\n"), 0o755); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// only leaves on the PATH what program put there, and these.
+func (s *sshServer) only(t *testing.T, names ...string) {
+	t.Helper()
+	s.alone = true
+	for _, name := range names {
+		path, err := exec.LookPath(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Symlink(path, filepath.Join(s.bin, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func (s *sshServer) path() string {
+	if s.alone {
+		return s.bin
+	}
+	return s.bin + ":" + os.Getenv("PATH")
 }

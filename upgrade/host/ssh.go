@@ -8,8 +8,10 @@ import (
 	"io"
 	"net"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"golang.org/x/crypto/ssh"
@@ -40,6 +42,14 @@ func (a Address) dial() string {
 	return net.JoinHostPort(a.Host, strconv.Itoa(port))
 }
 
+// login is the ssh command for it.
+func (a Address) login() string {
+	if a.Port == 0 || a.Port == 22 {
+		return "ssh " + a.String()
+	}
+	return fmt.Sprintf("ssh -p %d %s", a.Port, a)
+}
+
 // HostKeyError says that a machine showed another key than the pinned one: it is another machine,
 // or someone in between. It is never retried.
 type HostKeyError struct {
@@ -59,12 +69,58 @@ func (e *HostKeyError) Hint() string {
 	return "do not go on before you know why: a rebuilt server has a new key, and someone in between has one too"
 }
 
+// ConnectError is returned when there is no connection to a host, which may boot, be off or be elsewhere.
+type ConnectError struct {
+	Address string // with the port
+	why     error
+}
+
+func (e *ConnectError) Error() string {
+	why := e.why
+	var op *net.OpError
+	if errors.As(why, &op) { // it names the address again
+		why = op.Err
+	}
+	return fmt.Sprintf("connect to %s: %v", e.Address, why)
+}
+
+func (e *ConnectError) Unwrap() error { return e.why }
+
+// Hint says where to look.
+func (e *ConnectError) Hint() string {
+	name, port, _ := net.SplitHostPort(e.Address)
+	var (
+		lookup  *net.DNSError
+		timeout net.Error
+	)
+	switch {
+	case errors.As(e.why, &lookup):
+		return "see that the name has an address: getent hosts " + name
+	case errors.Is(e.why, syscall.ECONNREFUSED):
+		return "the server is there, and sshd does not listen on port " + port + ": it may still boot; at its console: sudo systemctl status ssh"
+	case errors.As(e.why, &timeout) && timeout.Timeout():
+		return "see that the server is on, and that its firewall lets this computer reach port " + port +
+			"; of a stack these are the addresses in sshFrom: pulumi config get townsquare:sshFrom"
+	}
+	return "try again; at the server's console: sudo journalctl -u ssh -n 50"
+}
+
+// silentError is the timeout of a host that accepts the connection and does not speak.
+type silentError struct{ after time.Duration }
+
+func (e *silentError) Error() string {
+	return fmt.Sprintf("no answer within %.0f s", e.after.Seconds())
+}
+func (*silentError) Timeout() bool   { return true }
+func (*silentError) Temporary() bool { return true }
+
 // ErrCut says that the connection went away while a command ran; the command may go on at the host.
 var ErrCut = errors.New("connection lost")
 
 // Conn is one connection; each command runs in a session of its own.
 type Conn struct {
 	Key    string // fingerprint of the one that let us in
+	login  string // the ssh command that logs in likewise
 	client *ssh.Client
 	gone   chan struct{} // closed when the connection is over
 }
@@ -73,12 +129,12 @@ type Conn struct {
 // *AuthError when no key of ours is accepted; everything else may be worth another try. No agent,
 // port or display is forwarded.
 func Dial(ctx context.Context, a Address, keys Keys) (*Conn, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, connectTimeout, fmt.Errorf("no answer within %s", connectTimeout))
+	ctx, cancel := context.WithTimeoutCause(ctx, connectTimeout, &silentError{connectTimeout})
 	defer cancel()
 	var dialer net.Dialer
 	plain, err := dialer.DialContext(ctx, "tcp", a.dial())
 	if err != nil {
-		return nil, fmt.Errorf("connect to %s: %w", a.dial(), err)
+		return nil, &ConnectError{a.dial(), err}
 	}
 	tcp := &watched{Conn: plain}
 	stop := context.AfterFunc(ctx, func() { _ = tcp.SetDeadline(time.Unix(1, 0)) })
@@ -86,9 +142,9 @@ func Dial(ctx context.Context, a Address, keys Keys) (*Conn, error) {
 
 	var wrong *HostKeyError
 	signers, note := keys.signers()
-	used := ""
+	in := &login{offered: map[string]bool{}}
 	for i := range signers {
-		signers[i] = noting{signers[i], &used}
+		signers[i] = noting{signers[i], in}
 	}
 	config := &ssh.ClientConfig{
 		User:              a.User,
@@ -112,19 +168,19 @@ func Dial(ctx context.Context, a Address, keys Keys) (*Conn, error) {
 		return nil, wrong
 	case isAuth(err):
 		tcp.Close()
-		return nil, &AuthError{User: a.User, Host: a.Host, Tried: len(signers), Note: note}
+		return nil, &AuthError{User: a.User, Host: a.Host, Offered: len(in.offered), Left: len(signers) - len(in.offered), Note: note}
 	default:
 		tcp.Close()
 		if cause := context.Cause(ctx); cause != nil {
 			err = cause
 		}
-		return nil, fmt.Errorf("connect to %s: %w", a.dial(), err)
+		return nil, &ConnectError{a.dial(), err}
 	}
 	if !stop() { // the deadline struck at the last moment
 		conn.Close()
-		return nil, fmt.Errorf("connect to %s: %w", a.dial(), context.Cause(ctx))
+		return nil, &ConnectError{a.dial(), context.Cause(ctx)}
 	}
-	c := &Conn{Key: used, client: ssh.NewClient(conn, channels, requests), gone: make(chan struct{})}
+	c := &Conn{Key: in.used, login: a.login(), client: ssh.NewClient(conn, channels, requests), gone: make(chan struct{})}
 	go func() { _ = conn.Wait(); close(c.gone) }()
 	go c.keepalive(tcp)
 	return c, nil
@@ -190,35 +246,80 @@ func (c *Conn) keepalive(line *watched) {
 // Close ends the connection; commands that run over it get ErrCut.
 func (c *Conn) Close() error { return c.client.Close() }
 
-// Run runs one shell command line on the host and waits for it. The error is an *ExitError when it
-// ran and failed, ErrCut when the connection went away meanwhile. Ending ctx closes the session,
-// not the connection.
+// Run has sh run one command line on the host, whatever the login shell is, and waits for it. The error
+// is an *ExitError when it ran and failed, a *ShellError when it was not run, ErrCut when the connection
+// went away meanwhile. Ending ctx closes the session, not the connection.
 func (c *Conn) Run(ctx context.Context, line string, stdin io.Reader, stdout io.Writer) error {
-	session, err := c.client.NewSession()
+	session, err := c.session(ctx)
 	if err != nil {
-		return fmt.Errorf("%w: %w", ErrCut, err)
+		return err
 	}
 	defer session.Close()
 	stderr := Bounded{Most: MaxStderr}
-	out := &gate{to: stdout}
-	session.Stdin, session.Stdout, session.Stderr = stdin, out, &stderr
+	if stdout == nil {
+		stdout = io.Discard
+	}
+	out, errs := &afterMark{to: stdout}, &afterMark{to: &stderr}
+	passing := &gate{to: out}
+	session.Stdin, session.Stdout, session.Stderr = stdin, passing, errs
 	ended := make(chan error, 1)
-	go func() { ended <- session.Run(line) }()
+	go func() { ended <- session.Run(loginLine(line)) }()
 	select {
 	case <-ctx.Done(): // the host's side may not notice before it writes again: do not wait for it
-		out.shut()
+		passing.shut()
 		return context.Cause(ctx)
 	case err = <-ended:
 	}
 	var exit *ssh.ExitError
 	switch {
-	case err == nil:
-		return nil
-	case errors.As(err, &exit):
-		return &ExitError{Name: "remote command", Code: exit.ExitStatus(), Stderr: stderr.String()}
-	default:
+	case err != nil && !errors.As(err, &exit):
 		return fmt.Errorf("%w: %w", ErrCut, err)
+	case !out.seen:
+		said, _, _ := strings.Cut(strings.TrimSpace(string(out.before)+"\n"+string(errs.before)), "\n")
+		return &ShellError{Login: c.login, Said: said}
+	case err != nil:
+		return &ExitError{Name: "remote command", Code: exit.ExitStatus(), Stderr: stderr.String()}
 	}
+	return nil
+}
+
+// sessionWithin is how long a host may take to count a session that has ended no longer.
+const sessionWithin = 10 * time.Second
+
+// session opens one. sshd reads the end of the last one and the beginning of the next at once, and
+// refuses the next where it allows one at a time (MaxSessions 1): then it is opened a moment later.
+func (c *Conn) session(ctx context.Context) (*ssh.Session, error) {
+	for deadline := time.Now().Add(sessionWithin); ; {
+		session, err := c.client.NewSession()
+		var refused *ssh.OpenChannelError
+		switch {
+		case err == nil:
+			return session, nil
+		case !errors.As(err, &refused):
+			return nil, fmt.Errorf("%w: %w", ErrCut, err)
+		case time.Now().After(deadline):
+			return nil, &SessionError{err}
+		}
+		select {
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+// SessionError is returned when a host lets the user log in and run nothing.
+type SessionError struct{ why error }
+
+func (e *SessionError) Error() string {
+	return fmt.Sprintf("the server refuses to open a session: %v", e.why)
+}
+
+func (e *SessionError) Unwrap() error { return e.why }
+
+// Hint says where to look.
+func (*SessionError) Hint() string {
+	return "on the server, MaxSessions must be 1 or more: sudo sshd -T | grep -i maxsessions"
 }
 
 // gate passes writes on until it is shut, so that nothing comes after Run has returned.
@@ -233,9 +334,6 @@ func (g *gate) Write(p []byte) (int, error) {
 	defer g.mu.Unlock()
 	if g.closed {
 		return 0, io.ErrClosedPipe
-	}
-	if g.to == nil {
-		return len(p), nil
 	}
 	return g.to.Write(p)
 }

@@ -234,6 +234,64 @@ func TestUploadThatArrivesDamaged(t *testing.T) {
 	}
 }
 
+// What a run in progress starts yet is the program that it is.
+func TestUploadDuringARun(t *testing.T) {
+	s := serve(t)
+	conn := dial(t, s)
+	dir := t.TempDir()
+	from, to := filepath.Join(dir, "new"), filepath.Join(dir, "upgrade")
+	for path, text := range map[string]string{from: "new", to: "old"} {
+		if err := os.WriteFile(path, []byte(text), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.program(t, "sudo", `shift 2; exec "$@"`)
+	for state, want := range map[string]string{"active": "old", "activating": "old", "deactivating": "old", "inactive": "new"} {
+		s.program(t, "systemctl", `[ "$*" = "show --property=ActiveState --value `+Unit+`" ] && echo `+state)
+		there, err := conn.Incumbent(t.Context())
+		if err != nil || there.Running != (want == "old") || len(there.Record) != 0 {
+			t.Errorf("%s: %+v, %v", state, there, err)
+		}
+		if err := os.WriteFile(to, []byte("old"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		sent, err := conn.Upload(t.Context(), from, "the old one's", to, func() error { return nil }, nil)
+		if sent != (want == "new") || errors.Is(err, ErrRunning) != (want == "old") {
+			t.Errorf("%s: sent %v, %v", state, sent, err)
+		}
+		if got, _ := os.ReadFile(to); string(got) != want {
+			t.Errorf("%s: the program is %q", state, got)
+		}
+		if left, _ := filepath.Glob(filepath.Join(dir, ".upgrade.*")); len(left) > 0 {
+			t.Errorf("left behind: %v", left)
+		}
+	}
+}
+
+// A recovery, which is no run's unit, holds the lock.
+func TestInProgressByTheLock(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "lock")
+	script := strings.ReplaceAll(inProgress, LockPath, path) + "if in_progress; then echo yes; else echo no; fi"
+	is := func(want string) {
+		t.Helper()
+		out, err := Run(t.Context(), Command{Name: "sh", Args: []string{"-c", script}})
+		if err != nil || strings.TrimSpace(string(out)) != want {
+			t.Errorf("in progress: %s, %v, want %s", out, err, want)
+		}
+	}
+	is("no")
+	lock, err := TakeLock(path, Holder{Who: "the host itself"}, never(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	is("yes")
+	release(t, lock)
+	if err := os.WriteFile(path, []byte("{}"), 0o600); err != nil { // left by a power cut
+		t.Fatal(err)
+	}
+	is("no")
+}
+
 func TestQuote(t *testing.T) {
 	s := serve(t)
 	conn := dial(t, s)

@@ -102,13 +102,14 @@ func (s Service) Stopping(ctx context.Context) bool {
 }
 
 // Interrupt asks the run in progress to end and to put everything back.
-func (s Service) Interrupt(ctx context.Context) error {
-	_, err := s.Run(ctx, Command{Name: "systemctl", Args: []string{"kill", "--kill-whom=main", "--signal=SIGTERM", Unit}})
-	return err
-}
+func (s Service) Interrupt(ctx context.Context) error { return s.signal(ctx, "SIGTERM") }
 
 // End ends the run in progress at once, though it hangs; what is run after it puts everything back.
-func (s Service) End(ctx context.Context) error {
-	_, err := s.Run(ctx, Command{Name: "systemctl", Args: []string{"kill", "--kill-whom=main", "--signal=SIGKILL", Unit}})
+func (s Service) End(ctx context.Context) error { return s.signal(ctx, "SIGKILL") }
+
+// signal reaches the run's main process only. Before systemd 252 the option has this name; later ones
+// take it as short for --kill-whom.
+func (s Service) signal(ctx context.Context, name string) error {
+	_, err := s.Run(ctx, Command{Name: "systemctl", Args: []string{"kill", "--kill-who=main", "--signal=" + name, Unit}})
 	return err
 }

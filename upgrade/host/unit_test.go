@@ -3,6 +3,7 @@ package host
 import (
 	"context"
 	"errors"
+	"os/exec"
 	"slices"
 	"strings"
 	"testing"
@@ -53,5 +54,30 @@ func TestRunning(t *testing.T) {
 		if got, err := s.Running(t.Context()); got != c.want || (err != nil) != c.fails {
 			t.Errorf("%q: %q, %v", c.out, got, err)
 		}
+	}
+}
+
+// systemd247 is a systemctl that knows the options of the oldest systemd that is supported.
+func systemd247(_ context.Context, c Command) ([]byte, error) {
+	for _, arg := range c.Args {
+		if name, _, _ := strings.Cut(arg, "="); name == "--kill-whom" {
+			return nil, &ExitError{Name: "systemctl", Code: 1, Stderr: "systemctl: unrecognized option '" + arg + "'"}
+		}
+	}
+	return nil, nil
+}
+
+func TestSignalsOfAnOldSystemd(t *testing.T) {
+	s := Service{Run: systemd247}
+	if err := errors.Join(s.Interrupt(t.Context()), s.End(t.Context())); err != nil {
+		t.Error(err)
+	}
+	if _, err := exec.LookPath("systemctl"); err != nil {
+		return // the option's name is checked below where one is installed
+	}
+	err := Service{Run: Run}.Interrupt(t.Context())
+	var exit *ExitError
+	if errors.As(err, &exit) && strings.Contains(exit.Stderr, "option") {
+		t.Errorf("the systemctl here does not know the option: %v", err)
 	}
 }

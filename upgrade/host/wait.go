@@ -18,6 +18,10 @@ type Facts struct {
 	Boot     Boot
 	Ready    bool // the first boot of a host that Townsquare made went to its end
 	Root     bool // commands run as root, by sudo where needed
+
+	Sudo   string // what sudo said where it does not run commands as root; empty: there is none
+	Partly bool   // it runs some commands without a password
+	Doas   bool   // doas is there, and no sudo
 }
 
 // Boot is how far cloud-init got.
@@ -37,7 +41,16 @@ const probe = `uname -sm
 sha256sum ` + Upgrader + ` 2>/dev/null | cut -c1-64 | sed 's/^/sha256 /'
 if { [ ! -e /run/cloud-init/result.json ] || [ ! -e /etc/townsquare/ready ]; } && command -v cloud-init >/dev/null 2>&1; then cloud-init status 2>/dev/null | head -n1; fi
 if [ -e /etc/townsquare/ready ]; then echo ready; fi
-if [ "$(id -u)" = 0 ] || sudo -n true 2>/dev/null; then echo root; fi
+if [ "$(id -u)" = 0 ]; then echo root
+elif command -v sudo >/dev/null 2>&1; then
+  if said=$(LC_ALL=C sudo -n -- sh -c : 2>&1); then echo root
+  else
+    said=$(echo "$said" | tail -n 1)
+    echo "sudo ${said:-failed}"
+    if sudo -n -l >/dev/null 2>&1; then echo partly; fi
+  fi
+elif command -v doas >/dev/null 2>&1; then echo doas
+fi
 exit 0`
 
 // Probe looks at the host.
@@ -58,7 +71,7 @@ func parseProbe(out string) (Facts, error) {
 			f.OS = strings.ToLower(key)
 			f.Arch = map[string]string{"x86_64": "amd64", "aarch64": "arm64", "arm64": "arm64"}[value]
 			if f.OS != "linux" || f.Arch == "" {
-				return f, fmt.Errorf("the host is %q; Mattermost runs on Linux, x86_64 or aarch64", strings.TrimSpace(line))
+				return f, fmt.Errorf("the server is %q; Mattermost runs on Linux, x86_64 or aarch64", strings.TrimSpace(line))
 			}
 		case key == "sha256":
 			f.SHA256 = value
@@ -73,6 +86,12 @@ func parseProbe(out string) (Facts, error) {
 			f.Ready = true
 		case key == "root":
 			f.Root = true
+		case key == "sudo":
+			f.Sudo = value
+		case key == "partly":
+			f.Partly = true
+		case key == "doas":
+			f.Doas = true
 		}
 	}
 	return f, nil
@@ -131,6 +150,10 @@ func (w Waiter) look(ctx context.Context) (*Conn, Facts, error) {
 	if err == nil {
 		err = w.judge(facts)
 	}
+	var sudo *SudoError
+	if errors.As(err, &sudo) {
+		sudo.User = conn.client.User()
+	}
 	if err != nil {
 		conn.Close()
 		return nil, Facts{}, err
@@ -145,7 +168,7 @@ func (w Waiter) judge(f Facts) error {
 	case w.Made && !f.Ready:
 		return &FirstBootError{Failed: f.Boot == BootFailed}
 	case !f.Root:
-		return &SudoError{}
+		return &SudoError{Said: f.Sudo, Partly: f.Partly, Doas: f.Doas}
 	}
 	return nil
 }
@@ -178,24 +201,48 @@ func (*FirstBootError) Hint() string {
 	return "log in and look at it: sudo cloud-init status --long; sudo tail -n 50 /var/log/cloud-init-output.log"
 }
 
-// SudoError says that the user cannot become root without a password.
-type SudoError struct{}
-
-func (*SudoError) Error() string { return "the user cannot become root without a password" }
-
-// Hint says what to type.
-func (*SudoError) Hint() string {
-	return `allow it on the host, with: echo "$USER ALL=(ALL) NOPASSWD: ALL" | sudo tee /etc/sudoers.d/90-upgrade`
+// SudoError is returned when the user's commands cannot run as root.
+type SudoError struct {
+	User   string
+	Said   string // by sudo; empty: there is none
+	Partly bool   // it runs some commands
+	Doas   bool   // doas is there instead
 }
 
+func (e *SudoError) Error() string {
+	switch {
+	case e.Doas:
+		return "commands must run as root, and the server has doas and no sudo; upgrade uses sudo only"
+	case e.Said == "":
+		return "commands must run as root, and the server has no sudo"
+	case e.tty():
+		return "sudo on the server runs commands on a terminal only (requiretty): " + e.Said
+	case e.Partly:
+		return "sudo on the server runs only some commands of the user without a password: " + e.Said
+	}
+	return "the user cannot become root without a password: " + e.Said
+}
+
+func (e *SudoError) tty() bool { return strings.Contains(e.Said, "must have a tty") }
+
+// Hint says what to type.
+func (e *SudoError) Hint() string {
+	rule, into := e.User+" ALL=(ALL) NOPASSWD: ALL", " >/etc/sudoers.d/90-upgrade"
+	if e.tty() {
+		rule, into = "Defaults:"+e.User+" !requiretty", " >>/etc/sudoers.d/90-upgrade"
+	}
+	allow := "echo " + Quote(rule) + into
+	if e.Said == "" {
+		allow = "apt install sudo && " + allow
+	}
+	return "on the server, as root: " + allow
+}
+
+// worthWaiting reports whether a host that boots may give another answer in a while.
 func worthWaiting(err error) bool {
 	var (
-		key   *HostKeyError
-		login *AuthError
-		first *FirstBootError
-		sudo  *SudoError
-		exit  *ExitError
+		booting *BootingError
+		connect *ConnectError
 	)
-	return !errors.As(err, &key) && !errors.As(err, &login) && !errors.As(err, &first) &&
-		!errors.As(err, &sudo) && !errors.As(err, &exit)
+	return errors.As(err, &booting) || errors.As(err, &connect) || errors.Is(err, ErrCut)
 }

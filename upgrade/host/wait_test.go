@@ -3,10 +3,12 @@ package host
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -26,6 +28,9 @@ func TestProbeIsRead(t *testing.T) {
 		{"not Linux", "FreeBSD amd64\nroot\n", Facts{}, true},
 		{"a machine of another kind", "Linux riscv64\n", Facts{}, true},
 		{"nothing", "", Facts{}, true},
+		{"without sudo", "Linux x86_64\n", Facts{OS: "linux", Arch: "amd64", Boot: BootDone}, false},
+		{"sudo for some commands", "Linux x86_64\nsudo sudo: a password is required\npartly\n",
+			Facts{OS: "linux", Arch: "amd64", Boot: BootDone, Sudo: "sudo: a password is required", Partly: true}, false},
 	} {
 		got, err := parseProbe(c.out)
 		if (err != nil) != c.fails || !c.fails && got != c.want {
@@ -117,6 +122,50 @@ func TestJudge(t *testing.T) {
 		var booting *BootingError
 		if err != nil && worthWaiting(err) != errors.As(err, &booting) {
 			t.Errorf("%s: worth waiting: %v", c.name, worthWaiting(err))
+		}
+	}
+}
+
+// What sudo answers decides what is said and hinted at; it is not waited for.
+func TestCannotBecomeRoot(t *testing.T) {
+	for _, c := range []struct{ name, sudo, doas, says, hint string }{
+		{"password", `echo "sudo: a password is required" >&2; exit 1`, "", "without a password", "'ops ALL=(ALL) NOPASSWD: ALL' >/etc"},
+		{"requiretty", `echo "sudo: sorry, you must have a tty to run sudo" >&2; exit 1`, "", "requiretty", "'Defaults:ops !requiretty' >>/etc"},
+		{"some commands", `case "$*" in *-l) exit 0 ;; esac; echo "sudo: a password is required" >&2; exit 1`, "", "some commands", "NOPASSWD: ALL"},
+		{"doas", "", "exit 0", "doas", "apt install sudo && echo"},
+		{"neither", "", "", "no sudo", "apt install sudo && echo"},
+	} {
+		s := serve(t)
+		s.program(t, "id", "echo 1000")
+		for name, script := range map[string]string{"sudo": c.sudo, "doas": c.doas} {
+			if script != "" {
+				s.program(t, name, script)
+			}
+		}
+		if c.sudo == "" { // none is to be found elsewhere
+			s.only(t, "sh", "uname", "sha256sum", "cut", "sed", "head", "tail")
+		}
+		_, _, err := s.waiter(t).Reach(t.Context())
+		var sudo *SudoError
+		if !errors.As(err, &sudo) || !strings.Contains(err.Error(), c.says) || !strings.Contains(sudo.Hint(), c.hint) {
+			t.Errorf("%s: %v", c.name, err)
+		} else if strings.Contains(sudo.Hint(), "'' ALL") {
+			t.Errorf("%s: hint %q", c.name, sudo.Hint())
+		}
+	}
+}
+
+func TestHintOfAConnection(t *testing.T) {
+	for want, why := range map[string]error{
+		"sshFrom":               &net.OpError{Op: "dial", Net: "tcp", Err: os.ErrDeadlineExceeded},
+		"sshd does not listen":  &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)},
+		"getent hosts 10.0.0.1": &net.OpError{Op: "dial", Net: "tcp", Err: &net.DNSError{Err: "no such host", IsTimeout: true}},
+		"this computer reach":   &silentError{connectTimeout},
+		"journalctl":            io.EOF,
+	} {
+		err := &ConnectError{"10.0.0.1:22", why}
+		if !strings.Contains(err.Hint(), want) || strings.Count(err.Error(), "10.0.0.1:22") != 1 {
+			t.Errorf("%v: %q, want %q", err, err.Hint(), want)
 		}
 	}
 }

@@ -159,6 +159,7 @@ func (op *Operation) Acquire(ctx context.Context, begin state.Run) error {
 	if op.Facts != nil && op.Facts.Unit != nil {
 		begin.User = op.Facts.Unit.User
 	}
+	begin.Ticks = host.Ticks()
 	options, err := json.Marshal(op.Options)
 	if err != nil {
 		return err

@@ -113,6 +113,7 @@ func Resume(ctx context.Context, phases []Phase, op *Operation) (Report, error) 
 		op.Emit(Event{Kind: End, Took: time.Since(run.System.Rebooting)})
 		run.System.Rebooting, run.System.Rebooted = time.Time{}, true
 		run.PID, run.BootID = host.Process()
+		run.Ticks = host.Ticks()
 		if err := op.Save(); err != nil {
 			return err
 		}

@@ -37,7 +37,7 @@ func (Preflight) Title() string { return "check that it can be done" }
 func (Preflight) Run(ctx context.Context, op *Operation) error {
 	var found problem.List
 	for _, check := range []func(context.Context, *Operation) (problem.List, error){
-		checkVersion, checkSettings, checkPrograms, checkRoom, checkPlaces, checkOthers, checkService, checkDatabase, checkBackups,
+		checkSystem, checkVersion, checkSettings, checkPrograms, checkRoom, checkPlaces, checkOthers, checkService, checkDatabase, checkBackups,
 	} {
 		list, err := check(ctx, op)
 		if err != nil {

@@ -84,7 +84,7 @@ func recoverRun(ctx context.Context, phases []Phase, op *Operation) (done state.
 	if left == nil {
 		return done, nil
 	}
-	if host.Alive(left.PID, left.BootID, left.Started) { // its lock was taken away, and it is putting things back
+	if host.Alive(left.PID, left.BootID, left.Ticks) { // its lock was taken away, and it is putting things back
 		return done, &host.LockedError{Holder: host.Holder{Who: "another run", Why: left.Operation + " to " + left.To,
 			Run: left.ID, Since: left.Started, Beat: time.Now()}}
 	}

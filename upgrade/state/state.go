@@ -99,6 +99,7 @@ type Run struct {
 	Phase     string    `json:"phase"` // the last phase that was begun
 	PID       int       `json:"pid"`
 	BootID    string    `json:"boot_id"`           // of the boot it runs in: another one means the power was cut
+	Ticks     uint64    `json:"ticks,omitempty"`   // when its process started, in clock ticks since the boot
 	Options   string    `json:"options,omitempty"` // phase.Options as JSON, for the half of a run behind a reboot
 
 	Edition            string    `json:"edition"`
