@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"townsquare/upgrade/drift"
 	"townsquare/upgrade/host"
 	"townsquare/upgrade/mattermost"
 	"townsquare/upgrade/problem"
@@ -53,7 +54,8 @@ func (h *server) status(ctx context.Context, r request) (ui.Status, error) {
 	} else if held {
 		s.Lock = &holder
 	}
-	if config, err := state.LoadConfig(h.path(state.ConfigFile)); err == nil {
+	config, err := state.LoadConfig(h.path(state.ConfigFile))
+	if err == nil {
 		s.Repository, s.Backup = config.Backup.Repository, record.Backup
 		s.Warnings = append(s.Warnings, backupWarnings(config.Backup, record.Backup, time.Now())...)
 		s.Track, s.Window, s.URL, s.Elsewhere = config.Track, config.Window, config.URL, config.Elsewhere
@@ -64,12 +66,13 @@ func (h *server) status(ctx context.Context, r request) (ui.Status, error) {
 		}
 	}
 	h.knowSecrets()
-	if err := h.upkeep(ctx, &s); err != nil {
+	own := drift.OwnOf(h.root, record, config)
+	if err := h.upkeep(ctx, &s, own); err != nil {
 		return s, err
 	}
 	h.installed(ctx, &s)
 	if r.Compare && s.Running == "" && s.Unfinished == "" {
-		c, err := h.drift(ctx, r.Delivery.Desired)
+		c, err := h.drift(ctx, r.Delivery.Desired, own)
 		if err != nil {
 			s.Warnings = append(s.Warnings, err.Error())
 		} else if c != nil {
