@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -204,7 +205,7 @@ func (h *server) startTelling(ctx context.Context, run string) {
 // behind says for how long something waits, and whether that is too long.
 func behind(waits map[schedule.Kind]state.Pending, to notify.Config, now time.Time) (since time.Time, late bool) {
 	for kind, p := range waits {
-		if kind == schedule.Drift || kind == schedule.Larger { // nothing is late: it waits for a person
+		if slices.Contains([]schedule.Kind{schedule.Drift, schedule.Larger, schedule.Held, schedule.Unsupported}, kind) { // no run is late
 			continue
 		}
 		from, limit := p.Since, cmp.Or(to.Late, notify.DefaultLate)
