@@ -146,7 +146,7 @@ func (a *app) busy(plan phase.Preview) error {
 	switch {
 	case plan.Running != "":
 		a.printer.Say("A run is in progress on the server: %s", plan.Running)
-		a.printer.Hint("follow it: " + a.printer.Command("apply"))
+		a.printer.FollowHint(plan.Running)
 		return exitWith(phase.ExitLocked)
 	case plan.Left != "":
 		a.printer.Say("Unfinished: %s.", needsPerson(plan.Left))

@@ -3,7 +3,7 @@ package cli
 import (
 	"context"
 	"errors"
-	"fmt"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -11,6 +11,7 @@ import (
 	"townsquare/upgrade/drift"
 	"townsquare/upgrade/host"
 	"townsquare/upgrade/mattermost"
+	"townsquare/upgrade/phase"
 	"townsquare/upgrade/problem"
 	"townsquare/upgrade/state"
 	"townsquare/upgrade/ui"
@@ -57,9 +58,8 @@ func (h *server) status(ctx context.Context, r request) (ui.Status, error) {
 	config, err := state.LoadConfig(h.path(state.ConfigFile))
 	if err == nil {
 		s.Repository, s.Backup = config.Backup.Repository, record.Backup
-		s.Warnings = append(s.Warnings, backupWarnings(config.Backup, record.Backup, time.Now())...)
 		s.Track, s.Window, s.URL, s.Elsewhere = config.Track, config.Window, config.URL, config.Elsewhere
-		if h.system != nil && s.Running == "" {
+		if h.system != nil && quiet(s.Running) {
 			if s.System, err = h.system(ctx, record, config); err != nil {
 				s.Warnings = append(s.Warnings, err.Error())
 			}
@@ -71,7 +71,7 @@ func (h *server) status(ctx context.Context, r request) (ui.Status, error) {
 		return s, err
 	}
 	h.installed(ctx, &s)
-	if r.Compare && s.Running == "" && s.Unfinished == "" {
+	if r.Compare && h.drift != nil && quiet(s.Running) && (s.Unfinished == "" || s.Running == s.Unfinished) {
 		c, err := h.drift(ctx, r.Delivery.Desired, own)
 		if err != nil {
 			s.Warnings = append(s.Warnings, err.Error())
@@ -79,32 +79,19 @@ func (h *server) status(ctx context.Context, r request) (ui.Status, error) {
 			s.Compared, s.Drift = true, c.Differences
 		}
 	}
+	settled(s.Pending, record, config.Skip, config.Elsewhere)
+	if run := record.Run; run != nil { // it decides about that version anew
+		delete(s.Bad, run.To)
+		delete(s.Elsewhere, run.To)
+	}
+	s.Attention = attention(&s, record, config.Backup, time.Now().UTC())
 	return s, nil
 }
 
-// backupWarnings are about backups that are missing, too old, or that nobody proved for long.
-func backupWarnings(c state.Backups, b *state.Backup, now time.Time) []string {
-	switch {
-	case c.Repository == "":
-		return nil
-	case b == nil:
-		return []string{"no backup was made from this server yet: upgrade backup create …"}
-	}
-	var found []string
-	if c.Stale(b.Time, now) {
-		found = append(found, fmt.Sprintf("the newest backup is %d hours old: upgrade backup create …", int(now.Sub(b.Time).Hours())))
-	}
-	switch old := now.Sub(b.VerifiedAt); {
-	case b.VerifiedAt.IsZero():
-		found = append(found, "no backup was ever proven to be restorable: upgrade backup verify …")
-	case old > proofAge:
-		found = append(found, fmt.Sprintf("a backup was last proven to be restorable %d days ago: upgrade backup verify …", int(old.Hours()/24)))
-	}
-	return found
+// quiet reports whether no run is in progress, or one that leaves Mattermost and the system as they are.
+func quiet(run string) bool {
+	return run == "" || slices.Contains(quietOperations, phase.OperationOf(run))
 }
-
-// proofAge is when a proof, which is weekly, has failed twice.
-const proofAge = 15 * 24 * time.Hour
 
 // installed finds what is installed and how it is.
 func (h *server) installed(ctx context.Context, s *ui.Status) {

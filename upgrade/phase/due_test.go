@@ -169,7 +169,9 @@ func TestInstalledPackagesDoNotWait(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "pending.json")
 	op, _ := systemOp(t, nil)
 	op.Record.Run.System.Installed = true
-	op.Pending = func(kind schedule.Kind, p state.Pending) (state.Pending, error) { return state.NotePending(path, kind, p) }
+	op.Pending = func(kind schedule.Kind, p state.Pending) (state.Pending, error) {
+		return state.NotePending(path, kind, p)
+	}
 	op.note(schedule.System, Waiting{What: "3 packages: openssl"})
 	if err := op.tidyPackages(t.Context()); err != nil {
 		t.Fatal(err)
