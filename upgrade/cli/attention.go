@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -54,6 +55,10 @@ func attention(s *ui.Status, record *state.State, backups state.Backups, now tim
 	}
 	if s.Untold != nil {
 		add("notifications", fmt.Sprintf("notifications have not arrived since %s: %s", s.Untold.Since.Format(time.DateTime), s.Untold.Error), "notify test", "")
+	}
+	for _, of := range slices.Sorted(maps.Keys(s.Unheard)) {
+		f := s.Unheard[of]
+		add("heartbeat", fmt.Sprintf("the monitoring service has not been told of a %s since %s: %s", of, f.Since.Format(time.DateTime), f.Error), "notify test", "")
 	}
 	return list
 }

@@ -61,6 +61,9 @@ func TestAttention(t *testing.T) {
 		"update, long ago": {pending(schedule.Upgrade, "Mattermost 9.10.1", 31), "late: updates have waited for 31 days: check --all"},
 		"larger step":      {pending(schedule.Larger, "Mattermost 10.0.0", 90), ""},
 		"untold":           {func(s *ui.Status) { s.Untold = &notify.Failure{Since: now, Error: "webhook: 500"} }, "notifications: notifications have not arrived since 2026-12-01 12:00:00: webhook: 500: notify test"},
+		"unheard": {func(s *ui.Status) {
+			s.Unheard = map[string]*notify.Failure{notify.BeatBackup: {Since: now, Error: "404 Not Found"}}
+		}, "heartbeat: the monitoring service has not been told of a backup since 2026-12-01 12:00:00: 404 Not Found: notify test"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := ui.Status{Installed: true, Healthy: true}

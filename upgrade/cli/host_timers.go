@@ -96,6 +96,6 @@ func (h *server) upkeep(ctx context.Context, s *ui.Status, own drift.Own) error 
 	}
 	s.Pending = waits
 	ledger, err := notify.Read(h.path(notifyLedger))
-	s.Untold = ledger.Failed
+	s.Untold, s.Unheard = ledger.Failed, ledger.Unheard
 	return err
 }

@@ -50,6 +50,8 @@ type Status struct {
 	Pending map[schedule.Kind]state.Pending `json:"pending,omitempty"` // what waits
 	Untold  *notify.Failure                 `json:"untold,omitempty"`  // people could not be told
 
+	Unheard map[string]*notify.Failure `json:"unheard,omitempty"` // heartbeats that did not reach the monitoring service
+
 	Attention []Attention `json:"attention,omitempty"`
 	Exit      int         `json:"exit"` // of the command
 }
