@@ -324,12 +324,13 @@ func TestNotify(t *testing.T) {
 		r := &reader{source: src}
 		return r.notify("notify"), r.problems
 	}
-	good := `{"announce":"10m","email":["ops@example.org"],"mattermost":"https://chat.example.org/hooks/abcdefgh","webhook":"http://127.0.0.1/x"}`
+	good := `{"announce":"10m","email":["ops@example.org"],"mattermost":"https://chat.example.org/hooks/abcdefgh","webhook":"http://127.0.0.1/x","heartbeat":{"check":"https://hc-ping.com/abcdefgh","backup":"https://hc-ping.com/abcdefgh?x=1","fail":"/fail"}}`
 	if got, problems := read(good); got != good || len(problems) > 0 {
 		t.Errorf("%q, %v", got, problems)
 	}
 	for _, value := range []string{`{"mattermost":"http://chat.example.org/hooks/abcdefgh"}`, `{"slack":"https://abcdefgh"}`, `"abcdefgh"`,
-		`{"announce":"2h"}`, `{"late":"1h"}`, `{"email":["nobody"]}`, `{"webhook":"https://u:abcdefgh@example.org/"}`} {
+		`{"announce":"2h"}`, `{"late":"1h"}`, `{"email":["nobody"]}`, `{"webhook":"https://u:abcdefgh@example.org/"}`,
+		`{"heartbeat":{"check":"http://hc-ping.com/abcdefgh"}}`, `{"heartbeat":{"backup":"abcdefgh"}}`, `{"heartbeat":{"fail":"fail"}}`, `{"heartbeat":{"url":"https://abcdefgh"}}`} {
 		if _, problems := read(value); len(problems) != 1 || strings.Contains(problems.Error(), "abcdefgh") {
 			t.Errorf("%s: %v", value, problems)
 		}

@@ -65,7 +65,7 @@ func checkSecurityWithin(v string) (string, string) {
 
 // notify reads whom the server tells what it found and did. It is handed on as it is.
 func (r *reader) notify(key string) string {
-	const allowed = "mattermost and webhook (addresses with https), email (a list), announce, late, security_late (such as 10m)"
+	const allowed = "mattermost and webhook (addresses with https), email (a list), announce, late, security_late (such as 10m), heartbeat (check, backup: addresses; fail: such as /fail)"
 	const command = "pulumi config set --secret --path townsquare:notify.mattermost"
 	v, ok := r.lookup(key)
 	if !ok {
@@ -80,6 +80,7 @@ func (r *reader) notify(key string) string {
 		Email               []string
 		Announce, Late      string
 		SecurityLate        string `json:"security_late"`
+		Heartbeat           struct{ Check, Backup, Fail string }
 	}
 	decoder := json.NewDecoder(strings.NewReader(v))
 	decoder.DisallowUnknownFields()
@@ -87,11 +88,15 @@ func (r *reader) notify(key string) string {
 		r.add(key, "", "cannot be read", allowed, command)
 		return ""
 	}
-	for at, address := range map[string]string{"mattermost": n.Mattermost, "webhook": n.Webhook} {
+	for at, address := range map[string]string{"mattermost": n.Mattermost, "webhook": n.Webhook, "heartbeat.check": n.Heartbeat.Check, "heartbeat.backup": n.Heartbeat.Backup} {
 		if address != "" && !postable(address) {
 			r.add(key+"."+at, "", "is an address that cannot be used", "one that begins with https://, or http://127.0.0.1 on the server itself",
 				strings.Replace(command, "notify.mattermost", "notify."+at, 1))
 		}
+	}
+	if n.Heartbeat.Fail != "" && !failSuffix.MatchString(n.Heartbeat.Fail) {
+		r.add(key+".heartbeat.fail", n.Heartbeat.Fail, "cannot be appended to an address", "such as /fail",
+			strings.Replace(command, "notify.mattermost", "notify.heartbeat.fail", 1)+" /fail")
 	}
 	for _, to := range n.Email {
 		if wrong, allowed := checkEmail(to); wrong != "" {
@@ -109,6 +114,8 @@ func (r *reader) notify(key string) string {
 	}
 	return v
 }
+
+var failSuffix = regexp.MustCompile(`^(/[A-Za-z0-9._-]+){1,4}$`)
 
 // postable is what a server may send messages to: plain HTTP within itself only.
 func postable(address string) bool {

@@ -288,6 +288,9 @@ func another(report phase.Report, r request) bool {
 func (a *app) still(plan phase.Preview, operation string) phase.Report {
 	r := phase.Report{UpToDate: plan.UpToDate && !plan.Closed, Why: plan.Why, Waiting: plan.Waiting, Warnings: plan.Warnings,
 		Problems: plan.Problems, Hint: plan.Hint, Exit: plan.Exit}
+	if plan.Behind() {
+		r.Behind = plan.Reasons()
+	}
 	r.Operation, r.From, r.To, r.Error = operation, plan.From, plan.To, plan.Error
 	r.Started = time.Now().UTC()
 	r.Ended = r.Started

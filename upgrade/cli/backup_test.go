@@ -25,19 +25,29 @@ func TestBackupWarnings(t *testing.T) {
 		{"never", c, nil, []string{"no backup was made"}},
 		{"as it should be", c, fresh, nil},
 		{"too old", c, &state.Backup{Time: now.Add(-37 * time.Hour), VerifiedAt: now}, []string{"37 hours old"}},
-		{"never proven", c, &state.Backup{Time: now}, []string{"ever proven"}},
-		{"proven too long ago", c, &state.Backup{Time: now, VerifiedAt: now.AddDate(0, 0, -16)}, []string{"16 days ago"}},
+		{"not verified yet", c, &state.Backup{Time: now}, nil},
+		{"verified too long ago", c, &state.Backup{Time: now, VerifiedAt: now.AddDate(0, 0, -16)}, []string{"16 days ago"}},
 	} {
-		got := backupWarnings(k.c, k.b, now)
+		got := backupAttention(&state.State{Backup: k.b, History: []state.Finished{{Started: now.AddDate(0, 0, -2)}}}, k.c, now)
 		if len(got) != len(k.want) {
 			t.Errorf("%s: %v", k.name, got)
 			continue
 		}
 		for i := range got {
-			if !strings.Contains(got[i], k.want[i]) {
+			if !strings.Contains(got[i].What, k.want[i]) || got[i].Command == "" {
 				t.Errorf("%s: %v", k.name, got)
 			}
 		}
+	}
+}
+
+// A backup of a server that is old enough for two verifications has had none.
+func TestNeverVerified(t *testing.T) {
+	now := time.Now()
+	record := &state.State{Backup: &state.Backup{Time: now}, History: []state.Finished{{Started: now.AddDate(0, 0, -16)}}}
+	got := backupAttention(record, state.Backups{Repository: "/mnt/b"}, now)
+	if len(got) != 1 || got[0].What != "no backup was ever verified" {
+		t.Errorf("%+v", got)
 	}
 }
 

@@ -23,8 +23,12 @@ func (a *app) check() *cobra.Command {
 		Long: `Looks for a newer release that this server's policy allows. Changes nothing in Mattermost, but for what
 a killed run left half done: that is put back first.
 
-Exit codes: 0 up to date, 10 an update is available, 1 an error, 2 not understood, 3 refused,
-5 a run could not be put back and needs a person, 11 a run is in progress.`,
+A server that gets no update is not up to date where newer versions are held (skipped, failed before, not
+installable), or where support for the installed one has ended: each is named, and the exit code is 13.
+
+Exit codes: 0 up to date, 10 an update is available, 13 needs attention: no update will be installed, 1 an
+error, 2 not understood, 3 refused, 5 a run could not be put back and needs a person, 11 a run is in
+progress.`,
 		Example: "  upgrade check --stack prod\n  upgrade check --stack prod --json",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -88,6 +92,7 @@ func (a *app) checkAll(ctx context.Context, f *targetFlags, o phase.Options) (ph
 	plan, err := a.lookAtAll(ctx, s, o)
 	if err == nil {
 		plan.Exit = systemExit(plan)
+		judge(&plan)
 	}
 	return plan, err
 }
@@ -103,7 +108,15 @@ func (a *app) checkOn(ctx context.Context, f *targetFlags, o phase.Options) (pha
 	if err == nil && plan.Exit == phase.ExitDone && !plan.UpToDate {
 		plan.Exit = phase.ExitAvailable
 	}
+	judge(&plan)
 	return plan, err
+}
+
+// judge turns a check that found nothing to install into one that says why that is not good news.
+func judge(plan *phase.Preview) {
+	if plan.Exit == phase.ExitDone && plan.Behind() {
+		plan.UpToDate, plan.Exit = false, phase.ExitAttention
+	}
 }
 
 // lookFleet makes plans of several stacks at once; nothing is changed on any.

@@ -33,18 +33,19 @@ type fakeHost struct {
 	cancel    context.CancelCauseFunc
 	ended     sync.WaitGroup
 	dials     int
-	input     string // what comes through a pipe
-	typed     string // what is typed at a terminal, if there is one
-	lostStart bool   // the answer to the next start is lost
-	stopping  bool   // the host is shutting down
-	killed    bool   // what a unit starts is killed at once
-	cutAt     int    // cut the connection at this many bytes of events; 0 never
-	hears     string // when the next command has said this to the person …
-	then      func() // … this is done, once
+	input     string          // what comes through a pipe
+	typed     string          // what is typed at a terminal, if there is one
+	lostStart bool            // the answer to the next start is lost
+	stopping  bool            // the host is shutting down
+	killed    bool            // what a unit starts is killed at once
+	enabled   map[string]bool // units that start at boot; a timer among them is active, too
+	cutAt     int             // cut the connection at this many bytes of events; 0 never
+	hears     string          // when the next command has said this to the person …
+	then      func()          // … this is done, once
 }
 
 func newFakeHost(t *testing.T) *fakeHost {
-	h := &fakeHost{t: t, root: t.TempDir(), acts: map[string]func(context.Context, *phase.Operation) error{}}
+	h := &fakeHost{t: t, root: t.TempDir(), acts: map[string]func(context.Context, *phase.Operation) error{}, enabled: map[string]bool{}}
 	h.acts["choose"] = h.choose
 	t.Cleanup(h.ended.Wait)
 	return h
@@ -118,6 +119,16 @@ func (h *fakeHost) systemd(_ context.Context, c host.Command) ([]byte, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	switch {
+	case c.Name == "systemctl" && c.Args[0] == "show" && strings.HasPrefix(c.Args[1], "--property=Id,"):
+		var blocks []string
+		for _, unit := range c.Args[2:] {
+			facts := "LoadState=loaded\nUnitFileState=disabled\nActiveState=inactive\n"
+			if h.enabled[unit] {
+				facts = "LoadState=loaded\nUnitFileState=enabled\nActiveState=active\nNextElapseUSecRealtime=Sun 2026-12-06 07:31:31 UTC\n"
+			}
+			blocks = append(blocks, "Id="+unit+"\n"+facts)
+		}
+		return []byte(strings.Join(blocks, "\n")), nil
 	case c.Name == "systemctl" && c.Args[0] == "show":
 		state := "inactive"
 		if h.unit != "" {
@@ -125,6 +136,9 @@ func (h *fakeHost) systemd(_ context.Context, c host.Command) ([]byte, error) {
 		}
 		return []byte("ActiveState=" + state + "\nDescription=" + h.unit + "\n"), nil
 	case c.Name == "systemctl" && (c.Args[0] == "daemon-reload" || c.Args[0] == "enable" || c.Args[0] == "restart" || c.Args[0] == "disable"):
+		if unit := c.Args[len(c.Args)-1]; c.Args[0] == "enable" || c.Args[0] == "disable" {
+			h.enabled[unit] = c.Args[0] == "enable"
+		}
 		return nil, nil
 	case c.Name == "systemctl" && c.Args[0] == "is-system-running":
 		if h.stopping {

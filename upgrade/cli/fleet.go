@@ -314,7 +314,7 @@ func (w *prefixed) Write(p []byte) (int, error) {
 // worst is the exit code of several: what needs a person soonest.
 func worst(results []ui.Result) int {
 	order := []int{phase.ExitNotRolledBack, phase.ExitRolledBack, phase.ExitError, phase.ExitRefused, phase.ExitInterrupted,
-		phase.ExitLocked, phase.ExitNotListed, phase.ExitAvailable}
+		phase.ExitLocked, phase.ExitNotListed, phase.ExitAttention, phase.ExitAvailable}
 	for _, code := range order {
 		if slices.ContainsFunc(results, func(r ui.Result) bool { return r.Exit == code }) {
 			return code

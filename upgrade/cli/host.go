@@ -46,8 +46,8 @@ type server struct {
 	choice  func() []phase.Phase // what check does
 
 	operations map[string]phase.Sequence
-	system     func(context.Context, *state.State, state.Config) (*phase.OSFacts, error) // what waits for the operating system
-	drift      func(context.Context, *state.Desired) (*drift.Comparison, error)          // how the host differs from its stack
+	system     func(context.Context, *state.State, state.Config) (*phase.OSFacts, error)   // what waits for the operating system
+	drift      func(context.Context, *state.Desired, drift.Own) (*drift.Comparison, error) // how the host differs from its stack
 }
 
 func (a *app) thisServer() *server {
@@ -63,7 +63,7 @@ func (a *app) host() *cobra.Command {
 	h := a.server()
 	cmd.AddCommand(h.examineCommand(), h.startCommand(), h.runCommand(), h.recoverCommand(), h.eventsCommand(),
 		h.statusCommand(), h.backupsCommand(), h.unlockCommand(), h.cancelCommand(),
-		h.timersCommand(), h.tellCommand(), h.versionCommand())
+		h.timersCommand(), h.ranCommand(), h.tellCommand(), h.versionCommand())
 	return cmd
 }
 

@@ -3,14 +3,15 @@ package cli
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"townsquare/upgrade/drift"
 	"townsquare/upgrade/host"
 	"townsquare/upgrade/mattermost"
+	"townsquare/upgrade/phase"
 	"townsquare/upgrade/problem"
 	"townsquare/upgrade/state"
 	"townsquare/upgrade/ui"
@@ -54,55 +55,44 @@ func (h *server) status(ctx context.Context, r request) (ui.Status, error) {
 	} else if held {
 		s.Lock = &holder
 	}
-	if config, err := state.LoadConfig(h.path(state.ConfigFile)); err == nil {
+	config, err := state.LoadConfig(h.path(state.ConfigFile))
+	if err == nil {
 		s.Repository, s.Backup = config.Backup.Repository, record.Backup
-		s.Warnings = append(append(s.Warnings, config.Ignored...), backupWarnings(config.Backup, record.Backup, time.Now())...)
+		s.Warnings = append(s.Warnings, config.Ignored...)
 		s.Track, s.Window, s.URL, s.Elsewhere = config.Track, config.Window, config.URL, config.Elsewhere
-		if h.system != nil && s.Running == "" {
+		if h.system != nil && quiet(s.Running) {
 			if s.System, err = h.system(ctx, record, config); err != nil {
 				s.Warnings = append(s.Warnings, err.Error())
 			}
 		}
 	}
 	h.knowSecrets()
-	if err := h.upkeep(ctx, &s); err != nil {
+	own := drift.OwnOf(h.root, record, config)
+	if err := h.upkeep(ctx, &s, own); err != nil {
 		return s, err
 	}
 	h.installed(ctx, &s)
-	if r.Compare && s.Running == "" && s.Unfinished == "" {
-		c, err := h.drift(ctx, r.Delivery.Desired)
+	if r.Compare && h.drift != nil && quiet(s.Running) && (s.Unfinished == "" || s.Running == s.Unfinished) {
+		c, err := h.drift(ctx, r.Delivery.Desired, own)
 		if err != nil {
 			s.Warnings = append(s.Warnings, err.Error())
 		} else if c != nil {
 			s.Compared, s.Drift = true, c.Differences
 		}
 	}
+	settled(s.Pending, record, config.Skip, config.Elsewhere)
+	if run := record.Run; run != nil { // it decides about that version anew
+		delete(s.Bad, run.To)
+		delete(s.Elsewhere, run.To)
+	}
+	s.Attention = attention(&s, record, config.Backup, time.Now().UTC())
 	return s, nil
 }
 
-// backupWarnings are about backups that are missing, too old, or that nobody proved for long.
-func backupWarnings(c state.Backups, b *state.Backup, now time.Time) []string {
-	switch {
-	case c.Repository == "":
-		return nil
-	case b == nil:
-		return []string{"no backup was made from this server yet: upgrade backup create …"}
-	}
-	var found []string
-	if c.Stale(b.Time, now) {
-		found = append(found, fmt.Sprintf("the newest backup is %d hours old: upgrade backup create …", int(now.Sub(b.Time).Hours())))
-	}
-	switch old := now.Sub(b.VerifiedAt); {
-	case b.VerifiedAt.IsZero():
-		found = append(found, "no backup was ever proven to be restorable: upgrade backup verify …")
-	case old > proofAge:
-		found = append(found, fmt.Sprintf("a backup was last proven to be restorable %d days ago: upgrade backup verify …", int(old.Hours()/24)))
-	}
-	return found
+// quiet reports whether no run is in progress, or one that leaves Mattermost and the system as they are.
+func quiet(run string) bool {
+	return run == "" || slices.Contains(quietOperations, phase.OperationOf(run))
 }
-
-// proofAge is when a proof, which is weekly, has failed twice.
-const proofAge = 15 * 24 * time.Hour
 
 // installed finds what is installed and how it is.
 func (h *server) installed(ctx context.Context, s *ui.Status) {

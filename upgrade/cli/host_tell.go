@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -86,6 +87,9 @@ func (h *server) tell(ctx context.Context) (tellAnswer, error) {
 	if err != nil {
 		return answer, err
 	}
+	if r.Found != nil {
+		h.beat(ctx, to, notify.BeatCheck, r.Found.Error == "")
+	}
 	var message *notify.Message
 	switch {
 	case r.Test:
@@ -99,9 +103,19 @@ func (h *server) tell(ctx context.Context) (tellAnswer, error) {
 		return answer, nil
 	}
 	reached, err := h.say(ctx, to, *message)
+	var failed []string
 	if ledger, e := notify.Read(h.path(notifyLedger)); !reached && e == nil && ledger.Failed != nil {
-		answer.Failed = ledger.Failed.Error
+		failed = append(failed, ledger.Failed.Error)
 	}
+	if r.Test {
+		for _, of := range to.Heartbeat.Of() {
+			answer.Ways = append(answer.Ways, "heartbeat of the "+of)
+			if err := h.beat(ctx, to, of, true); err != nil {
+				failed = append(failed, "the "+of+"'s heartbeat: "+err.Error())
+			}
+		}
+	}
+	answer.Failed = strings.Join(failed, "; ")
 	return answer, err
 }
 
@@ -112,13 +126,16 @@ func (h *server) tellRun(ctx context.Context, run string) error {
 	if err != nil {
 		return err
 	}
-	message := runMessage(report)
-	if message == nil {
-		return nil
-	}
 	to, err := h.notifyConfig()
 	if err != nil {
 		return err
+	}
+	if report.Operation == "backup" {
+		h.beat(ctx, to, notify.BeatBackup, report.Outcome == phase.OutcomeDone && report.Exit == phase.ExitDone)
+	}
+	message := runMessage(report)
+	if message == nil {
+		return nil
 	}
 	_, err = h.say(ctx, to, *message)
 	return err
@@ -164,9 +181,28 @@ func (h *server) say(ctx context.Context, to notify.Config, m notify.Message) (b
 		desk.Pauses = []time.Duration{time.Second}
 	}
 	reached, err := desk.Tell(ctx, m)
-	_, e := h.service.Run(ctx, host.Command{Name: "systemd-cat", Args: []string{"--identifier=townsquare", "--priority=notice"},
-		Stdin: strings.NewReader(hide(log.String()))})
-	return reached, errors.Join(err, e)
+	return reached, errors.Join(err, h.journal(ctx, log.String()))
+}
+
+// beat calls the monitoring service, and notes in the journal if it cannot be reached.
+func (h *server) beat(ctx context.Context, to notify.Config, of string, good bool) error {
+	h.knowSecrets()
+	var log bytes.Buffer
+	desk := notify.Desk{Path: h.path(notifyLedger), Log: &log, Sender: notify.Sender{Config: to}}
+	failed := desk.Beat(ctx, of, good, time.Now().UTC())
+	if log.Len() > 0 {
+		if err := h.journal(ctx, log.String()); err != nil {
+			fmt.Fprintf(os.Stderr, "write to the journal: %v\n", err)
+		}
+	}
+	return failed
+}
+
+// journal writes what was said to the host's journal.
+func (h *server) journal(ctx context.Context, text string) error {
+	_, err := h.service.Run(ctx, host.Command{Name: "systemd-cat", Args: []string{"--identifier=townsquare", "--priority=notice"},
+		Stdin: strings.NewReader(h.app.redactor.String(text))})
+	return err
 }
 
 // mail hands a letter to the host's MTA, whichever it is.
@@ -204,7 +240,7 @@ func (h *server) startTelling(ctx context.Context, run string) {
 // behind says for how long something waits, and whether that is too long.
 func behind(waits map[schedule.Kind]state.Pending, to notify.Config, now time.Time) (since time.Time, late bool) {
 	for kind, p := range waits {
-		if kind == schedule.Drift || kind == schedule.Larger { // nothing is late: it waits for a person
+		if slices.Contains([]schedule.Kind{schedule.Drift, schedule.Larger, schedule.Held, schedule.Unsupported}, kind) { // no run is late
 			continue
 		}
 		from, limit := p.Since, cmp.Or(to.Late, notify.DefaultLate)

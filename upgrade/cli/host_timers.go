@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"townsquare/upgrade/drift"
 	"townsquare/upgrade/host"
 	"townsquare/upgrade/notify"
 	"townsquare/upgrade/state"
@@ -56,29 +57,37 @@ func (h *server) timers(ctx context.Context, what string, r request) (ui.Timers,
 	if err != nil {
 		return answer, err
 	}
-	answer.Timers, err = h.service.Timers(ctx, h.root)
+	want := host.WantedTimers(h.root, config)
+	if what == "disable" { // they are off on request, until the next apply
+		want = nil
+	}
+	answer.Timers, err = h.service.Timers(ctx, h.root, want)
 	return answer, err
 }
 
-// syncTimers makes the timers what the configuration says; where it says nothing, those that someone
-// has switched on keep to the rest of it.
-func (h *server) syncTimers(ctx context.Context, config state.Config) (changed []string, on bool, err error) {
-	on = host.HasTimers(h.root)
-	if config.Timers != nil {
-		on = *config.Timers
+// ranCommand is called by the services that timers start, when they end.
+func (h *server) ranCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:  "ran SERVICE",
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return h.service.NoteRun(cmd.Context(), h.root, args[0], h.app.env("SERVICE_RESULT"))
+		},
 	}
-	var want []host.Timer
-	if on {
-		want = host.TimersOf(config)
-	}
-	changed, err = h.service.SetTimers(ctx, h.root, want)
-	return changed, on, err
 }
 
-// upkeep adds to a status what the host does by itself.
-func (h *server) upkeep(ctx context.Context, s *ui.Status) error {
+// syncTimers makes the timers what the configuration says; where it says nothing, those that were
+// enabled keep to the rest of it.
+func (h *server) syncTimers(ctx context.Context, config state.Config) (changed []string, on bool, err error) {
+	want := host.WantedTimers(h.root, config)
+	changed, err = h.service.SetTimers(ctx, h.root, want)
+	return changed, len(want) > 0, err
+}
+
+// upkeep adds to a status the unattended runs, and what they wait for.
+func (h *server) upkeep(ctx context.Context, s *ui.Status, own drift.Own) error {
 	var err error
-	if s.Timers, err = h.service.Timers(ctx, h.root); err != nil {
+	if s.Timers, err = h.service.Timers(ctx, h.root, own.Timers); err != nil {
 		return err
 	}
 	waits, err := state.LoadPending(h.path(state.PendingFile))
@@ -87,6 +96,6 @@ func (h *server) upkeep(ctx context.Context, s *ui.Status) error {
 	}
 	s.Pending = waits
 	ledger, err := notify.Read(h.path(notifyLedger))
-	s.Untold = ledger.Failed
+	s.Untold, s.Unheard = ledger.Failed, ledger.Unheard
 	return err
 }

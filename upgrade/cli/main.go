@@ -155,6 +155,7 @@ Exit codes:
   10   an update is available (check and notice)
   11   someone else is at work on the server
   12   the vendor's pages do not list that release yet (notice only)
+  13   nothing failed, and the server needs attention, which is named (check, notice and status)
   130  interrupted`
 
 func (a *app) root() *cobra.Command {

@@ -43,15 +43,32 @@ func foundMessage(plan phase.Preview, waits map[schedule.Kind]state.Pending, to 
 			continue
 		case schedule.Larger:
 			f.add("Waits for a person", what)
+		case schedule.Held:
+			f.add("Not installed", what)
+			continue
+		case schedule.Unsupported:
+			f.add("End of life", what)
+			continue
 		default:
 			f.add("Available", what)
 		}
 		m.Title = "Updates are available"
 	}
+	if plan.Exit == phase.ExitAttention {
+		m.Title = "Mattermost " + plan.From + " gets no update"
+		if plan.Ended != "" {
+			m.Title += " and is not supported any more"
+		}
+		if len(waits) == 0 {
+			f.add("Why", plan.Reasons())
+		}
+	}
 	if _, differs := waits[schedule.Drift]; differs && m.Title == "" {
 		m.Title = "This server is not as its stack says"
 	}
-	f.add("Supported until", plan.EndOf)
+	if plan.Ended == "" {
+		f.add("Supported until", plan.EndOf)
+	}
 	if plan.Error != "" {
 		m.Title = "Mattermost cannot be upgraded"
 		f.add("Why", plan.Error)

@@ -32,8 +32,11 @@ the body of a webhook, or a bare version. Says what it means for each server. A 
 nothing: it only names versions, and what is installed is what the vendor's own pages list and the
 server's policy allows. With --apply it goes on as upgrade apply --unattended does.
 
+Each version that it names gets its own word.
+
 Exit codes: 0 it does not concern us (with --apply: done), 10 it does, 12 the vendor's pages do not
-list that release yet, so try again in an hour; 1 an error, 2 not understood, and those of apply.`,
+list that release yet, so try again in an hour, 13 it is skipped or cannot be installed here; 1 an
+error, 2 not understood, and those of apply.`,
 		Example: "  upgrade notice --stack prod <mail.eml\n  echo 11.7.10 | upgrade notice --all-stacks --apply",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -95,7 +98,7 @@ func (a *app) meanings(ctx context.Context, o *noticeOptions, n notice.Notice) (
 	look := func(ctx context.Context, a *app, t *targetFlags) (ui.Result, error) {
 		plan, err := a.checkOn(ctx, t, phase.Options{Named: named})
 		r := ui.Result{Stack: t.label(), Plan: &plan, Exit: plan.Exit, Hint: plan.Hint}
-		if err == nil && plan.Exit == phase.ExitDone || plan.Exit == phase.ExitAvailable {
+		if err == nil && slices.Contains([]int{phase.ExitDone, phase.ExitAvailable, phase.ExitAttention}, plan.Exit) {
 			r.Notice, r.Exit = meaning(n.Versions, plan)
 		}
 		return r, err
@@ -112,33 +115,48 @@ func (a *app) meanings(ctx context.Context, o *noticeOptions, n notice.Notice) (
 	return fleet.each(ctx, fleet.names, look, never), nil
 }
 
-// meaning compares what a notice names with what a server has and would take.
+// meaning compares what a notice names with what a server has and would take, each version apart. The exit
+// code is that of the version which needs the most.
 func meaning(named []release.Version, plan phase.Preview) (string, int) {
 	has, _ := release.Parse(plan.From) // zero where nothing is installed
 	target, _ := release.Parse(plan.Target)
-	var ours, unlisted, others []string
-	for _, v := range named {
-		switch {
-		case !has.Less(v):
-		case slices.Contains(plan.Unlisted, v.String()):
-			unlisted = append(unlisted, v.String())
-		case !plan.UpToDate && !target.Less(v):
-			ours = append(ours, v.String())
-		default:
-			others = append(others, v.String())
-		}
-	}
 	is := "this server has " + plan.From
 	if has.IsZero() {
 		is = "nothing is installed here"
 	}
-	switch {
-	case len(ours) > 0:
-		return fmt.Sprintf("%s: %s, and its policy leads to %s.", strings.Join(ours, ", "), is, plan.Target), phase.ExitAvailable
-	case len(unlisted) > 0:
-		return fmt.Sprintf("%s is not on the vendor's pages yet, so nobody can check it: try again in an hour (%s).", strings.Join(unlisted, ", "), is), phase.ExitNotListed
-	case len(others) > 0:
-		return fmt.Sprintf("%s is not what this server's track leads to: %s.", strings.Join(others, ", "), strings.TrimSuffix(plan.Why, ".")), phase.ExitDone
+	found := map[int][]string{}
+	var old []string
+	for _, v := range named {
+		held := slices.IndexFunc(plan.Held, func(h release.Held) bool { return h.Version == v.String() })
+		exit, says := phase.ExitDone, ""
+		switch {
+		case !has.Less(v):
+			old = append(old, v.String())
+			continue
+		case slices.Contains(plan.Unlisted, v.String()):
+			exit, says = phase.ExitNotListed, v.String()+" is not on the vendor's pages yet, so nobody can check it: try again in an hour"
+		case held >= 0:
+			exit, says = phase.ExitAttention, plan.Held[held].String()
+		case !plan.UpToDate && plan.Exit != phase.ExitAttention && !target.Less(v):
+			exit, says = phase.ExitAvailable, fmt.Sprintf("%s: %s, and its policy leads to %s", v, is, plan.Target)
+		default:
+			says = fmt.Sprintf("%s is not what this server's track leads to: %s", v, strings.TrimSuffix(plan.Why, "."))
+		}
+		found[exit] = append(found[exit], says)
 	}
-	return "nothing new: " + is + ".", phase.ExitDone
+	if len(found) == 0 {
+		return "nothing new: " + is + ".", phase.ExitDone
+	}
+	var says []string
+	exit := -1
+	for _, code := range []int{phase.ExitAvailable, phase.ExitNotListed, phase.ExitAttention, phase.ExitDone} {
+		if exit < 0 && len(found[code]) > 0 {
+			exit = code
+		}
+		says = append(says, found[code]...)
+	}
+	for _, v := range old {
+		says = append(says, v+" is not newer than what is installed")
+	}
+	return strings.Join(says, "; ") + ".", exit
 }

@@ -23,6 +23,10 @@ stack's secret townsquare:notify says (or /etc/townsquare/notify.yaml on the ser
   webhook: https://example.org/KEY                   gets JSON
   email: [ops@example.org]                           by the server's sendmail
   announce: 10m                                      how long before an unattended run to say so
+  heartbeat:                                         a monitoring service that misses calls which do not come
+    check: https://hc-ping.com/KEY                   is called after each good unattended check
+    backup: https://hc-ping.com/KEY                  after each good backup
+    fail: /fail                                      appended to either after a failure; default: no call then
 
 What was said is in the journal on the server, too: journalctl -t townsquare`,
 		Example: "  upgrade notify test --stack prod",

@@ -22,7 +22,8 @@ func (a *app) repair() *cobra.Command {
 		Use:   "repair",
 		Short: "Put back what was changed by hand",
 		Long: `Compares the server with what its stack says and first boot made: files, packages, units, accounts, SSH
-keys and settings, the firewall, the kernel's settings. Shows what differs, asks, and puts it back. What a
+keys and settings, the firewall, the kernel's settings; and, on every server, the timers, the recovery
+after a power cut, and who can read the files with secrets. Shows what differs, asks, and puts it back. What a
 newer program makes at first boot comes to a server that exists in the same way: after pulumi up.
 
 Files are kept as they were, and go back if something fails. Nobody's connection is cut: services read

@@ -20,8 +20,13 @@ func (a *app) status() *cobra.Command {
 and first boot made it: files, packages, units, accounts, SSH, the firewall. On a server that is still
 booting it says so and waits. Changes nothing.
 
-Exit codes: 0 healthy, or nothing is installed yet; 1 an error, or Mattermost does not answer as it
-should; 2 not understood. What differs from the stack is named, and is no error: see upgrade repair.`,
+Whatever needs attention is listed, with what to type: a run that was left unfinished or failed, drift
+(such as the firewall, a timer or the recovery after a power cut that is switched off), a setting that is a
+risk, a version past its end of life or held by the skip list, updates that have waited for too long,
+missing, old or unverified backups, notifications that do not arrive.
+
+Exit codes: 0 healthy, or nothing is installed yet; 13 Mattermost is healthy and something needs attention;
+1 an error, or Mattermost does not answer as it should; 2 not understood.`,
 		Example: "  upgrade status --stack prod",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -41,13 +46,29 @@ func (a *app) runStatus(ctx context.Context, f *targetFlags) error {
 	case err != nil:
 		return err
 	}
+	for i, one := range status.Attention {
+		if one.Command != "" {
+			status.Attention[i].Hint = a.printer.Command(one.Command)
+		}
+	}
+	if status.Exit = statusExit(status); err != nil {
+		status.Exit = phase.ExitError
+	}
 	if err := a.printer.Status(status); err != nil {
 		return err
 	}
-	if err != nil || len(status.Problems) > 0 && status.Running == "" {
-		return exitWith(phase.ExitError)
+	return exitWith(status.Exit)
+}
+
+// statusExit is the exit code for how a server is.
+func statusExit(s ui.Status) int {
+	switch {
+	case len(s.Problems) > 0 && quiet(s.Running): // else it is between two versions
+		return phase.ExitError
+	case len(s.Attention) > 0:
+		return phase.ExitAttention
 	}
-	return nil
+	return phase.ExitDone
 }
 
 // askStatus asks the server how it is, and, which takes longer, whether it is as its stack says.

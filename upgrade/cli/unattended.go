@@ -65,6 +65,7 @@ func (a *app) checkAlone(ctx context.Context, f *targetFlags) (phase.Preview, er
 		if plan.Exit == phase.ExitDone && !plan.UpToDate {
 			plan.Exit = phase.ExitAvailable
 		}
+		judge(&plan)
 		// What waits of the system is told with it.
 		if system, err := s.examine(ctx, "plan", request{Operation: "os"}); err != nil {
 			plan.Warnings = append(plan.Warnings, "the system's packages could not be looked at: "+err.Error())

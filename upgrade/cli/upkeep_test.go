@@ -54,6 +54,13 @@ func TestTimersCommand(t *testing.T) {
 		t.Error(err)
 	}
 	wants(t, h.upgrade(t.Context(), "timers", "enable"), 0, "Nothing was changed")
+	h.enabled["townsquare-os.timer"] = false // by hand
+	wants(t, h.upgrade(t.Context(), "timers", "list"), 0, "OFF: is switched off", "never", "enable what is off: upgrade timers enable --local")
+	got = h.upgrade(t.Context(), "timers", "enable")
+	wants(t, got, 0, "Enabled: townsquare-os.")
+	if !h.enabled["townsquare-os.timer"] || strings.Contains(got.stdout, "OFF") {
+		t.Errorf("it is off still: %s", got.stdout)
+	}
 	writeConfig(t, h, "timers: true\n")
 	wants(t, h.upgrade(t.Context(), "timers", "disable"), 0, "does nothing by itself", "the next apply switches them on again")
 	wants(t, h.upgrade(t.Context(), "timers", "enabel"), phase.ExitUsage, "did you mean: upgrade timers enable")

@@ -95,12 +95,12 @@ func (c *Comparison) compareAccounts(all accounts) {
 		if one.name == c.want.User || one.name == "root" || !person && one.uid != 0 {
 			continue
 		}
-		found := "was added"
+		found, risk := "was added", ""
 		if one.uid == 0 {
-			found = "was added, and is root"
+			found, risk = "was added, and is root", "a second account with root's rights"
 		}
 		c.add(Difference{Kind: KindAccount, Name: "the account " + one.name, Found: found,
-			Left: "whose it is only you know", Hint: "sudo deluser " + one.name})
+			Left: "whose it is only you know", Risk: risk, Hint: "sudo deluser " + one.name})
 	}
 }
 
@@ -169,6 +169,7 @@ func (c *Comparison) extraKey(path string, key ssh.PublicKey, comment string, o 
 		d.Left, d.Hint = "you came with it", "add it to townsquare:sshKeys of the stack, then: pulumi up"
 	case !o.RemoveKeys:
 		d.Left, d.Hint = "whose it is only you know", "upgrade repair --remove-keys …"
+		d.Risk = "its holder has root's rights"
 	}
 	c.add(d)
 	return d.Left == ""

@@ -37,6 +37,7 @@ type Difference struct {
 	Found string `json:"found"`                             // how, as the end of a sentence that begins with Name
 	Lines string `json:"lines,omitempty" printable:"lines"` // of a text: what a repair changes, as diff -u writes it
 	Left  string `json:"left,omitempty"`                    // why a repair leaves it as it is; empty: it puts it back
+	Risk  string `json:"risk,omitempty"`                    // of what is left: why it needs attention all the same
 	Hint  string `json:"hint,omitempty"`                    // of what is left: what a person can type
 }
 
@@ -47,6 +48,7 @@ func (d Difference) String() string { return d.Name + " " + d.Found }
 type Options struct {
 	RemoveKeys bool   // SSH keys that the stack does not know are removed
 	KeepKey    string // but for the one with this fingerprint: the person came with it
+	Own        Own    // compared as well
 }
 
 // Host is the one that we run on.
@@ -67,14 +69,24 @@ type Comparison struct {
 	units       []order
 	firewall    bool
 	kernel      bool
+	secrets     []string     // files to be given back to root
+	timers      []host.Timer // to be enabled; nil: they are as they should be
+	recovery    bool         // the recovery unit is to be enabled
 }
 
-// Compare looks and changes nothing.
+// Compare looks and changes nothing. Without want only what this program keeps itself is compared.
 func (h Host) Compare(ctx context.Context, want *state.Desired, o Options) (*Comparison, error) {
+	stack := want != nil
+	if !stack {
+		want = &state.Desired{}
+	}
 	c := &Comparison{host: h, want: want}
 	accounts, err := h.accounts()
 	if err != nil {
 		return nil, err
+	}
+	if err := c.compareOwn(ctx, accounts, o.Own); err != nil || !stack {
+		return c, err
 	}
 	for _, look := range []func() error{
 		func() error { return c.comparePackages(ctx) },
@@ -82,6 +94,7 @@ func (h Host) Compare(ctx context.Context, want *state.Desired, o Options) (*Com
 		func() error { return c.compareDirectories(accounts) },
 		func() error { return c.compareFiles(ctx, accounts) },
 		func() error { return c.compareKeys(ctx, accounts, o) },
+		func() error { return c.compareClusters(ctx) }, // Mattermost needs one to start
 		func() error { return c.compareUnits(ctx) },
 		func() error { return c.compareFirewall(ctx) },
 		func() error { return c.compareSSH(ctx) },

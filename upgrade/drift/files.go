@@ -194,6 +194,9 @@ func (c *Comparison) Write(context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := c.protect(accounts); err != nil {
+		return err
+	}
 	for _, d := range c.directories {
 		uid, gid, missing := accounts.ids(d.Owner, d.GroupOf())
 		if missing != "" {

@@ -119,7 +119,7 @@ func (c *Comparison) compareSSH(ctx context.Context) error {
 		var exit *host.ExitError
 		if errors.As(err, &exit) {
 			c.add(Difference{Kind: KindSSH, Name: "sshd", Found: "does not understand its settings: " + strings.TrimSpace(exit.Stderr),
-				Left: "its other files are yours", Hint: "sudo sshd -t"})
+				Left: "its other files are yours", Risk: "it cannot start again", Hint: "sudo sshd -t"})
 			return nil
 		}
 		if err != nil {
@@ -137,10 +137,21 @@ func (c *Comparison) compareSSH(ctx context.Context) error {
 			}
 			wrong = append(wrong, key)
 			c.add(Difference{Kind: KindSSH, Name: "sshd's setting " + key, Found: "is " + strings.Join(has[strings.ToLower(key)], " ") + ", not " + value,
-				Left: "a file of yours says so, not the stack's", Hint: "sudo grep -rin '^ *" + key + "' /etc/ssh/sshd_config /etc/ssh/sshd_config.d"})
+				Left: "a file of yours says so, not the stack's", Risk: sshRisk(key), Hint: "sudo grep -rin '^ *" + key + "' /etc/ssh/sshd_config /etc/ssh/sshd_config.d"})
 		}
 	}
 	return nil
+}
+
+// sshRisk says what a weaker setting of sshd admits.
+func sshRisk(key string) string {
+	switch strings.ToLower(key) {
+	case "permitrootlogin":
+		return "root can log in over SSH"
+	case "passwordauthentication", "kbdinteractiveauthentication":
+		return "passwords can be guessed over SSH"
+	}
+	return "SSH is less protected than the stack's settings make it"
 }
 
 // compareKernel looks at the settings that are in force. A container's kernel is its host's.

@@ -36,6 +36,15 @@ var (
 	unitFile    = regexp.MustCompile(`^` + unitDir + `([^/]+?)(\.d/.*)?$`)
 )
 
+// clusterOf is the unit of the database server that reads a file; empty when none does.
+func clusterOf(path string) string {
+	m := clusterFile.FindStringSubmatch(path)
+	if m == nil {
+		return ""
+	}
+	return "postgresql@" + m[1] + "-" + m[2] + ".service"
+}
+
 // Tell lets those who read the files know: each only if a file of its own has changed, and by the
 // gentlest way it has. Nobody's connection is cut. The notes are what counts only later.
 func (c *Comparison) Tell(ctx context.Context) (notes []string, err error) {
@@ -45,10 +54,8 @@ func (c *Comparison) Tell(ctx context.Context) (notes []string, err error) {
 		if m := unitFile.FindStringSubmatch(path); m != nil && !slices.Contains(units, m[1]) {
 			units = append(units, m[1])
 		}
-		if m := clusterFile.FindStringSubmatch(path); m != nil {
-			if unit := "postgresql@" + m[1] + "-" + m[2] + ".service"; !slices.Contains(clusters, unit) {
-				clusters = append(clusters, unit)
-			}
+		if unit := clusterOf(path); unit != "" && !slices.Contains(clusters, unit) {
+			clusters = append(clusters, unit)
 		}
 		journal = journal || strings.HasPrefix(path, "/etc/systemd/journald.conf.d/")
 	}

@@ -3,6 +3,7 @@ package drift
 import (
 	"context"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 )
@@ -89,14 +90,14 @@ func (c *Comparison) enabled(u unitFacts) {
 			c.units = append(c.units, order{strings.Fields(verb), u.name})
 		}
 	}
-	runs := u.active == "active" || u.active == "activating" || u.active == "reloading" || u.unmet || u.name == service+".service"
+	runs := u.active == "active" || u.active == "activating" || u.active == "reloading" || u.unmet || u.name == service+".service" && !c.host.installed()
 	start := []string{"start"}
 	if runs {
 		start = nil
 	}
 	switch {
 	case u.load == "masked" || u.file == "masked" || u.file == "masked-runtime":
-		if u.name != service+".service" { // unmasked, it starts as before
+		if u.name != service+".service" || c.host.installed() { // unmasked, it starts as before
 			start = []string{"start"}
 		}
 		note("is masked: nothing can start it", append([]string{"unmask", "unmask --runtime", "enable"}, start...)...)
@@ -111,6 +112,41 @@ func (c *Comparison) enabled(u unitFacts) {
 	case !runs:
 		note("does not run", start...)
 	}
+}
+
+// installed reports whether there is a Mattermost that its unit can start.
+func (h Host) installed() bool {
+	_, err := os.Stat(h.path("/opt/mattermost/bin/mattermost"))
+	return err == nil
+}
+
+// compareClusters asks systemd about the database servers whose settings are the stack's:
+// postgresql.service is active as soon as it was started once, whatever became of its clusters.
+func (c *Comparison) compareClusters(ctx context.Context) error {
+	var names []string
+	for _, f := range c.want.Files {
+		if name := clusterOf(f.Path); name != "" && !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	for _, name := range names {
+		out, err := c.host.ask(ctx, "systemctl", "show", "--property=ActiveState", "--value", name)
+		if err != nil {
+			return err
+		}
+		switch active := strings.TrimSpace(out); active {
+		case "failed", "inactive":
+			found, verbs := "does not run", []string{"start"}
+			if active == "failed" {
+				found, verbs = "has failed", []string{"reset-failed", "start"}
+			}
+			c.add(Difference{Kind: KindUnit, Name: name, Found: found})
+			for _, verb := range verbs {
+				c.units = append(c.units, order{[]string{verb}, name})
+			}
+		}
+	}
+	return nil
 }
 
 func (c *Comparison) disabled(u unitFacts) {
@@ -136,5 +172,5 @@ func (c *Comparison) Units(ctx context.Context) error {
 			return fmt.Errorf("%s %s: %w", strings.Join(o.verb, " "), o.unit, err)
 		}
 	}
-	return nil
+	return c.switchOwn(ctx)
 }

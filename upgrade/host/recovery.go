@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/google/renameio/v2"
 
@@ -51,13 +52,43 @@ OOMScoreAdjust=-900
 WantedBy=multi-user.target
 `
 
+// GuardedService is the service that the recovery unit comes before.
+func GuardedService(root string) string {
+	unit, _ := os.ReadFile(filepath.Join(root, recoveryPath))
+	for line := range strings.Lines(string(unit)) {
+		if name, ok := strings.CutPrefix(strings.TrimSpace(line), "Before="); ok {
+			return name
+		}
+	}
+	return "mattermost.service"
+}
+
+// Guarded says how the recovery unit differs from one that starts at the next boot; empty when it does not.
+func (s Service) Guarded(ctx context.Context) (string, error) {
+	facts, err := s.show(ctx, "LoadState,UnitFileState", RecoveryUnit)
+	if err != nil {
+		return "", fmt.Errorf("look at %s: %w", RecoveryUnit, err)
+	}
+	switch unit := facts[RecoveryUnit]; {
+	case unit["UnitFileState"] == "enabled":
+		return "", nil
+	case unit["LoadState"] == "not-found":
+		return "is missing", nil
+	case unit["LoadState"] == "masked":
+		return "is masked", nil
+	}
+	return "is not enabled at boot", nil
+}
+
 // Guard writes and enables the recovery unit for the service, below root ("/" but in tests), unless
-// it is there already.
+// it is there and enabled already.
 func (s Service) Guard(ctx context.Context, root, service string) error {
 	want := fmt.Appendf(nil, recovery, state.Path, service, Upgrader, int(HungAfter.Seconds()), int(abortWithin.Seconds()))
 	path := filepath.Join(root, recoveryPath)
 	if have, err := os.ReadFile(path); err == nil && bytes.Equal(have, want) {
-		return nil
+		if found, err := s.Guarded(ctx); err != nil || found == "" {
+			return err
+		}
 	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}

@@ -60,21 +60,23 @@ func serviceOf(name string) string {
 const unitDir = "/etc/systemd/system"
 
 // The work itself is a run's own unit, with its own protection: these only start it and follow it.
-// That a person is needed (10) is no failure of the unit.
+// An update (10) and a server that needs attention (13) are results, not failures of the unit. systemd forgets
+// at a boot when a service ran and how it ended, so that is noted at its end.
 const timedService = `# Written by upgrade; see: upgrade timers
 [Unit]
-Description=Townsquare: %s
+Description=Townsquare: %[1]s
 Wants=network-online.target
 After=network-online.target mattermost.service
 
 [Service]
 Type=oneshot
-ExecStart=%s %s
-SuccessExitStatus=10
+ExecStart=%[2]s %[3]s
+SuccessExitStatus=10 13
 TimeoutStartSec=12h
 Nice=10
 IOSchedulingClass=idle
 OOMScoreAdjust=-500
+ExecStopPost=-%[2]s host ran %[4]s
 `
 
 const timerUnit = `# Written by upgrade; see: upgrade timers
@@ -90,6 +92,19 @@ Persistent=true
 WantedBy=timers.target
 `
 
+// WantedTimers are the timers that should be on: what the configuration says decides, and where it says
+// nothing, whether timers are installed.
+func WantedTimers(root string, c state.Config) []Timer {
+	on := HasTimers(root)
+	if c.Timers != nil {
+		on = *c.Timers
+	}
+	if !on {
+		return nil
+	}
+	return TimersOf(c)
+}
+
 // files are the units' names and content.
 func (t Timer) files() map[string]string {
 	var on strings.Builder
@@ -97,41 +112,53 @@ func (t Timer) files() map[string]string {
 		fmt.Fprintf(&on, "OnCalendar=%s\n", at)
 	}
 	return map[string]string{
-		serviceOf(t.Name): fmt.Sprintf(timedService, t.Title, Upgrader, t.Words),
+		serviceOf(t.Name): fmt.Sprintf(timedService, t.Title, Upgrader, t.Words, serviceOf(t.Name)),
 		t.Name + ".timer": fmt.Sprintf(timerUnit, t.Title, serviceOf(t.Name), on.String(), int(t.Jitter.Seconds())),
 	}
 }
 
-// SetTimers makes the host have these timers, switched on, and no other of ours; none switches all
-// off. What is as it should be is not touched. It returns the names of those that it changed.
+// SetTimers makes the host have these timers, enabled and active, and no other of ours; none switches all
+// off. It compares with what systemd knows, and what is as it should be is not touched. It returns the
+// names of those that it changed.
 func (s Service) SetTimers(ctx context.Context, root string, timers []Timer) (changed []string, err error) {
+	found, err := s.Timers(ctx, root, timers)
+	if err != nil {
+		return nil, err
+	}
+	steps := [][]string{{"daemon-reload"}}
+	var written []string
 	for _, name := range timerNames {
 		i := slices.IndexFunc(timers, func(t Timer) bool { return t.Name == name })
-		var did bool
 		if i < 0 {
-			did, err = s.dropTimer(ctx, root, name)
-		} else {
-			did, err = writeTimer(root, timers[i])
+			dropped, err := s.dropTimer(ctx, root, name)
+			if err != nil {
+				return changed, err
+			}
+			if dropped {
+				changed = append(changed, name)
+			}
+			continue
 		}
+		wrote, err := writeTimer(root, timers[i])
 		if err != nil {
 			return changed, err
 		}
-		if did {
-			changed = append(changed, name)
+		off := slices.ContainsFunc(found, func(t TimerStatus) bool { return t.Name == name && t.Off() != "" })
+		if !wrote && !off {
+			continue
 		}
+		if wrote {
+			written = append(written, name)
+		}
+		changed = append(changed, name)
+		steps = append(steps, []string{"enable", "--quiet", name + ".timer"}, []string{"restart", name + ".timer"})
 	}
 	if len(changed) == 0 {
 		return nil, nil
 	}
-	steps := [][]string{{"daemon-reload"}}
-	for _, name := range changed {
-		if slices.ContainsFunc(timers, func(t Timer) bool { return t.Name == name }) {
-			steps = append(steps, []string{"enable", "--quiet", name + ".timer"}, []string{"restart", name + ".timer"})
-		}
-	}
 	for _, args := range steps {
 		if _, err := s.Run(ctx, Command{Name: "systemctl", Args: args}); err != nil {
-			for _, name := range changed { // the next call tries again
+			for _, name := range written { // the next call tries again
 				_ = os.Remove(filepath.Join(root, unitDir, name+".timer"))
 			}
 			return changed, fmt.Errorf("set the timers: %w", err)
@@ -181,61 +208,4 @@ func HasTimers(root string) bool {
 		_, err := os.Stat(filepath.Join(root, unitDir, name+".timer"))
 		return err == nil
 	})
-}
-
-// TimerStatus is what systemd knows of one timer.
-type TimerStatus struct {
-	Name    string    `json:"name"`    // of the timer
-	Service string    `json:"service"` // that it starts
-	Title   string    `json:"title"`
-	Active  bool      `json:"active"`
-	Next    time.Time `json:"next,omitzero"`
-	Last    time.Time `json:"last,omitzero"`
-	Running bool      `json:"running,omitempty"`
-	Failed  bool      `json:"failed,omitempty"` // the last time
-}
-
-// Timers looks at the timers that are installed.
-func (s Service) Timers(ctx context.Context, root string) ([]TimerStatus, error) {
-	var names, units []string
-	for _, name := range timerNames {
-		if _, err := os.Stat(filepath.Join(root, unitDir, name+".timer")); err == nil {
-			names, units = append(names, name), append(units, name+".timer", serviceOf(name))
-		}
-	}
-	if len(units) == 0 {
-		return nil, nil
-	}
-	args := append([]string{"show", "--property=Id,Description,ActiveState,Result,NextElapseUSecRealtime,LastTriggerUSec"}, units...)
-	out, err := s.Run(ctx, Command{Name: "systemctl", Args: args, Env: []string{"TZ=UTC"}})
-	if err != nil {
-		return nil, fmt.Errorf("look at the timers: %w", err)
-	}
-	facts := map[string]map[string]string{}
-	for block := range strings.SplitSeq(string(out), "\n\n") {
-		unit := map[string]string{}
-		for line := range strings.Lines(block) {
-			key, value, _ := strings.Cut(strings.TrimSpace(line), "=")
-			unit[key] = value
-		}
-		facts[unit["Id"]] = unit
-	}
-	var all []TimerStatus
-	for _, name := range names {
-		timer, service := facts[name+".timer"], facts[serviceOf(name)]
-		all = append(all, TimerStatus{Name: name, Service: serviceOf(name), Title: strings.TrimPrefix(service["Description"], "Townsquare: "),
-			Active: timer["ActiveState"] == "active", Next: systemdTime(timer["NextElapseUSecRealtime"]), Last: systemdTime(timer["LastTriggerUSec"]),
-			Running: service["ActiveState"] == "activating", Failed: service["ActiveState"] == "failed"})
-	}
-	return all, nil
-}
-
-// systemdTime reads a time as systemctl shows it; anything else is no time. (--timestamp=unix does not
-// reach the properties of timers.)
-func systemdTime(text string) time.Time {
-	t, err := time.Parse("Mon 2006-01-02 15:04:05 MST", text)
-	if err != nil {
-		return time.Time{}
-	}
-	return t.UTC()
 }

@@ -27,6 +27,8 @@ type Config struct {
 	// For how long a host may not be brought up to date before it raises its voice.
 	Late         time.Duration `yaml:"late,omitempty" json:"late,omitempty"`                   // default 720h (30 days)
 	SecurityLate time.Duration `yaml:"security_late,omitempty" json:"security_late,omitempty"` // where a security fix waits; default 168h (7 days)
+
+	Heartbeat Heartbeat `yaml:"heartbeat,omitempty" json:"heartbeat,omitzero"`
 }
 
 // The defaults of Late and SecurityLate.
@@ -43,7 +45,7 @@ func Parse(name string, data []byte) (Config, error) {
 	}
 	if err := yaml.UnmarshalWithOptions(data, &c, yaml.Strict()); err != nil {
 		return Config{}, problem.List{{Where: name, Found: "cannot be read",
-			Allowed: "mattermost, webhook (addresses), email (a list), announce, late, security_late (durations such as 10m)"}}
+			Allowed: "mattermost, webhook (addresses), email (a list), announce, late, security_late (durations such as 10m), heartbeat (check, backup: addresses; fail: such as /fail)"}}
 	}
 	return c, c.Check(name).Err()
 }
@@ -54,7 +56,7 @@ func (c Config) Check(name string) problem.List {
 	add := func(key, what, allowed string) {
 		found = append(found, problem.Problem{Where: name + ": " + key, Found: what, Allowed: allowed})
 	}
-	for key, address := range map[string]string{"mattermost": c.Mattermost, "webhook": c.Webhook} {
+	for key, address := range map[string]string{"mattermost": c.Mattermost, "webhook": c.Webhook, "heartbeat.check": c.Heartbeat.Check, "heartbeat.backup": c.Heartbeat.Backup} {
 		if address != "" && !sendable(address) {
 			add(key, "an address that cannot be used", "one that begins with https:// (or http:// on the host itself)")
 		}
@@ -63,6 +65,9 @@ func (c Config) Check(name string) problem.List {
 		if a, err := mail.ParseAddress(to); err != nil || a.Address != to {
 			add("email", fmt.Sprintf("%q", to), "addresses such as ops@example.org")
 		}
+	}
+	if c.Heartbeat.Fail != "" && !failSuffix.MatchString(c.Heartbeat.Fail) {
+		add("heartbeat.fail", fmt.Sprintf("%q", c.Heartbeat.Fail), "what is appended to the address after a failure, such as /fail")
 	}
 	if c.Announce < 0 || c.Announce > time.Hour {
 		add("announce", c.Announce.String(), "up to 1h, such as 10m")
@@ -91,7 +96,7 @@ func (c Config) IsZero() bool { return c.Mattermost == "" && c.Webhook == "" && 
 // Secrets lists what must never be seen: the addresses of the webhooks, and what in them is the key.
 func (c Config) Secrets() []string {
 	var all []string
-	for _, address := range []string{c.Mattermost, c.Webhook} {
+	for _, address := range []string{c.Mattermost, c.Webhook, c.Heartbeat.Check, c.Heartbeat.Backup} {
 		u, err := url.Parse(address)
 		if address == "" || err != nil {
 			continue

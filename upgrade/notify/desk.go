@@ -40,6 +40,8 @@ type Ledger struct {
 	Said   map[string]said `json:"said,omitempty"`
 	Unsent []unsent        `json:"unsent,omitempty"`
 	Failed *Failure        `json:"failed,omitempty"` // since the last message that reached everybody
+
+	Unheard map[string]*Failure `json:"unheard,omitempty"` // heartbeats that did not arrive, by what they are of
 }
 
 type said struct {

@@ -90,13 +90,20 @@ func (s *Sender) again(ctx context.Context, try func() error) error {
 
 // deliver posts JSON once.
 func (s *Sender) deliver(ctx context.Context, address string, body []byte) error {
+	return s.request(ctx, http.MethodPost, address, body)
+}
+
+// request asks once; a body is JSON. The error never shows the address.
+func (s *Sender) request(ctx context.Context, method, address string, body []byte) error {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, address, bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, method, address, bytes.NewReader(body))
 	if err != nil {
 		return refused{errors.New("the address cannot be used")}
 	}
-	req.Header.Set("Content-Type", "application/json")
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
 	req.Header.Set("User-Agent", "townsquare-upgrade")
 	client := s.HTTP
 	if client == nil {
@@ -130,7 +137,7 @@ func sameHost(req *http.Request, via []*http.Request) error {
 	if len(via) > 3 || !strings.EqualFold(req.URL.Host, first.Host) || req.URL.Scheme != first.Scheme {
 		return refused{errors.New("it redirects to another place")}
 	}
-	if req.Method != http.MethodPost {
+	if req.Method != via[0].Method {
 		return refused{errors.New("it redirects without taking the message")}
 	}
 	return nil

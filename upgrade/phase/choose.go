@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"strings"
 	"time"
 
 	"townsquare/upgrade/release"
@@ -75,10 +76,10 @@ func (op *Operation) choose(catalog *release.Catalog) error {
 // larger step that waits for a person. Whoever looks, and whatever they ask for, it is what an
 // unattended run would find.
 func (op *Operation) remember(catalog *release.Catalog) state.Pending {
-	var own, larger Waiting
+	var own, larger, held, unsupported Waiting
 	if op.Facts.Installed() {
 		p := policy(op)
-		p.To, p.Reach = "", ownReach(op)
+		p.To, p.Reach, p.Failed = "", ownReach(op), failed(op)
 		choice, err := release.Choose(catalog, op.Facts.Version, p)
 		if err != nil { // only where someone asks for a version by number
 			return state.Pending{}
@@ -87,9 +88,25 @@ func (op *Operation) remember(catalog *release.Catalog) state.Pending {
 			own = waits(choice.Target)
 		}
 		larger = waits(choice.Waiting)
+		if own.What == "" && larger.What == "" {
+			held.What = heldWords(choice.Held)
+		}
+		if !choice.Ended.IsZero() {
+			unsupported.What = fmt.Sprintf("%s reached end of life on %s", op.Facts.Version, choice.Ended.Format(time.DateOnly))
+		}
 	}
 	op.note(schedule.Larger, larger)
+	op.note(schedule.Held, held)
+	op.note(schedule.Unsupported, unsupported)
 	return op.note(schedule.Upgrade, own)
+}
+
+func heldWords(held []release.Held) string {
+	words := make([]string, len(held))
+	for i, h := range held {
+		words[i] = h.String()
+	}
+	return strings.Join(words, "; ")
 }
 
 func waits(r *release.Release) Waiting {
@@ -106,6 +123,8 @@ func (op *Operation) arrived(to string) {
 		return
 	}
 	op.note(schedule.Upgrade, Waiting{})
+	op.note(schedule.Held, Waiting{})
+	op.note(schedule.Unsupported, Waiting{}) // the next check knows of this version
 	if c.Waiting == nil {
 		op.note(schedule.Larger, Waiting{})
 	}
@@ -139,18 +158,23 @@ func policy(op *Operation) release.Policy {
 	if op.Unattended || op.ByItself {
 		p.Reach = ownReach(op)
 	}
-	if op.Retry {
-		return p
-	}
-	maps.Copy(p.Failed, op.Config.Elsewhere)
-	for version, bad := range op.Record.Bad {
-		if bad.Reason == rolledBackByHand {
-			p.Failed[version] = fmt.Sprintf("%s on %s", bad.Reason, bad.Since.Format(time.DateOnly))
-			continue
-		}
-		p.Failed[version] = fmt.Sprintf("it failed here on %s: %s", bad.Since.Format(time.DateOnly), bad.Reason)
+	if !op.Retry {
+		p.Failed = failed(op)
 	}
 	return p
+}
+
+// failed are the versions that failed, here or elsewhere, or were rolled back by hand, and how.
+func failed(op *Operation) map[string]string {
+	all := map[string]string{}
+	maps.Copy(all, op.Config.Elsewhere)
+	for version, bad := range op.Record.Bad {
+		all[version] = fmt.Sprintf("it failed here on %s: %s", bad.Since.Format(time.DateOnly), bad.Reason)
+		if bad.Reason == rolledBackByHand {
+			all[version] = fmt.Sprintf("%s on %s", bad.Reason, bad.Since.Format(time.DateOnly))
+		}
+	}
+	return all
 }
 
 // edition is the one that is installed: it is never changed. Only a first installation asks the

@@ -8,9 +8,11 @@ import (
 	"strings"
 
 	"townsquare/upgrade/drift"
+	"townsquare/upgrade/host"
 	"townsquare/upgrade/problem"
 	"townsquare/upgrade/schedule"
 	"townsquare/upgrade/state"
+	"townsquare/upgrade/system"
 )
 
 // PutBack makes the host what its stack says it should be. Files are kept as they were, and go back if
@@ -26,22 +28,21 @@ const repairedDir = state.Dir + "/repaired"
 const keepRepaired = 5
 
 func (op *Operation) compare(ctx context.Context) (err error) {
-	op.Drift, err = drift.Host{System: op.machine()}.Compare(ctx, op.Desired, drift.Options{RemoveKeys: op.RemoveKeys, KeepKey: op.KeepKey})
+	system := op.machine()
+	op.Drift, err = drift.Host{System: system}.Compare(ctx, op.Desired, drift.Options{RemoveKeys: op.RemoveKeys, KeepKey: op.KeepKey,
+		Own: drift.OwnOf(system.Root, op.Record, op.Config)})
 	return err
 }
 
-// Drift compares the host with want, or without with what it was last told; nil when nobody ever said
-// how it should be.
-func Drift(ctx context.Context, want *state.Desired) (*drift.Comparison, error) {
-	op := &Operation{Desired: want}
+// Drift compares the host with want, or without with what it was last told; where there is neither, only
+// what this program keeps itself.
+func Drift(ctx context.Context, want *state.Desired, own drift.Own) (c *drift.Comparison, err error) {
 	if want == nil {
-		var err error
-		if op.Desired, err = state.LoadDesired(state.DesiredFile); err != nil || op.Desired == nil {
+		if want, err = state.LoadDesired(state.DesiredFile); err != nil {
 			return nil, err
 		}
 	}
-	err := op.compare(ctx)
-	return op.Drift, err
+	return drift.Host{System: system.Host()}.Compare(ctx, want, drift.Options{Own: own})
 }
 
 // Compare finds out what differs.
@@ -57,12 +58,12 @@ func (Compare) Run(ctx context.Context, op *Operation) (err error) {
 			return err
 		}
 	}
-	if op.Desired == nil {
-		return problem.List{{Where: "the server", Found: "nobody has said how it should be",
-			Allowed: "a server whose stack has the output host, as pulumi up makes it", Hint: "pulumi up, then: upgrade repair …"}}
-	}
 	if err := op.compare(ctx); err != nil {
 		return err
+	}
+	if op.Desired == nil && len(op.Drift.Repairable()) == 0 {
+		return problem.List{{Where: "the server", Found: "nobody has said how it should be",
+			Allowed: "a server whose stack has the output host, as pulumi up makes it", Hint: "pulumi up --stack STACK, then upgrade repair --stack STACK"}}
 	}
 	if err := op.Due(schedule.Drift, Waiting{What: summary(op.Drift.Differences)}); err != nil {
 		return err
@@ -98,7 +99,7 @@ func (RepairLock) Describe(op *Operation) string { return "nobody else works on 
 
 // Run saves what the recovery at a boot comes before.
 func (RepairLock) Run(ctx context.Context, op *Operation) error {
-	return op.Acquire(ctx, state.Run{From: op.Record.Active, Unit: "mattermost.service"})
+	return op.Acquire(ctx, state.Run{From: op.Record.Active, Unit: host.GuardedService(op.machine().Root)})
 }
 
 // RepairPackages brings what must be there before files have an owner and a place.

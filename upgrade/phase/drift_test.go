@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
+	"townsquare/upgrade/host"
 	"townsquare/upgrade/problem"
 	"townsquare/upgrade/state"
 )
@@ -24,6 +26,11 @@ func freely(context.Context, string, func(error)) (func() error, error) {
 // drifted is a host whose Caddyfile was changed by hand.
 func drifted(t *testing.T, answers map[string]string) (op *Operation, asked *[]string) {
 	t.Helper()
+	answers = maps.Clone(answers)
+	if answers == nil {
+		answers = map[string]string{}
+	}
+	answers["UnitFileState "+host.RecoveryUnit] = "Id=" + host.RecoveryUnit + "\nUnitFileState=enabled\n"
 	op, asked = systemOp(t, answers)
 	op.ID, op.Name = "20261122T030000Z-repair", "repair"
 	op.Record = &state.State{Active: "9.10.0"}
@@ -115,5 +122,30 @@ func TestNobodySaidHowItShouldBe(t *testing.T) {
 	}
 	if _, err := Run(t.Context(), PutBack(), op); !errors.As(err, &list) || Code(err) != ExitRefused {
 		t.Errorf("%v", err)
+	}
+}
+
+// On a server that no stack made, this program's own units are repaired all the same.
+func TestRepairWithoutAStack(t *testing.T) {
+	op, asked := drifted(t, nil)
+	op.Desired = nil
+	off := true
+	run := op.System.Run
+	op.System.Run = func(ctx context.Context, c host.Command) ([]byte, error) {
+		if slices.Contains(c.Args, "enable") {
+			off = false
+		}
+		out, err := run(ctx, c)
+		if off {
+			out = []byte(strings.Replace(string(out), "=enabled", "=disabled", 1))
+		}
+		return out, err
+	}
+	r, err := Run(t.Context(), PutBack(), op)
+	if err != nil || !slices.Equal(r.Repaired, []string{host.RecoveryUnit + " is not enabled at boot"}) {
+		t.Fatalf("%v: %+v", err, r)
+	}
+	if !slices.Contains(*asked, "systemctl enable --quiet "+host.RecoveryUnit) {
+		t.Errorf("asked %q", *asked)
 	}
 }

@@ -39,7 +39,10 @@ func catalogOf(t *testing.T, offered ...string) *release.Catalog {
 
 func choosing(t *testing.T, op *Operation, installed string, catalog *release.Catalog) error {
 	t.Helper()
-	op.Record, op.Arch, op.Emit = &state.State{}, "amd64", func(Event) {}
+	op.Arch, op.Emit = "amd64", func(Event) {}
+	if op.Record == nil {
+		op.Record = &state.State{}
+	}
 	op.Facts = &mattermost.Installation{Edition: release.Team}
 	if installed != "" {
 		op.Facts.Version, op.Facts.Link = version(t, installed), "/opt/mattermost"
@@ -128,6 +131,53 @@ func TestWhatWaits(t *testing.T) {
 		if err != nil || own.What != c.own || larger.What != c.larger || own.Security.Equal(fix) != c.security {
 			t.Errorf("%s: %+v, %v", c.name, waits, err)
 		}
+	}
+}
+
+// A version that is skipped waits for nothing, also while it is tried again on request; that it is held is
+// known, and so is the end of support.
+func TestWhatIsHeld(t *testing.T) {
+	for name, o := range map[string]Options{"a check": {}, "a plan for it": {To: "9.11.0", Retry: true}} {
+		path := filepath.Join(t.TempDir(), "pending.json")
+		op := &Operation{Options: o, Config: state.Config{Track: "latest", Window: anyTime},
+			Record: &state.State{Bad: map[string]state.Bad{"9.11.0": {Since: time.Date(2026, 12, 1, 0, 0, 0, 0, time.UTC), Reason: rolledBackByHand}}},
+			Pending: func(kind schedule.Kind, p state.Pending) (state.Pending, error) {
+				return state.NotePending(path, kind, p)
+			}}
+		catalog := catalogOf(t, "9.10.0", "9.11.0")
+		for i, r := range catalog.Releases {
+			if r.Version.String() == "9.10.0" {
+				catalog.Releases[i].EndOfLife = time.Date(2023, 4, 15, 0, 0, 0, 0, time.UTC)
+			}
+		}
+		_ = choosing(t, op, "9.10.0", catalog)
+		waits, err := state.LoadPending(path)
+		if err != nil || len(waits) != 2 || waits[schedule.Held].What != "9.11.0 is skipped ("+rolledBackByHand+" on 2026-12-01)" ||
+			waits[schedule.Unsupported].What != "9.10.0 reached end of life on 2023-04-15" {
+			t.Errorf("%s: %+v, %v", name, waits, err)
+		}
+		var plan Preview
+		plan.choice(op)
+		if o.To == "" && (!plan.Behind() || plan.Held[0].Kind != release.HeldFailed || plan.Ended != "2023-04-15") {
+			t.Errorf("%s: %+v", name, plan)
+		}
+	}
+}
+
+// Packages that were installed wait no more.
+func TestInstalledPackagesDoNotWait(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "pending.json")
+	op, _ := systemOp(t, nil)
+	op.Record.Run.System.Installed = true
+	op.Pending = func(kind schedule.Kind, p state.Pending) (state.Pending, error) {
+		return state.NotePending(path, kind, p)
+	}
+	op.note(schedule.System, Waiting{What: "3 packages: openssl"})
+	if err := op.tidyPackages(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if waits, err := state.LoadPending(path); err != nil || len(waits) > 0 {
+		t.Errorf("%+v, %v", waits, err)
 	}
 }
 

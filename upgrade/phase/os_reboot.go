@@ -9,6 +9,7 @@ import (
 
 	"townsquare/upgrade/host"
 	"townsquare/upgrade/mattermost"
+	"townsquare/upgrade/schedule"
 	"townsquare/upgrade/state"
 )
 
@@ -295,6 +296,8 @@ func (op *Operation) tidyPackages(ctx context.Context) (err error) {
 	}
 	if op.OS != nil && op.OS.Later != "" && op.OS.Reboot.Needed() {
 		op.Note("a reboot is needed (%s), but %s", op.OS.Reboot.Reason(), op.OS.Later)
+	} else {
+		op.note(schedule.System, Waiting{})
 	}
 	return err
 }

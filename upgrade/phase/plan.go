@@ -8,6 +8,7 @@ import (
 
 	"townsquare/upgrade/drift"
 	"townsquare/upgrade/problem"
+	"townsquare/upgrade/release"
 )
 
 // Preview is what an operation would do: the Data of the last event of Examine.
@@ -15,11 +16,13 @@ type Preview struct {
 	Operation string             `json:"operation,omitempty"` // of Operations; empty for a check
 	From      string             `json:"current,omitempty"`   // what is installed; empty when nothing is
 	Edition   string             `json:"edition,omitempty"`
-	To        string             `json:"to,omitempty"`       // what would be installed now
-	Target    string             `json:"target,omitempty"`   // where the policy leads to; To may be a stop on the way
-	Path      []string           `json:"path,omitempty"`     // the stops before Target
-	Waiting   string             `json:"waiting,omitempty"`  // a larger step that nobody takes unattended
-	Unlisted  []string           `json:"unlisted,omitempty"` // of Options.Named: what the vendor's pages do not list (yet)
+	To        string             `json:"to,omitempty"`            // what would be installed now
+	Target    string             `json:"target,omitempty"`        // where the policy leads to; To may be a stop on the way
+	Path      []string           `json:"path,omitempty"`          // the stops before Target
+	Waiting   string             `json:"waiting,omitempty"`       // a larger step that nobody takes unattended
+	Held      []release.Held     `json:"held,omitempty"`          // newer versions that are not taken, and why
+	Ended     string             `json:"support_ended,omitempty"` // last day of support of what is installed, when it is over
+	Unlisted  []string           `json:"unlisted,omitempty"`      // of Options.Named: what the vendor's pages do not list (yet)
 	UpToDate  bool               `json:"up_to_date"`
 	Failures  int                `json:"failures,omitempty"`    // how often To failed here in a row, the last times
 	Newer     bool               `json:"update_available"`      // To can be installed
@@ -42,6 +45,24 @@ type Preview struct {
 	Drift     []drift.Difference `json:"drift,omitempty"`          // of a repair: what is not as the stack says
 	Instead   string             `json:"instead,omitempty"`        // of both, only this operation has something to do, and was not examined; Why says what holds the other one back
 	Exit      int                `json:"exit"`
+}
+
+// Behind reports whether no update will be installed on a server that should not stay as it is: newer
+// versions are held, or support for the installed one has ended.
+func (p Preview) Behind() bool {
+	return p.Error == "" && p.UpToDate && p.From != "" && (len(p.Held) > 0 || p.Ended != "")
+}
+
+// Reasons says in one line, without a full stop, what Behind found.
+func (p Preview) Reasons() string {
+	words := heldWords(p.Held)
+	if p.Ended == "" {
+		return words
+	}
+	if words != "" {
+		words += "; "
+	}
+	return words + p.From + " reached end of life on " + p.Ended
 }
 
 // Step is one phase in a plan.
@@ -123,6 +144,10 @@ func (p *Preview) choice(op *Operation) {
 	p.UpToDate, p.Why, p.Ways, p.Restore, p.Unlisted = c.UpToDate, c.Why, op.Ways, op.Restore, op.unlisted
 	for _, v := range c.Path {
 		p.Path = append(p.Path, v.String())
+	}
+	p.Held = c.Held
+	if !c.Ended.IsZero() {
+		p.Ended = c.Ended.Format(time.DateOnly)
 	}
 	if c.Waiting != nil {
 		p.Waiting = c.Waiting.Version.String()

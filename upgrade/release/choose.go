@@ -41,9 +41,11 @@ type Choice struct {
 	Next     *Release  // what to install now: Target, or the first stop-over of Path; nil when UpToDate
 	Path     []Version // the stop-overs before Target, in order; empty when the way is direct
 	UpToDate bool
-	Waiting  *Release // lies beyond Policy.Reach and waits for a person; Target is the newest before it
-	Why      string   // one sentence
-	Warnings []string // about this choice; those about the pages are the Catalog's
+	Waiting  *Release  // lies beyond Policy.Reach and waits for a person; Target is the newest before it
+	Held     []Held    // newer versions of the track that are not taken, newest first
+	Ended    time.Time // the last day of support of what is installed; zero while it is supported, or not known
+	Why      string    // one sentence
+	Warnings []string  // about this choice; those about the pages are the Catalog's
 }
 
 // ChoiceError says why no version can be chosen: everything that stands in the way at once.
@@ -103,7 +105,7 @@ func Choose(cat *Catalog, current Version, p Policy) (Choice, error) {
 		return Choice{}, c.fail()
 	}
 	if target != nil && p.To == "" && !c.reaches(target.Version) {
-		c.choice = Choice{Waiting: target}
+		c.choice = Choice{Waiting: target, Held: c.choice.Held}
 		target = c.within()
 	}
 	c.settle(target)
@@ -257,6 +259,7 @@ func (c *chooser) newest(wanted func(Release) bool) *Release {
 		}
 		if r.Unusable != "" {
 			c.warn("%s is passed over: %s", r.Version, r.Unusable)
+			c.hold(r.Version, HeldUnusable, r.Unusable)
 			continue
 		}
 		if why, lift := c.skipped(r.Version); why != "" {
@@ -264,10 +267,16 @@ func (c *chooser) newest(wanted func(Release) bool) *Release {
 				lift = "upgrade apply " + lift
 			}
 			c.warn("%s is passed over: it is on this host's skip list (%s); to take it all the same: %s", r.Version, why, lift)
+			kind := HeldFailed
+			if _, decided := c.Skip[r.Version.String()]; decided {
+				kind = HeldSkipped
+			}
+			c.hold(r.Version, kind, why)
 			continue
 		}
 		if refused := c.refused(r.Version); len(refused) > 0 {
 			c.warn("%s is passed over: %s", r.Version, refused[0].Found)
+			c.hold(r.Version, HeldRefused, refused[0].Found)
 			continue
 		}
 		return r
@@ -329,6 +338,9 @@ func (c *chooser) settle(target *Release) {
 		c.choice.Why = fmt.Sprintf("%s is the newest version that track %s offers", c.current, c.Track)
 		if c.To != "" {
 			c.choice.Why = c.current.String() + " is installed already"
+		}
+		if len(c.choice.Held) > 0 && c.To == "" {
+			c.choice.Why = c.held()
 		}
 		if c.choice.Waiting != nil {
 			c.choice.Why = c.waits()

@@ -99,6 +99,31 @@ func TestChoose(t *testing.T) {
 	}
 }
 
+// A version that is not taken is told apart from one that is not there, and so is the end of support.
+func TestHeld(t *testing.T) {
+	cat := someReleases()
+	cat.Releases[0].Unusable = "no checksum"
+	for i := range cat.Releases {
+		if cat.Releases[i].Version.String() == "7.7.4" {
+			cat.Releases[i].EndOfLife = time.Date(2023, 4, 15, 0, 0, 0, 0, time.UTC)
+		}
+	}
+	cat.Releases = slices.Delete(cat.Releases, 2, 9)
+	p := Policy{Edition: Team, Track: TrackLatest, Skip: map[string]string{"11.10.1": "breaks LDAP"}, Failed: map[string]string{"8.1.13": "rolled back manually"}}
+	choice := must(Choose(cat, version(t, "7.7.4"), p))(t)
+	want := []Held{{"12.0.0", HeldUnusable, "no checksum"}, {"11.10.1", HeldSkipped, "breaks LDAP"}, {"8.1.13", HeldFailed, "rolled back manually"}}
+	if !slices.Equal(choice.Held, want) || !choice.UpToDate || choice.Ended.Year() != 2023 {
+		t.Errorf("%+v", choice)
+	}
+	if !strings.HasPrefix(choice.Why, "12.0.0 cannot be installed yet (no checksum); 11.10.1 is skipped (breaks LDAP)") {
+		t.Errorf("why %q", choice.Why)
+	}
+	choice = must(Choose(cat, version(t, "9.11.18"), Policy{Edition: Team, Track: TrackLatest}))(t)
+	if choice.UpToDate || !choice.Ended.IsZero() {
+		t.Errorf("%+v", choice)
+	}
+}
+
 func TestChooseRefuses(t *testing.T) {
 	for name, test := range map[string]struct {
 		from    string

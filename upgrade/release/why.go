@@ -76,6 +76,7 @@ func (c *chooser) supportWarnings(now time.Time) {
 		switch {
 		case now.After(end):
 			c.warn("support for the installed %s ended on %s", c.current.Minor(), r.EndOfLife.Format(time.DateOnly))
+			c.choice.Ended = r.EndOfLife
 		case end.Sub(now) < soon:
 			c.warn("support for the installed %s ends on %s", c.current.Minor(), r.EndOfLife.Format(time.DateOnly))
 		}

@@ -20,6 +20,10 @@ const (
 	Drift   Kind = "drift"  // a repair; nothing begins one by itself
 	Larger  Kind = "larger" // a step of Mattermost that waits for a person; nothing begins one by itself either
 	Backup  Kind = "backup" // or the verification of one: it disturbs nobody
+
+	// What keeps a host from being up to date, though no update waits for it. Nothing begins these either.
+	Held        Kind = "held"        // newer versions that are skipped, or cannot be installed
+	Unsupported Kind = "unsupported" // the installed version has reached its end of life
 )
 
 // Calendar is what an operator decided about the times of one host.

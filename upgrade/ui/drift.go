@@ -3,6 +3,7 @@ package ui
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"townsquare/upgrade/drift"
@@ -31,7 +32,7 @@ func (p *Printer) DriftOnly(plan phase.Preview) error {
 			p.differences(w, plan.Drift, true)
 		}
 	})
-	if plan.Exit == phase.ExitAvailable {
+	if slices.ContainsFunc(plan.Drift, func(d drift.Difference) bool { return d.Left == "" }) {
 		p.Hint("put it back: " + p.Command("repair"))
 	}
 	return err
@@ -61,6 +62,9 @@ func (p *Printer) differences(w io.Writer, list []drift.Difference, lines bool) 
 	fmt.Fprintln(w, p.paint(yellow, "Not the stack's, and left as it is:"))
 	for _, d := range left {
 		fmt.Fprintf(w, "  %s (%s)\n", firstLine(d.String()), d.Left)
+		if d.Risk != "" {
+			fmt.Fprintln(w, "    "+p.paint(red, "RISK: "+d.Risk))
+		}
 		if d.Hint != "" {
 			fmt.Fprintln(w, "    "+p.paint(dim, d.Hint))
 		}

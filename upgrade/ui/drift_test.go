@@ -40,6 +40,13 @@ Not the stack's, and left as it is:
 	if diff := cmp.Diff(want, out); diff != "" || !strings.Contains(hints, "upgrade repair") {
 		t.Errorf("(-want +got):\n%s\n%s", diff, hints)
 	}
+	left.Risk = "a second account with root's rights"
+	out, hints = say(func(p *Printer) error {
+		return p.DriftOnly(phase.Preview{Exit: phase.ExitAvailable, Drift: []drift.Difference{left}})
+	})
+	if strings.Contains(hints, "upgrade repair") || !strings.Contains(out, "RISK: a second account") {
+		t.Errorf("a repair would change nothing: %s%s", out, hints)
+	}
 	for want, r := range map[string]phase.Report{
 		"The server is as its stack says. Nothing was changed.":             {UpToDate: true},
 		"There is nothing to put back. Nothing was changed.":                {UpToDate: true, Drift: []drift.Difference{left}},

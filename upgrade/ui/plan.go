@@ -4,8 +4,10 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"townsquare/upgrade/phase"
+	"townsquare/upgrade/release"
 )
 
 // Check ends a check: what is installed and what could be.
@@ -17,6 +19,8 @@ func (p *Printer) Check(plan phase.Preview) error {
 			p.refusal(w, plan)
 		case plan.UpToDate && plan.Waiting != "":
 			fmt.Fprintln(w, p.paint(bold, fmt.Sprintf("An update waits for a person: Mattermost %s (installed: %s).", plan.Waiting, plan.From)))
+		case plan.Exit == phase.ExitAttention:
+			fmt.Fprintln(w, p.paint(yellow, noUpdate(plan.Reasons())))
 		case plan.UpToDate && plan.System != nil:
 			fmt.Fprintln(w, p.paint(green, "Mattermost "+plan.From+" and the system are up to date."))
 			p.why(w, plan)
@@ -32,13 +36,21 @@ func (p *Printer) Check(plan phase.Preview) error {
 		}
 		p.pending(w, plan.System)
 	})
-	if plan.Error == "" && (!plan.UpToDate || plan.Waiting != "") {
+	if plan.Error == "" && plan.Exit != phase.ExitAttention && (!plan.UpToDate || plan.Waiting != "") {
 		look, do := commands(plan.Operation)
 		p.Hint("see what would happen: " + p.Command(look))
 		p.Hint("do it: " + p.Command(do))
 	}
+	for _, h := range plan.Held {
+		if plan.Exit == phase.ExitAttention && h.Kind == release.HeldFailed {
+			p.Hint("see what installing it would do: " + p.Command("plan --to "+h.Version+" --retry-failed"))
+		}
+	}
 	return err
 }
+
+// noUpdate says why no update will be installed on a server that should not stay as it is.
+func noUpdate(reasons string) string { return "No update will be installed: " + reasons + "." }
 
 // commands are what looks at an operation and what does it.
 func commands(operation string) (plan, apply string) {
@@ -76,8 +88,16 @@ func (p *Printer) why(w io.Writer, plan phase.Preview) {
 		fmt.Fprintf(w, "  On the way: %s, then %s.\n", strings.Join(plan.Path, ", then "), plan.Target)
 	}
 	if plan.EndOf != "" {
-		fmt.Fprintf(w, "  %s is supported until %s.\n", plan.Target, plan.EndOf)
+		fmt.Fprintln(w, "  "+support(plan.Target, plan.EndOf, time.Now()))
 	}
+}
+
+// support says until when a version is, or was, supported.
+func support(version, last string, now time.Time) string {
+	if last < now.UTC().Format(time.DateOnly) {
+		return version + " reached end of life on " + last + "."
+	}
+	return version + " is supported until " + last + "."
 }
 
 func (p *Printer) refusal(w io.Writer, plan phase.Preview) {
@@ -100,6 +120,8 @@ func (p *Printer) Plan(plan phase.Preview) error {
 		case plan.UpToDate:
 			text := upToDate(plan.From, plan.Why)
 			switch {
+			case plan.Behind():
+				text = noUpdate(plan.Reasons()) + "\nNothing was changed."
 			case plan.Operation == "all":
 				text = strings.TrimSpace("Mattermost " + plan.From + " and the system are up to date. Nothing was changed. " + plan.Why)
 			case plan.System != nil:

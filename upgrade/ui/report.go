@@ -60,6 +60,8 @@ func (p *Printer) headline(r phase.Report) string {
 	switch {
 	case r.Outcome == phase.OutcomeLater:
 		return r.Why + " Nothing was changed."
+	case r.UpToDate && r.Behind != "":
+		return p.paint(yellow, noUpdate(r.Behind)+"\nNothing was changed.")
 	case r.UpToDate && r.Operation == "all":
 		return p.paint(green, fmt.Sprintf("Mattermost %s and the system are up to date.\nNothing was changed.", r.From))
 	case r.UpToDate:

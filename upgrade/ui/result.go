@@ -88,7 +88,7 @@ func (r Result) what() string {
 	case r.Plan != nil && r.Plan.UpToDate && r.Plan.Waiting != "":
 		from, to = r.Plan.From, r.Plan.Waiting
 	case r.Plan != nil:
-		from, to, still = r.Plan.From, r.Plan.Target, r.Plan.UpToDate
+		from, to, still = r.Plan.From, r.Plan.Target, r.Plan.UpToDate || r.Plan.Exit == phase.ExitAttention
 	}
 	switch {
 	case from == "" && to == "":
@@ -122,6 +122,8 @@ func reportWord(r phase.Report) string {
 	switch {
 	case r.Outcome == phase.OutcomeLater:
 		return "later: " + firstLine(r.Why)
+	case r.UpToDate && r.Behind != "":
+		return "no update: " + r.Behind
 	case r.UpToDate:
 		return "up to date"
 	case r.Outcome == phase.OutcomeDone:
@@ -142,6 +144,8 @@ func planWord(plan phase.Preview) string {
 		return "waits for a person"
 	case plan.Closed:
 		return "later: " + firstLine(plan.Why)
+	case plan.Exit == phase.ExitAttention, plan.Behind():
+		return "no update: " + plan.Reasons()
 	case plan.UpToDate:
 		return "up to date"
 	}

@@ -49,6 +49,19 @@ type Status struct {
 	Timers  []host.TimerStatus              `json:"timers,omitempty"`  // what it does by itself
 	Pending map[schedule.Kind]state.Pending `json:"pending,omitempty"` // what waits
 	Untold  *notify.Failure                 `json:"untold,omitempty"`  // people could not be told
+
+	Unheard map[string]*notify.Failure `json:"unheard,omitempty"` // heartbeats that did not reach the monitoring service
+
+	Attention []Attention `json:"attention,omitempty"`
+	Exit      int         `json:"exit"` // of the command
+}
+
+// Attention is one thing that an operator should do something about.
+type Attention struct {
+	ID      string `json:"id"` // what kind of thing
+	What    string `json:"what"`
+	Command string `json:"command,omitempty"` // of upgrade, without the server's name
+	Hint    string `json:"hint,omitempty"`    // what to type
 }
 
 // Status writes how a server is.
@@ -60,14 +73,11 @@ func (p *Printer) Status(s Status) error {
 		p.Hint("wait longer: " + p.Command("status --wait 30m"))
 	case s.Running != "":
 		p.Hint("follow it: " + p.Command("follow"))
-	case s.Unfinished != "":
-		p.Hint("put everything back: " + p.Command("recover"))
 	case !s.Installed && len(s.Problems) == 0:
 		p.Hint("install it: " + p.Command("apply"))
 	}
 	if slices.ContainsFunc(s.Drift, func(d drift.Difference) bool { return d.Left == "" }) {
 		p.Hint("see how it differs: " + p.Command("repair --show"))
-		p.Hint("put it back: " + p.Command("repair"))
 	}
 	return err
 }
@@ -82,8 +92,8 @@ func (p *Printer) statusText(w io.Writer, s Status) {
 	case s.Booting:
 		fmt.Fprintln(w, p.paint(yellow, "The server is still booting."))
 		return
-	case s.Running != "":
-		fmt.Fprintln(w, p.paint(yellow, "A run is in progress on the server."))
+	case s.Running != "" && s.Exit != phase.ExitError && (!s.Healthy || len(s.Problems) > 0):
+		fmt.Fprintln(w, p.paint(yellow, strings.TrimSpace("A run is in progress on the server. "+between(s.Version))))
 		s.Problems = nil // what is true of a service between two versions
 	case !s.Installed && len(s.Problems) == 0:
 		fmt.Fprintln(w, p.paint(green, "The server is ready.")+" Mattermost is not installed yet.")
@@ -108,7 +118,10 @@ func (p *Printer) statusText(w io.Writer, s Status) {
 		row("stack", "as it says")
 	}
 	for _, kind := range sortedKeys(s.Pending) {
-		if kind == schedule.Drift { // that is below
+		if slices.Contains([]schedule.Kind{schedule.Drift, schedule.Held, schedule.Unsupported}, kind) { // that is below
+			continue
+		}
+		if f := s.System; kind == schedule.System && f != nil && systemLine(f) == systemIsCurrent { // what was seen before
 			continue
 		}
 		what := s.Pending[kind].What
@@ -118,15 +131,9 @@ func (p *Printer) statusText(w io.Writer, s Status) {
 		row("waits", fmt.Sprintf("%s, since %s", what, s.Pending[kind].Since.Format(time.DateOnly)))
 	}
 	for _, t := range s.Timers {
-		switch {
-		case t.Failed:
-			row("timer", t.Title+": failed, see journalctl -u "+t.Service)
-		case t.Name == "townsquare-upgrade" && t.Active:
+		if t.Name == "townsquare-upgrade" && t.Active {
 			row("by itself", t.Title+", next asked "+moment(t.Next))
 		}
-	}
-	if s.Untold != nil {
-		row("untold", fmt.Sprintf("since %s: %s", moment(s.Untold.Since), s.Untold.Error))
 	}
 	row("before", s.Previous)
 	row("backup", backupRow(s.Repository, s.Backup))
@@ -141,15 +148,43 @@ func (p *Printer) statusText(w io.Writer, s Status) {
 	}
 	if s.Running != "" {
 		row("run", s.Running+" is in progress")
-	} else if s.Unfinished != "" {
-		row("run", s.Unfinished+" was left unfinished, as by a power cut")
 	}
 	if n := len(s.History); n > 0 {
 		last := s.History[n-1]
 		row("last run", fmt.Sprintf("%s, %s: %s", last.Started.Local().Format("2006-01-02 15:04"), change(last), outcomeWord(last.Outcome)))
 	}
-	p.differences(w, s.Drift, false)
+	p.needsAttention(w, s.Attention)
+	var left []drift.Difference
+	for _, d := range s.Drift {
+		if d.Left != "" && d.Risk == "" {
+			left = append(left, d)
+		}
+	}
+	p.differences(w, left, false)
 	p.problems(w, s.Problems)
+}
+
+// between says which version is there while a run may have stopped it.
+func between(version string) string {
+	if version == "" {
+		return ""
+	}
+	return "Mattermost " + version + " does not answer now."
+}
+
+// needsAttention lists what an operator should do something about; what is typed for several of them in a
+// row is said once.
+func (p *Printer) needsAttention(w io.Writer, list []Attention) {
+	if len(list) == 0 {
+		return
+	}
+	fmt.Fprintln(w, p.paint(yellow, "Needs attention:"))
+	for i, one := range list {
+		fmt.Fprintln(w, "  "+firstLine(one.What))
+		if one.Hint != "" && (i+1 == len(list) || list[i+1].Hint != one.Hint) {
+			fmt.Fprintln(w, "    "+p.paint(dim, one.Hint))
+		}
+	}
 }
 
 func since(d time.Duration) string {

@@ -186,7 +186,9 @@ func systemLine(f *phase.OSFacts) string {
 		words = append(words, "a reboot is needed"+sinceDay(f.Reboot.Since)+": "+f.Reboot.Reason())
 	}
 	if len(words) == 0 {
-		return "up to date"
+		return systemIsCurrent
 	}
 	return strings.Join(words, "; ")
 }
+
+const systemIsCurrent = "up to date"

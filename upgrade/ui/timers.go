@@ -3,6 +3,8 @@ package ui
 import (
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -25,6 +27,8 @@ func (p *Printer) Timers(t Timers, what string) error {
 			fmt.Fprintln(w, "This server does nothing by itself: its timers are off.")
 		case what == "enable" && len(t.Changed) == 0:
 			fmt.Fprintln(w, p.paint(green, "The timers were on already. Nothing was changed."))
+		case what == "enable" && len(t.Changed) < len(t.Timers):
+			fmt.Fprintln(w, p.paint(green, "Enabled: "+strings.Join(t.Changed, ", ")+"."))
 		case what == "enable":
 			fmt.Fprintln(w, p.paint(green, "This server looks after itself from now on."))
 		}
@@ -35,6 +39,8 @@ func (p *Printer) Timers(t Timers, what string) error {
 		p.Hint("the next apply switches them on again, as the configuration says; for good: pulumi config set townsquare:timers false, pulumi up")
 	case what == "enable" && t.Configured != nil && !*t.Configured:
 		p.Hint("the next apply switches them off again, as the configuration says; for good: pulumi config set townsquare:timers true, pulumi up")
+	case slices.ContainsFunc(t.Timers, func(t host.TimerStatus) bool { return t.Off() != "" }):
+		p.Hint("enable what is off: " + p.Command("timers enable"))
 	case len(t.Timers) == 0:
 		p.Hint("let it: " + p.Command("timers enable"))
 	}
@@ -57,11 +63,16 @@ func (p *Printer) timerTable(w io.Writer, timers []host.TimerStatus) {
 		case t.Last.IsZero():
 			ended = "-"
 		}
-		next := moment(t.Next)
-		if !t.Active {
+		next, last := moment(t.Next), "never"
+		if off := t.Off(); off != "" {
+			next = "OFF: " + off
+		} else if !t.Active {
 			next = "off"
 		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", t.Title, next, moment(t.Last), ended)
+		if !t.Last.IsZero() {
+			last = moment(t.Last)
+		}
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", t.Title, next, last, ended)
 	}
 	_ = table.Flush()
 }

@@ -9,9 +9,11 @@ import (
 	"testing/synctest"
 	"time"
 
+	"townsquare/upgrade/drift"
 	"townsquare/upgrade/internal/golden"
 	"townsquare/upgrade/phase"
 	"townsquare/upgrade/problem"
+	"townsquare/upgrade/schedule"
 	"townsquare/upgrade/secret"
 	"townsquare/upgrade/state"
 )
@@ -174,7 +176,12 @@ func TestHistoryAndStatus(t *testing.T) {
 		URL: "https://chat.example.org", Service: "active", Up: 26 * time.Hour, Healthy: true, Track: "esr", Previous: "7.7.0",
 		Bad: map[string]state.Bad{"9.10.6": {Since: began, Reason: "the server exited"}}, History: []state.Finished{failed, done}}
 	if err := errors.Join(p.History([]state.Finished{done, failed}), p.History(nil), p.Status(status), p.Status(Status{Booting: true}),
-		p.Status(Status{Host: "h"}), p.Status(Status{Running: "r", Installed: true, Version: "9.10.0"})); err != nil {
+		p.Status(Status{Host: "h"}), p.Status(Status{Running: "20261201T000000Z-apply", Installed: true, Version: "9.10.0"}),
+		p.Status(Status{Running: "20261201T000000Z-backup", Installed: true, Healthy: true, Version: "9.10.0", System: &phase.OSFacts{}, Exit: phase.ExitAttention,
+			Pending: map[schedule.Kind]state.Pending{schedule.System: {What: "3 packages: openssl"}, schedule.Upgrade: {What: "Mattermost 9.10.1", Since: began}},
+			Drift:   []drift.Difference{{Name: "caddy.service", Found: "does not run"}, {Name: "/etc/x", Found: "was added", Left: "whose it is only you know"}},
+			Attention: []Attention{{What: "caddy.service does not run", Hint: "upgrade repair"}, {What: "the firewall is off", Hint: "upgrade repair"},
+				{What: "no backup was made from this server yet", Hint: "upgrade backup create"}}})); err != nil {
 		t.Fatal(err)
 	}
 	p.Close()

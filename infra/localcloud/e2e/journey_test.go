@@ -48,7 +48,7 @@ func TestServer(t *testing.T) {
 }
 
 func (s *server) booting(t *testing.T) {
-	r := s.Upgrade(t.Context(), "status", "--json").Must(t)
+	r := s.Upgrade(t.Context(), "status", "--json").Must(t, 0, 13)
 	if r.Took > 2*time.Second && !strings.Contains(r.Stderr, "boot") {
 		t.Errorf("status waited %v without a word why:\n%s", r.Took, r)
 	}
@@ -164,7 +164,7 @@ func (s *server) whole(t *testing.T, version string) {
 	if is := s.Exec(t, kept); is != s.kept {
 		t.Errorf("files that people put there changed:\nbefore:\n%s\nafter:\n%s", s.kept, is)
 	}
-	s.Upgrade(t.Context(), "status", "--json").Must(t)
+	s.Upgrade(t.Context(), "status", "--json").Must(t, 0, 13)
 }
 
 // destroy wants no machine, no volume and no name to be left.

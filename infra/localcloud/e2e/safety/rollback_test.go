@@ -205,7 +205,7 @@ func TestRollbackKilled(t *testing.T) {
 			}
 			p.Wait()
 			// Any command finds nothing left to do, or does it.
-			s.Upgrade(t.Context(), "status", "--json").Must(t)
+			s.Upgrade(t.Context(), "status", "--json").Must(t, 0, 13)
 			version, err := s.Client().Version(t.Context())
 			if err != nil {
 				t.Fatal(err)

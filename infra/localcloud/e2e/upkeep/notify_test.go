@@ -115,7 +115,7 @@ func unreachable(t *testing.T, s *stage.Server) {
 	if !strings.Contains(r.Stderr, "connection refused") {
 		t.Errorf("it says\n%s", r)
 	}
-	if r := s.Upgrade(t.Context(), "status").Must(t); !strings.Contains(r.Stdout, "untold") {
+	if r := s.Upgrade(t.Context(), "status").Must(t, 13); !strings.Contains(r.Stdout, "notifications have not arrived") {
 		t.Errorf("status says\n%s", r.Stdout)
 	}
 }

@@ -104,7 +104,7 @@ func TestStacks(t *testing.T) {
 	all := fleet(t, s, servers)
 
 	policy(t, all, "canary: dev\nparallel: 1\nskip: {9.10.0: breaks LDAP}\n")
-	all.Upgrade(t.Context(), "check").Must(t)
+	all.Upgrade(t.Context(), "check").Must(t, 13)
 	if said := servers["west"].Exec(t, alone+" 2>&1"); !strings.Contains(said, "breaks LDAP") {
 		t.Errorf("by itself the third server would take what the policy skips:\n%s", said)
 	}

@@ -59,6 +59,7 @@ func TestTimers(t *testing.T) {
 			}
 		}
 	})
+	t.Run("what is switched off by hand is noticed and repaired", func(t *testing.T) { switchedOff(t, s) })
 	square.Localcloud(t.Context(), "mirror", "publish", stage.Patch).Must(t)
 	t.Run("check finds a release", func(t *testing.T) {
 		s.Exec(t, "systemctl start townsquare-check.service")
@@ -85,6 +86,56 @@ func TestTimers(t *testing.T) {
 			t.Errorf("left: %s", left)
 		}
 	})
+}
+
+// silenced is what makes a server silent without a word: its timers and the recovery are off, its backups
+// cannot be made, Mattermost is stopped.
+const silenced = `systemctl disable --quiet --now townsquare-backup.timer
+systemctl stop townsquare-upgrade.timer
+systemctl disable --quiet townsquare-recover.service
+chmod 644 /etc/townsquare/backup.password
+systemctl stop mattermost`
+
+// switchedOff wants all of that to be named by status and put back by repair, and timers enable to do its part.
+func switchedOff(t *testing.T, s *stage.Server) {
+	names := []string{"townsquare-backup.timer is switched off", "townsquare-upgrade.timer is stopped", "townsquare-recover.service is not enabled at boot",
+		"/etc/townsquare/backup.password has the mode 0644, not 0600"}
+	s.Exec(t, silenced)
+	if r := s.Upgrade(t.Context(), "status").Must(t, 1); !strings.Contains(r.Stdout, "mattermost.service does not run") {
+		t.Errorf("status says\n%s", r)
+	}
+	s.Exec(t, "systemctl start mattermost")
+	s.Serves(t, stage.After)
+	r := s.Upgrade(t.Context(), "status").Must(t, 13)
+	d := look(t, s, 10, "repair", "--show")
+	back, left := d.names()
+	for _, name := range names {
+		if !strings.Contains(r.Stdout, name) || !strings.Contains(back, name) {
+			t.Errorf("not named: %s", name)
+		}
+	}
+	if strings.Count(back, "\n") != len(names) || left != "" {
+		t.Errorf("to put back:\n%s\nto leave:\n%s", back, left)
+	}
+	s.Exec(t, "systemctl stop mattermost")
+	s.Upgrade(t.Context(), "repair", "--yes").Must(t)
+	s.Serves(t, stage.After)
+	is := s.Exec(t, `systemctl is-enabled townsquare-backup.timer townsquare-upgrade.timer townsquare-recover.service mattermost | sort -u
+systemctl is-active townsquare-backup.timer townsquare-upgrade.timer mattermost | sort -u
+stat -c '%U %a' /etc/townsquare/backup.password`)
+	if strings.TrimSpace(is) != "enabled\nactive\nroot 600" {
+		t.Errorf("repaired, it is\n%s", is)
+	}
+	if d := status(t, s); len(d.Drift) > 0 {
+		t.Errorf("repaired, it differs: %+v", d.Drift)
+	}
+	s.Exec(t, "systemctl disable --quiet --now townsquare-check.timer")
+	if r := s.Upgrade(t.Context(), "timers", "enable").Must(t); !strings.Contains(r.Stdout, "Enabled: townsquare-check.") {
+		t.Errorf("%s", r)
+	}
+	if r := s.Upgrade(t.Context(), "timers", "list").Must(t); strings.Count(r.Stdout, "never") != 5 {
+		t.Errorf("none of them ran:\n%s", r)
+	}
 }
 
 // soon makes a timer elapse a second after it is started, and starts it.
