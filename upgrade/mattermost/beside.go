@@ -28,6 +28,9 @@ func (a *Admin) Create(ctx context.Context, name string) error {
 	if err := a.makeSchema(ctx, name); err != nil {
 		return err
 	}
+	if err := a.makeExtensions(ctx, name); err != nil {
+		return err
+	}
 	return a.sameSchema(ctx, name)
 }
 

@@ -52,9 +52,17 @@ func (d *Database) Stream(ctx context.Context, t Tools, w io.Writer, progress fu
 	if err != nil {
 		return nil, at, err
 	}
+	needed, err := extensions(ctx, tx)
+	if err != nil {
+		return nil, at, err
+	}
 	got := &copyCounter{rows: map[string]int64{}}
 	args := []string{"--format=plain", "--no-password", "--no-owner", "--no-privileges", "--snapshot=" + snapshot, "--schema=" + quotePattern(schema)}
-	out := &withoutSchema{w: io.MultiWriter(&meter{w: w, report: progress}, got)}
+	to := io.MultiWriter(&meter{w: w, report: progress}, got)
+	if _, err := io.WriteString(to, strings.Join(needed, "")); err != nil {
+		return nil, at, err
+	}
+	out := &withoutSchema{w: to}
 	_, err = t.run(ctx, host.Command{Name: t.path("pg_dump"), Args: args, Env: d.env, User: d.OSUser, Dir: "/", Stdout: out})
 	if err == nil {
 		err = out.flush()
