@@ -12,7 +12,7 @@ var (
 	// usage begins a text that programs print after an error of theirs, as cobra's do.
 	usage = regexp.MustCompile(`^(?i:usage)(:| of )`)
 	// namesError is a line that names an error: "Error: …", "pg_dump: error: …", "FATAL:  …", "E: …".
-	namesError = regexp.MustCompile(`(?i)(^|[:\s])(error|fatal|panic|e):\s`)
+	namesError = regexp.MustCompile(`(?i)(^|[:\s])(error|fatal|panic):\s|^E: `)
 	// advice is what PostgreSQL and its programs advise after an error.
 	advice = regexp.MustCompile(`(?i)^(?:\S+: )?hint:\s+(.*)`)
 )

@@ -114,3 +114,24 @@ func TestRestoreDumpIsAllOrNothing(t *testing.T) {
 		}
 	})
 }
+
+// A database whose name PostgreSQL's programs would read as words of a connection goes back like any other.
+func TestRestoreDumpOfAnOddName(t *testing.T) {
+	s := startPostgres(t)
+	root := s.as(t, "postgres", "postgres")
+	const name = "mm=1 dbname=postgres"
+	root.sql(t, "create role app login", "create database "+quote(name)+" owner app")
+	app := s.as(t, "app", "postgres").On(name)
+	fill(t, app)
+	path := filepath.Join(t.TempDir(), "run.dump")
+	if _, err := app.Dump(t.Context(), s.tools, path, nil); err != nil {
+		t.Fatal(err)
+	}
+	migrate(t, app)
+	if err := app.RestoreDump(t.Context(), s.tools, path); err != nil {
+		t.Fatal(err)
+	}
+	if now, err := app.AppliedMigrations(t.Context()); err != nil || now != "db_migrations:100:100" {
+		t.Errorf("the database is at %s, %v", now, err)
+	}
+}
