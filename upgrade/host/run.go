@@ -38,10 +38,7 @@ type ExitError struct {
 }
 
 func (e *ExitError) Error() string {
-	text := strings.TrimSpace(e.Stderr)
-	if i := strings.LastIndexByte(text, '\n'); i >= 0 {
-		text = text[i+1:]
-	}
+	text := cause(e.Stderr)
 	if text == "" {
 		return fmt.Sprintf("%s: exit status %d", e.Name, e.Code)
 	}

@@ -3,36 +3,35 @@ package mattermost
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 )
 
-// Create makes the empty database name with the application's owner, encoding, privileges and
-// settings. A half-made one of an earlier attempt is replaced. Only names of our own making are.
+// Create makes the empty database name with the application's owner, encoding, privileges, settings
+// and schema. A half-made one of an earlier attempt is replaced. Only names of our own making are.
 func (a *Admin) Create(ctx context.Context, name string) error {
 	conn, err := a.withoutOurs(ctx, name)
 	if err != nil {
 		return err
 	}
 	defer conn.Close(ctx)
-	var encoding, collate, ctype string
-	err = conn.QueryRow(ctx, "select pg_encoding_to_char(encoding), datcollate, datctype from pg_database where datname = $1", a.target).
-		Scan(&encoding, &collate, &ctype)
+	clauses, err := a.like(ctx, conn)
 	if err != nil {
 		return fmt.Errorf("make database %s: %w", name, err)
 	}
-	_, err = conn.Exec(ctx, fmt.Sprintf("create database %s template template0 owner %s encoding %s lc_collate %s lc_ctype %s",
-		quote(name), quote(a.owner), literal(encoding), literal(collate), literal(ctype)))
-	if err != nil {
-		return fmt.Errorf("make database %s: %w", name, err)
+	if _, err := conn.Exec(ctx, fmt.Sprintf("create database %s template template0 %s", quote(name), clauses)); err != nil {
+		return fmt.Errorf("make database %s: %w", name, advised(err))
 	}
 	if err := a.copySettings(ctx, conn, name); err != nil {
 		return err
 	}
-	// Where the administrator owns the database, as on a managed service, its schema is not the
-	// application's by itself.
-	return a.app.On(name).Grant(ctx, a.Database)
+	if err := a.makeSchema(ctx, name); err != nil {
+		return err
+	}
+	if err := a.makeExtensions(ctx, name); err != nil {
+		return err
+	}
+	return a.sameSchema(ctx, name)
 }
 
 // Exists says whether the server has a database of that name.
@@ -44,12 +43,6 @@ func (a *Admin) Exists(ctx context.Context, name string) (bool, error) {
 	defer conn.Close(ctx)
 	return exists(ctx, conn, name)
 }
-
-// ScratchName names a database that is looked at and dropped again.
-func ScratchName(database string, t time.Time) string { return named(database, "scratch", t) }
-
-// RestoredName names a database that was filled from a backup and waits for its turn.
-func RestoredName(database string, t time.Time) string { return named(database, "restored", t) }
 
 // Sweep drops every scratch database of the application's: what somebody left who was killed.
 func (a *Admin) Sweep(ctx context.Context) error {

@@ -29,6 +29,9 @@ var ErrNoAdmin = errors.New("no role here may create databases")
 // ErrNoRoom says that the database's server has no room for a copy.
 var ErrNoRoom = errors.New("the database's server has no room for a copy")
 
+// ErrNoCopy is returned when PostgreSQL refuses a copy, or one that would be as the database is.
+var ErrNoCopy = errors.New("the database cannot be copied")
+
 // FindAdmin finds a role that may copy app: the one in adminURL, when there is one; the
 // application's own, if it may; on this host PostgreSQL's superuser. adminUser is the system user
 // that adminURL connects as over a Unix socket.
@@ -56,9 +59,9 @@ func FindAdmin(ctx context.Context, app *Database, adminURL, adminUser string) (
 	}
 	var why []error
 	for _, c := range candidates {
-		a, err := tryAdmin(ctx, c, app.Name)
+		a, err := tryAdmin(ctx, c, app)
 		if err == nil {
-			a.app, a.super = app, super
+			a.super = super
 			return a, nil
 		}
 		why = append(why, err)
@@ -66,8 +69,9 @@ func FindAdmin(ctx context.Context, app *Database, adminURL, adminUser string) (
 	return nil, fmt.Errorf("%w: %w", ErrNoAdmin, errors.Join(why...))
 }
 
-func tryAdmin(ctx context.Context, role *Database, target string) (*Admin, error) {
+func tryAdmin(ctx context.Context, role, app *Database) (*Admin, error) {
 	var why []error
+	target := app.Name
 	for _, name := range []string{role.Name, "postgres", "defaultdb", "template1"} {
 		if name == target {
 			continue // a copy is refused while anyone is connected to what is copied
@@ -79,7 +83,7 @@ func tryAdmin(ctx context.Context, role *Database, target string) (*Admin, error
 			continue
 		}
 		var may bool
-		a := &Admin{Database: on, target: target}
+		a := &Admin{Database: on, app: app, target: target}
 		err = conn.QueryRow(ctx, `select (r.rolsuper or r.rolcreatedb) and (r.rolsuper or pg_has_role(current_user, d.datdba, 'USAGE')), pg_get_userbyid(d.datdba)
 			from pg_roles r, pg_database d where r.rolname = current_user and d.datname = $1`, target).Scan(&may, &a.owner)
 		conn.Close(ctx)
@@ -94,25 +98,8 @@ func tryAdmin(ctx context.Context, role *Database, target string) (*Admin, error
 	return nil, errors.Join(why...)
 }
 
-// maxName is the longest name PostgreSQL keeps whole.
-const maxName = 63
-
-// CheckpointName names a copy of database made at t.
-func CheckpointName(database string, t time.Time) string {
-	return named(database, "checkpoint", t)
-}
-
-// FailedName names what a checkpoint replaced at t.
-func FailedName(database string, t time.Time) string {
-	return named(database, "failed", t)
-}
-
-func named(database, kind string, t time.Time) string {
-	tail := "_" + kind + "_" + t.UTC().Format("20060102150405")
-	return database[:min(len(database), maxName-len(tail))] + tail
-}
-
-// Checkpoint copies the application's database as name, with its owner, privileges and settings.
+// Checkpoint copies the application's database as name, with its owner, privileges,
+// settings, limit of connections and comment.
 // Everybody else's connections to it are ended, so the service must be stopped. A half-made copy
 // of an earlier attempt is replaced.
 func (a *Admin) Checkpoint(ctx context.Context, name string) error {
@@ -168,6 +155,9 @@ func (a *Admin) clone(ctx context.Context, from, name string) error {
 		if inUse(err) && time.Now().After(deadline) {
 			return fmt.Errorf("%w: %w", ErrInUse, err)
 		}
+		if !inUse(err) && pg != nil && pg.Severity == "ERROR" {
+			return fmt.Errorf("%w: %w", ErrNoCopy, advised(err))
+		}
 		if !inUse(err) {
 			return fmt.Errorf("copy the database: %w", err)
 		}
@@ -177,53 +167,11 @@ func (a *Admin) clone(ctx context.Context, from, name string) error {
 			return context.Cause(ctx)
 		}
 	}
-	return a.copySettings(ctx, conn, name)
-}
-
-// copySettings repeats on name what belongs to a database but is not in it: its privileges and its
-// ALTER DATABASE … SET.
-func (a *Admin) copySettings(ctx context.Context, conn *pgx.Conn, name string) error {
-	rows, err := conn.Query(ctx, `select unnest(setconfig) from pg_db_role_setting s join pg_database d on d.oid = s.setdatabase
-		where d.datname = $1 and s.setrole = 0`, a.target)
+	if err = a.copySettings(ctx, conn, name); err == nil {
+		err = a.sameSchema(ctx, name)
+	}
 	if err != nil {
-		return fmt.Errorf("copy the database's settings: %w", err)
-	}
-	settings, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	if err != nil {
-		return fmt.Errorf("copy the database's settings: %w", err)
-	}
-	var statements []string
-	for _, s := range settings {
-		key, value, _ := strings.Cut(s, "=")
-		if !slices.Contains([]string{"search_path", "temp_tablespaces", "local_preload_libraries", "session_preload_libraries"}, key) {
-			value = literal(value) // the listed ones are kept quoted already, word by word
-		}
-		statements = append(statements, fmt.Sprintf("alter database %s set %s = %s", quote(name), key, value))
-	}
-	rows, err = conn.Query(ctx, `select case when x.grantee = 0 then 'public' else quote_ident(pg_get_userbyid(x.grantee)) end, x.privilege_type
-		from pg_database d, aclexplode(d.datacl) x where d.datname = $1 and x.grantee <> d.datdba`, a.target)
-	if err != nil {
-		return fmt.Errorf("copy the database's privileges: %w", err)
-	}
-	type grant struct{ To, What string }
-	grants, err := pgx.CollectRows(rows, pgx.RowToStructByPos[grant])
-	if err != nil {
-		return fmt.Errorf("copy the database's privileges: %w", err)
-	}
-	var explicit bool
-	if err := conn.QueryRow(ctx, "select datacl is not null from pg_database where datname = $1", a.target).Scan(&explicit); err != nil {
-		return fmt.Errorf("copy the database's privileges: %w", err)
-	}
-	if explicit {
-		statements = append(statements, fmt.Sprintf("revoke all on database %s from public", quote(name)))
-	}
-	for _, g := range grants {
-		statements = append(statements, fmt.Sprintf("grant %s on database %s to %s", g.What, quote(name), g.To))
-	}
-	for _, s := range statements {
-		if _, err := conn.Exec(ctx, s); err != nil {
-			return fmt.Errorf("copy the database's settings: %w", err)
-		}
+		return errors.Join(err, drop(ctx, conn, name))
 	}
 	return nil
 }
@@ -234,7 +182,7 @@ func (a *Admin) copySettings(ctx context.Context, conn *pgx.Conn, name string) e
 func (a *Admin) PutBack(ctx context.Context, checkpoint, failed string) error {
 	for _, name := range []string{checkpoint, failed} {
 		if !ours(a.target, name) {
-			return fmt.Errorf("refusing to exchange database %s for %s: the name is not one that this program makes of the former", a.target, name)
+			return fmt.Errorf("refusing to exchange database %s for %s: not a copy of it", a.target, name)
 		}
 	}
 	conn, err := a.Connect(ctx)
@@ -328,22 +276,10 @@ func (a *Admin) Copies(ctx context.Context) ([]string, error) {
 		return nil, fmt.Errorf("list databases: %w", err)
 	}
 	names = slices.DeleteFunc(names, func(n string) bool { return !made(a.target, n, CheckpointName, FailedName) })
-	slices.SortFunc(names, func(x, y string) int { return strings.Compare(x[len(x)-14:], y[len(y)-14:]) })
+	slices.SortFunc(names, func(x, y string) int {
+		return strings.Compare(x[len(x)-len(stampFormat):], y[len(y)-len(stampFormat):])
+	})
 	return names, nil
-}
-
-// ours says whether name is one that this program gives a database beside database.
-func ours(database, name string) bool {
-	return made(database, name, CheckpointName, FailedName, ScratchName, RestoredName)
-}
-
-// made says whether name is what one of the functions makes of database.
-func made(database, name string, by ...func(string, time.Time) string) bool {
-	if len(name) < 14 {
-		return false
-	}
-	t, err := time.Parse("20060102150405", name[len(name)-14:])
-	return err == nil && slices.ContainsFunc(by, func(f func(string, time.Time) string) bool { return name == f(database, t) })
 }
 
 // DataDirectory is where the server keeps its files, on this host; empty when nobody here may know.

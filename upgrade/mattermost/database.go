@@ -44,7 +44,7 @@ func ParseDSN(dsn, osUser string) (*Database, error) {
 		}
 		q := u.Query()
 		q.Del("binary_parameters") // lib/pq's own
-		u.RawQuery = q.Encode()
+		u.RawQuery = encodeQuery(q)
 		clean = u.String()
 	} else if !strings.Contains(dsn, "=") {
 		return nil, fmt.Errorf("%w: the data source is neither a postgres:// URL nor key=value words", ErrNotPostgres)
@@ -68,6 +68,7 @@ func ParseDSN(dsn, osUser string) (*Database, error) {
 		return nil, errors.New("the database URL is not one that PostgreSQL accepts")
 	}
 	d := &Database{Name: config.Database, Role: config.User, Host: config.Host, config: config, dsn: dsn}
+	options := toolOptions(config.RuntimeParams)
 	config.ConnectTimeout = 10 * time.Second
 	config.RuntimeParams["application_name"] = "townsquare"
 	socket := strings.HasPrefix(config.Host, "/")
@@ -76,7 +77,10 @@ func ParseDSN(dsn, osUser string) (*Database, error) {
 		config.DialFunc = dialAs(osUser)
 	}
 	d.env = []string{"PGHOST=" + config.Host, "PGPORT=" + strconv.Itoa(int(config.Port)), "PGUSER=" + config.User,
-		"PGDATABASE=" + config.Database, "PGPASSWORD=" + config.Password, "PGCONNECT_TIMEOUT=10", "PGAPPNAME=townsquare"}
+		"PGDATABASE=" + config.Database, "PGPASSWORD=" + config.Password, "PGCONNECT_TIMEOUT=10", "PGAPPNAME=townsquare", "LC_ALL=C"}
+	if options != "" {
+		d.env = append(d.env, "PGOPTIONS="+options)
+	}
 	if !socket {
 		d.env = append(d.env, tlsEnv(clean)...)
 	}
@@ -134,6 +138,8 @@ func (d *Database) Local() bool {
 
 // Schema is what the database holds.
 type Schema struct {
+	Name       string // of the schema in which the role has its tables; empty when its search_path names none that is there
+	SearchPath string // of the role, wherever that is set
 	Server     int    // PostgreSQL's major version
 	Migrations string // which migrations are applied, as one comparable word; empty when none are
 	Last       int    // the highest of them
@@ -155,11 +161,11 @@ func (d *Database) Inspect(ctx context.Context) (Schema, error) {
 	defer conn.Close(ctx)
 	var s Schema
 	var num int
-	err = conn.QueryRow(ctx, `select current_setting('server_version_num')::int, pg_database_size(current_database()),
+	err = conn.QueryRow(ctx, `select current_setting('server_version_num')::int, coalesce(current_schema(), ''), current_setting('search_path'), pg_database_size(current_database()),
 		(select pg_get_userbyid(datdba) from pg_database where datname = current_database()),
 		(select count(*) from pg_class c where c.relkind in ('r','p') and c.relnamespace = quote_ident(current_schema())::regnamespace),
 		(select coalesce(sum(pg_table_size(c.oid)),0)::bigint from pg_class c where c.relkind = 'r' and c.relnamespace = quote_ident(current_schema())::regnamespace)`).
-		Scan(&num, &s.Bytes, &s.Owner, &s.Tables, &s.Heap)
+		Scan(&num, &s.Name, &s.SearchPath, &s.Bytes, &s.Owner, &s.Tables, &s.Heap)
 	if err != nil {
 		return s, fmt.Errorf("inspect database %s: %w", d.Name, err)
 	}

@@ -286,7 +286,7 @@ func TestParseDSN(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []string{"PGHOST=db.example.org", "PGPORT=25060", "PGUSER=mm", "PGDATABASE=chat", "PGPASSWORD=p@ss", "PGCONNECT_TIMEOUT=10", "PGAPPNAME=townsquare", "PGSSLMODE=require"}
+	want := []string{"PGHOST=db.example.org", "PGPORT=25060", "PGUSER=mm", "PGDATABASE=chat", "PGPASSWORD=p@ss", "PGCONNECT_TIMEOUT=10", "PGAPPNAME=townsquare", "LC_ALL=C", "PGSSLMODE=require"}
 	if diff := cmp.Diff(want, d.env); diff != "" {
 		t.Error(diff)
 	}

@@ -2,6 +2,7 @@ package mattermost
 
 import (
 	"errors"
+	"maps"
 	"net/url"
 	"slices"
 	"strings"
@@ -90,6 +91,24 @@ func tlsEnv(dsn string) []string {
 	return env
 }
 
+// encodeQuery writes the parameters of a URL so that PostgreSQL reads them back: it knows %20 only, and
+// the server's driver reads a plus sign as a blank, too.
+func encodeQuery(q url.Values) string { return strings.ReplaceAll(q.Encode(), "+", "%20") }
+
+// toolOptions repeats a data source's settings, such as search_path, for PostgreSQL's own programs, as
+// PGOPTIONS has them: a backslash before a blank keeps it.
+// https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNECT-OPTIONS
+func toolOptions(params map[string]string) string {
+	escape := strings.NewReplacer(`\`, `\\`, " ", `\ `)
+	var words []string
+	for _, key := range slices.Sorted(maps.Keys(params)) {
+		if key != "options" && key != "application_name" {
+			words = append(words, "-c", key+"="+escape.Replace(params[key]))
+		}
+	}
+	return strings.TrimSpace(params["options"] + " " + strings.Join(words, " "))
+}
+
 // dsnFor is a data source for another database of the same server, and, when address is not empty,
 // by way of another address: the certificate's name is not that of the address then, so that only
 // who signed it is verified. ParseDSN has read dsn before.
@@ -112,8 +131,23 @@ func dsnFor(dsn, name, address string) string {
 			q.Set("sslmode", "verify-ca")
 		}
 	}
-	u.RawQuery = q.Encode()
+	u.RawQuery = encodeQuery(q)
 	return u.String()
+}
+
+// with is the data source with settings for the session, in the place of those that it has.
+func (d *Database) with(settings ...word) string {
+	if u, err := url.Parse(d.dsn); err == nil && u.Scheme != "" {
+		q := u.Query()
+		for _, w := range settings {
+			q.Set(w.key, w.value)
+		}
+		u.RawQuery = encodeQuery(q)
+		return u.String()
+	}
+	words, _ := parseWords(d.dsn) // ParseDSN has read it already
+	words = slices.DeleteFunc(words, func(w word) bool { return slices.ContainsFunc(settings, func(s word) bool { return s.key == w.key }) })
+	return joinWords(append(words, settings...))
 }
 
 func wordsFor(dsn, name, address string) string {

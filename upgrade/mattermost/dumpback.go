@@ -7,15 +7,17 @@ import (
 	"io"
 	"os"
 	"regexp"
+	"slices"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 
 	"townsquare/upgrade/host"
 )
 
-// RestoreDump exchanges what the role has in its schema for the dump at path, in one transaction:
-// whatever ends it, all is as it was. The service must be stopped. Both lie on the database's disk
-// until then; where it has no room for them the error is an ErrNoRoom.
+// RestoreDump exchanges what the role owns in its schema for the dump at path, in one transaction:
+// after any error all is as it was. What others own there stays as it is. The service must be stopped.
+// Both lie on the database's disk until then; where it has no room for them the error is an ErrNoRoom.
 func (d *Database) RestoreDump(ctx context.Context, t Tools, path string) error {
 	if err := d.restoreDump(ctx, t, path); err != nil {
 		return fmt.Errorf("restore the dump: %w", err)
@@ -24,11 +26,6 @@ func (d *Database) RestoreDump(ctx context.Context, t Tools, path string) error 
 }
 
 func (d *Database) restoreDump(ctx context.Context, t Tools, path string) error {
-	dump, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer dump.Close()
 	if err := d.ClearOrphans(ctx); err != nil {
 		return err
 	}
@@ -36,82 +33,143 @@ func (d *Database) restoreDump(ctx context.Context, t Tools, path string) error 
 	if err != nil {
 		return err
 	}
-	read, write := io.Pipe()
-	written := make(chan error, 1)
-	go func() {
-		err := t.exchange(ctx, schema, dump, write)
-		written <- errors.Join(err, write.Close())
-	}()
-	args := []string{"--dbname=" + d.Name, "--no-password", "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--set=VERBOSITY=verbose", "--output=/dev/null", "--file=-"}
-	_, err = t.run(ctx, host.Command{Name: t.path("psql"), Args: args, Env: d.env, User: d.OSUser, Dir: "/", Stdin: read})
-	read.Close() // should psql have ended before all was written
-	return errors.Join(complaint(err), <-written)
+	stay, err := d.staying(ctx)
+	if err != nil {
+		return err
+	}
+	list, err := t.entries(ctx, path, schema, stay)
+	if err != nil {
+		return err
+	}
+	wanted, err := os.CreateTemp("", "townsquare-restore-")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(wanted.Name())
+	_, err = wanted.WriteString(list)
+	if err := errors.Join(err, wanted.Close()); err != nil {
+		return err
+	}
+	return d.play(ctx, emptySchema, func(ctx context.Context, w io.Writer) error {
+		// The schema alone: extensions and comments on them belong to the administrator.
+		return t.restore(ctx, path, w, "--file=-", "--no-owner", "--schema="+schema, "--use-list="+wanted.Name())
+	}, func() error { return nil })
 }
 
-// exchange writes the SQL of RestoreDump. Without its last line, the commit, all of it is undone: so
-// it is when the dump cannot be read to its end.
-func (t Tools) exchange(ctx context.Context, schema string, dump io.Reader, sql io.Writer) error {
-	if _, err := io.WriteString(sql, "begin;\n"+emptySchema+";\n"); err != nil {
+// restore runs pg_restore on the dump at path.
+func (t Tools) restore(ctx context.Context, path string, out io.Writer, args ...string) error {
+	dump, err := os.Open(path)
+	if err != nil {
 		return err
 	}
-	// The schema alone: extensions and comments on them belong to the administrator.
-	args := []string{"--file=-", "--no-owner", "--schema=" + schema}
-	if _, err := t.run(ctx, host.Command{Name: t.path("pg_restore"), Args: args, Dir: "/", Stdin: dump, Stdout: sql}); err != nil {
-		return err
-	}
-	_, err := io.WriteString(sql, "\ncommit;\n")
+	defer dump.Close()
+	_, err = t.run(ctx, host.Command{Name: t.path("pg_restore"), Args: args, Dir: "/", Env: []string{"LC_ALL=C"}, Stdin: dump, Stdout: out})
 	return err
 }
 
-// sqlComplaint is how psql tells of an error, or of less, with its code. The words are the server's language.
-var sqlComplaint = regexp.MustCompile(`(?m)^psql:[^ ]+ [^ ]+:  ([0-9A-Z]{5}): (.*)$`)
-
-// complaint is what of psql's error a person needs; an ErrNoRoom by its code.
-func complaint(err error) error {
-	var exit *host.ExitError
-	if !errors.As(err, &exit) {
-		return err
-	}
-	all := sqlComplaint.FindAllStringSubmatch(exit.Stderr, -1)
-	if len(all) == 0 {
-		return err
-	}
-	last := all[len(all)-1] // psql ends at the first error
-	if last[1] == "53100" {
-		return fmt.Errorf("%w: %s", ErrNoRoom, last[2])
-	}
-	return fmt.Errorf("psql: %s", last[2])
-}
-
-// schema is where the role's tables are.
-func (d *Database) schema(ctx context.Context) (name string, err error) {
+// staying returns what stays in the role's schema when emptySchema has run, with what depends on it, as a
+// dump's list of entries names it: by the catalog it is in, 0 for a table's rows, and its number there.
+// It is tried and undone.
+func (d *Database) staying(ctx context.Context) (map[string]bool, error) {
 	conn, err := d.Connect(ctx)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	defer conn.Close(ctx)
-	err = conn.QueryRow(ctx, "select current_schema()").Scan(&name)
-	return name, err
+	stay := map[string]bool{}
+	tx, err := conn.Begin(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = tx.Rollback(ctx) }() // that is its purpose
+	if _, err := tx.Exec(ctx, emptySchema); err != nil {
+		return nil, err
+	}
+	rows, err := tx.Query(ctx, `with recursive stay(class, id) as (
+			select classid, objid from pg_depend where refclassid = 'pg_namespace'::regclass and refobjid = quote_ident(current_schema())::regnamespace
+			union select classid, objid from pg_depend join stay on refclassid = class and refobjid = id)
+		select class || ' ' || id from stay union all select '0 ' || id from stay where class = 'pg_class'::regclass`)
+	if err != nil {
+		return nil, err
+	}
+	var id string
+	_, err = pgx.ForEachRow(rows, []any{&id}, func() error { stay[id] = true; return nil })
+	return stay, err
 }
 
-// emptySchema drops what the role owns in its schema: a migration's new tables too, which a dump from
-// before does not know and so would not replace. Names are taken from the rows themselves: what a
-// cascade dropped meanwhile has no other.
+// entry is a line of a dump's list: its number in the dump; catalog and number of what it makes, 0 0 for
+// what only belongs to something; then kind, schema, name and owner. A name may have blanks.
+var entry = regexp.MustCompile(`^\d+; (\d+ \d+) (.*)$`)
+
+// entries returns the list of what in the dump at path is to be restored: what is not in stay, nor
+// belongs to that, such as its rows and privileges.
+func (t Tools) entries(ctx context.Context, path, schema string, stay map[string]bool) (string, error) {
+	var out strings.Builder
+	if err := t.restore(ctx, path, &out, "--list"); err != nil {
+		return "", err
+	}
+	var kept []string // tails of what stays: its name and its owner
+	lines := strings.Split(out.String(), "\n")
+	for _, line := range lines {
+		if m := entry.FindStringSubmatch(line); m != nil && stay[m[1]] {
+			_, tail, _ := strings.Cut(m[2], " "+schema+" ")
+			kept = append(kept, tail)
+		}
+	}
+	var list strings.Builder
+	tables := 0
+	for _, line := range lines {
+		m := entry.FindStringSubmatch(line)
+		if m == nil {
+			continue
+		}
+		kind, tail, _ := strings.Cut(m[2], " "+schema+" ")
+		if stay[m[1]] || slices.ContainsFunc(kept, func(k string) bool { return belongs(kind, tail, k) }) {
+			continue
+		}
+		if kind == "TABLE" {
+			tables++
+		}
+		list.WriteString(line + "\n")
+	}
+	if tables == 0 {
+		return "", fmt.Errorf("the dump has no tables in schema %s", schema)
+	}
+	return list.String(), nil
+}
+
+// belongs reports whether an entry 0 0 is of what another makes: the value of a sequence, or the comment
+// or the privileges of TABLE name, COLUMN name.column or the like.
+func belongs(kind, tail, other string) bool {
+	if tail == other {
+		return true
+	}
+	if kind != "COMMENT" && kind != "ACL" && kind != "SECURITY LABEL" {
+		return false
+	}
+	name, owner := other, ""
+	if i := strings.LastIndexByte(other, ' '); i >= 0 {
+		name, owner = other[:i], other[i:]
+	}
+	return strings.HasSuffix(tail, " "+other) || strings.HasPrefix(tail, "COLUMN "+name+".") && strings.HasSuffix(tail, owner)
+}
+
+// emptySchema drops what the role owns in its schema, of whatever kind: also what a migration has made,
+// which a dump from before does not know and so would not replace. Members of extensions stay, and what
+// only its owner can drop. pg_shdepend does not list what the bootstrap superuser, number 10, owns.
 const emptySchema = `do $$
-declare what record; here oid := quote_ident(current_schema())::regnamespace; me oid := (select oid from pg_roles where rolname = current_user);
+declare statements text[]; statement text;
 begin
-  for what in select format('%I.%I', current_schema(), c.relname) as name, case c.relkind when 'v' then 'view' when 'm' then 'materialized view' when 'S' then 'sequence' else 'table' end as kind
-    from pg_class c where c.relnamespace = here and pg_has_role(c.relowner, 'USAGE') and c.relkind in ('r','p','v','m','S')
-    and not exists (select 1 from pg_depend d where d.objid = c.oid and d.deptype in ('e','a','i')) loop
-    execute format('drop %s if exists %s cascade', what.kind, what.name);
-  end loop;
-  for what in select format('%I.%I(%s)', current_schema(), p.proname, pg_get_function_identity_arguments(p.oid)) as name from pg_proc p where p.pronamespace = here and p.proowner = me
-    and not exists (select 1 from pg_depend d where d.objid = p.oid and d.deptype = 'e') loop
-    execute format('drop routine if exists %s cascade', what.name);
-  end loop;
-  for what in select format('%I.%I', current_schema(), t.typname) as name from pg_type t where t.typnamespace = here and t.typowner = me and t.typtype in ('e','d')
-    and not exists (select 1 from pg_depend d where d.objid = t.oid and d.deptype = 'e') loop
-    execute format('drop type if exists %s cascade', what.name);
+  select array_agg(format('drop %s if exists %s cascade', case when o.type in ('function', 'procedure', 'aggregate') then 'routine'
+      when o.type = 'statistics object' then 'statistics' else o.type end, o.identity)) into statements
+    from pg_depend d cross join lateral pg_identify_object(d.classid, d.objid, 0) o
+    left join pg_shdepend s on s.dbid = (select oid from pg_database where datname = current_database())
+      and s.classid = d.classid and s.objid = d.objid and s.refclassid = 'pg_authid'::regclass and s.deptype = 'o'
+    where d.refclassid = 'pg_namespace'::regclass and d.refobjid = quote_ident(current_schema())::regnamespace and d.deptype = 'n'
+    and d.classid <> 'pg_extension'::regclass and pg_has_role(coalesce(s.refobjid, 10), 'USAGE')
+    and not exists (select from pg_depend e where e.classid = d.classid and e.objid = d.objid and e.deptype in ('e', 'i') and e.refobjid <> e.objid);
+  foreach statement in array coalesce(statements, '{}') loop
+    execute statement;
   end loop;
 end $$`
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -80,7 +81,7 @@ func TestRestoreDumpIsAllOrNothing(t *testing.T) {
 	t.Run("no room", func(t *testing.T) {
 		full := s.tools
 		full.run = func(ctx context.Context, c host.Command) ([]byte, error) {
-			if !strings.HasSuffix(c.Name, "pg_restore") {
+			if !strings.HasSuffix(c.Name, "pg_restore") || slices.Contains(c.Args, "--list") {
 				return host.Run(ctx, c)
 			}
 			_, err := c.Stdout.Write([]byte("do $$ begin raise exception using errcode = 'disk_full', message = 'no room', hint = 'buy a disk'; end $$;\n"))
@@ -112,4 +113,25 @@ func TestRestoreDumpIsAllOrNothing(t *testing.T) {
 			t.Errorf("%+v, %v", got, err)
 		}
 	})
+}
+
+// A database whose name PostgreSQL's programs would read as words of a connection goes back like any other.
+func TestRestoreDumpOfAnOddName(t *testing.T) {
+	s := startPostgres(t)
+	root := s.as(t, "postgres", "postgres")
+	const name = "mm=1 dbname=postgres"
+	root.sql(t, "create role app login", "create database "+quote(name)+" owner app")
+	app := s.as(t, "app", "postgres").On(name)
+	fill(t, app)
+	path := filepath.Join(t.TempDir(), "run.dump")
+	if _, err := app.Dump(t.Context(), s.tools, path, nil); err != nil {
+		t.Fatal(err)
+	}
+	migrate(t, app)
+	if err := app.RestoreDump(t.Context(), s.tools, path); err != nil {
+		t.Fatal(err)
+	}
+	if now, err := app.AppliedMigrations(t.Context()); err != nil || now != "db_migrations:100:100" {
+		t.Errorf("the database is at %s, %v", now, err)
+	}
 }

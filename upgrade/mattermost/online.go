@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"townsquare/upgrade/host"
 )
@@ -19,20 +20,81 @@ var ErrQueued = errors.New("the database was too busy for a migration")
 // migrator is the name by which PostgreSQL knows a program that migrates beside one that serves.
 const migrator = "townsquare-migrate"
 
-// Migrate runs the program's migrations while another version serves. No statement of it waits
+// Migrate runs the program's migrations of db while another version serves. No statement of it waits
 // longer than wait for a lock, as whoever comes after it would wait as well: then the error is
 // ErrQueued, and it may be tried again. The configuration is only read.
-func (p Program) Migrate(ctx context.Context, wait time.Duration) error {
-	env := []string{"PGAPPNAME=" + migrator, fmt.Sprintf("PGOPTIONS=-c lock_timeout=%d", wait.Milliseconds())}
-	_, err := p.run(ctx, env, "db", "migrate")
+func (p Program) Migrate(ctx context.Context, db *Database, wait time.Duration) error {
+	// In the data source: options in it take the place of PGOPTIONS.
+	dsn := db.with(word{"application_name", migrator}, word{"lock_timeout", fmt.Sprint(wait.Milliseconds())})
+	_, err := p.run(ctx, []string{"MM_SQLSETTINGS_DATASOURCE=" + dsn}, "db", "migrate")
+	if err == nil {
+		return nil
+	}
 	var exit *host.ExitError
-	if errors.As(err, &exit) && strings.Contains(exit.Stderr, "lock timeout") {
-		return fmt.Errorf("%w: %w", ErrQueued, err)
+	if errors.As(err, &exit) {
+		gaveUp, e := db.lockTimeoutText(ctx)
+		if e != nil {
+			return fmt.Errorf("migrate the database: %w", errors.Join(err, e))
+		}
+		if strings.Contains(exit.Stderr, gaveUp) {
+			return fmt.Errorf("%w: %w", ErrQueued, err)
+		}
 	}
+	return fmt.Errorf("migrate the database: %w", err)
+}
+
+// lockTimeoutText returns what PostgreSQL says, in the language of its messages for the role, when a
+// statement gave up waiting for a lock: programs pass that on, and not its code, 55P03.
+func (d *Database) lockTimeoutText(ctx context.Context) (string, error) {
+	holder, err := d.Connect(ctx)
 	if err != nil {
-		return fmt.Errorf("migrate the database: %w", err)
+		return "", err
 	}
-	return nil
+	defer holder.Close(ctx)
+	waiter, err := d.Connect(ctx)
+	if err != nil {
+		return "", err
+	}
+	defer waiter.Close(ctx)
+	var pid uint32
+	if err := holder.QueryRow(ctx, "select pg_backend_pid() from pg_advisory_lock(hashtext($1), pg_backend_pid())", migrator).Scan(&pid); err != nil {
+		return "", fmt.Errorf("learn how PostgreSQL gives up a lock: %w", err)
+	}
+	if _, err := waiter.Exec(ctx, "set lock_timeout = 1"); err != nil {
+		return "", fmt.Errorf("learn how PostgreSQL gives up a lock: %w", err)
+	}
+	_, err = waiter.Exec(ctx, "select pg_advisory_lock(hashtext($1), $2)", migrator, pid)
+	var pg *pgconn.PgError
+	if !errors.As(err, &pg) || pg.Code != "55P03" { // lock_not_available
+		return "", fmt.Errorf("learn how PostgreSQL gives up a lock: %w", errors.Join(errors.New("it did not"), err))
+	}
+	return pg.Message, nil
+}
+
+// endWait is how long a session may take to end.
+const endWait = 10 * time.Second
+
+// endMigrator ends the migrator's sessions and waits until they are gone. The waiting of
+// pg_terminate_backend itself came with PostgreSQL 14.
+func (d *Database) endMigrator(ctx context.Context, conn *pgx.Conn) error {
+	for deadline := time.Now().Add(endWait); ; {
+		var left int
+		err := conn.QueryRow(ctx, `select count(pg_terminate_backend(pid)) from pg_stat_activity
+			where datname = current_database() and usename = current_user and application_name = $1`, migrator).Scan(&left)
+		switch {
+		case err != nil:
+			return fmt.Errorf("end the migration: %w", err)
+		case left == 0:
+			return nil
+		case time.Now().After(deadline):
+			return fmt.Errorf("end the migration: it goes on after %s", endWait)
+		}
+		select {
+		case <-time.After(50 * time.Millisecond):
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
 }
 
 // EndMigrator ends what a migrator that was killed left behind: its statement, which goes on without
@@ -46,9 +108,8 @@ func (d *Database) EndMigrator(ctx context.Context, before []string) error {
 		return err
 	}
 	defer conn.Close(ctx)
-	if _, err := conn.Exec(ctx, `select pg_terminate_backend(pid, 10000) from pg_stat_activity
-		where datname = current_database() and usename = current_user and application_name = $1`, migrator); err != nil {
-		return fmt.Errorf("end the migration: %w", err)
+	if err := d.endMigrator(ctx, conn); err != nil {
+		return err
 	}
 	if err := freeMigrations(ctx, conn); err != nil {
 		return err

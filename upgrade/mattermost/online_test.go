@@ -3,6 +3,7 @@ package mattermost
 import (
 	"context"
 	"errors"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -11,14 +12,24 @@ import (
 	"townsquare/upgrade/host"
 )
 
-// program is a Program whose migration is what psql makes of sql, in the surroundings that the real
+// program is a Program whose migration is what psql makes of sql, with the data source that the real
 // one is given.
 func (s *server) program(sql string) Program {
 	return Program{Dir: "/opt/x", Run: func(ctx context.Context, c host.Command) ([]byte, error) {
 		if got := strings.Join(c.Args, " "); got != "db migrate" {
 			return nil, errors.New("asked to " + got)
 		}
-		return host.Run(ctx, host.Command{Name: "psql", Args: []string{"-X", "-v", "ON_ERROR_STOP=1", "-h", s.dir, "-U", "postgres", "-c", sql, "postgres"}, Env: c.Env})
+		dsn, _ := strings.CutPrefix(c.Env[0], "MM_SQLSETTINGS_DATASOURCE=")
+		d, err := ParseDSN(dsn, "")
+		if err != nil {
+			return nil, err
+		}
+		u, err := url.Parse(dsn)
+		if err != nil {
+			return nil, err
+		}
+		env := append(slices.Clone(d.env), "PGAPPNAME="+u.Query().Get("application_name"))
+		return host.Run(ctx, host.Command{Name: "psql", Args: []string{"-X", "-v", "ON_ERROR_STOP=1", "-c", sql}, Env: env})
 	}}
 }
 
@@ -26,10 +37,10 @@ func TestMigrateBesideAServer(t *testing.T) {
 	s := startPostgres(t)
 	d := s.as(t, "postgres", "postgres")
 	fill(t, d)
-	if err := s.program("create table a (b int)").Migrate(t.Context(), time.Second); err != nil {
+	if err := s.program("create table a (b int)").Migrate(t.Context(), d, time.Second); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.program("nonsense").Migrate(t.Context(), time.Second); err == nil || errors.Is(err, ErrQueued) {
+	if err := s.program("nonsense").Migrate(t.Context(), d, time.Second); err == nil || errors.Is(err, ErrQueued) {
 		t.Errorf("a migration that is broken: %v", err)
 	}
 	// Somebody holds the table: the migration must not make everybody else wait behind it.
@@ -45,10 +56,10 @@ func TestMigrateBesideAServer(t *testing.T) {
 	if _, err := tx.Exec(t.Context(), "select * from posts limit 1"); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.program("alter table posts set (fillfactor = 90); create index i on posts (id)").Migrate(t.Context(), 50*time.Millisecond); err != nil {
+	if err := s.program("alter table posts set (fillfactor = 90); create index i on posts (id)").Migrate(t.Context(), d, 50*time.Millisecond); err != nil {
 		t.Errorf("nothing in it waits for a reader: %v", err)
 	}
-	if err := s.program("alter table posts add c int").Migrate(t.Context(), 50*time.Millisecond); !errors.Is(err, ErrQueued) {
+	if err := s.program("alter table posts add c int").Migrate(t.Context(), d, 50*time.Millisecond); !errors.Is(err, ErrQueued) {
 		t.Errorf("a lock that is not to be had: %v", err)
 	}
 	if err := tx.Rollback(t.Context()); err != nil {
@@ -67,7 +78,7 @@ func TestEndMigrator(t *testing.T) {
 	d.sql(t, "insert into db_lock values ('mig', 1)", "create table twice (a int)", "insert into twice values (1), (1)")
 	fails := func(name string) {
 		t.Helper()
-		if err := s.program("create unique index concurrently "+name+" on twice (a)").Migrate(t.Context(), time.Second); err == nil {
+		if err := s.program("create unique index concurrently "+name+" on twice (a)").Migrate(t.Context(), d, time.Second); err == nil {
 			t.Fatal("a unique index over what is not unique")
 		}
 	}
@@ -80,7 +91,7 @@ func TestEndMigrator(t *testing.T) {
 	slow, stop := context.WithCancel(t.Context())
 	defer stop()
 	ended := make(chan error, 1)
-	go func() { ended <- s.program("select pg_sleep(60)").Migrate(slow, time.Second) }()
+	go func() { ended <- s.program("select pg_sleep(60)").Migrate(slow, d, time.Second) }()
 	for d.one(t, "select count(*)::text from pg_stat_activity where application_name = '"+migrator+"' and query like '%pg_sleep%' and pid <> pg_backend_pid()") != "1" {
 		time.Sleep(10 * time.Millisecond)
 	}
@@ -119,5 +130,61 @@ func TestEndMigrator(t *testing.T) {
 	}
 	if left := d.one(t, "select count(*)::text from db_lock"); left != "0" {
 		t.Errorf("%s locks are left", left)
+	}
+}
+
+// In whichever language PostgreSQL says that a lock was not to be had, it is known for that; and a data
+// source with options of its own keeps no lock from being given up.
+func TestMigrateGivesUpInAnyLanguage(t *testing.T) {
+	t.Setenv("LANGUAGE", "de") // of the server, which takes it over where its locale is another than C
+	s := startPostgres(t)
+	root := s.as(t, "postgres", "postgres")
+	fill(t, root)
+	root.sql(t, "alter database postgres set lc_messages = 'C.UTF-8'")
+	d, err := ParseDSN("postgres:///postgres?host="+s.dir+"&user=postgres&options=-c%20search_path%3Dpublic", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text, err := d.lockTimeoutText(t.Context()); err != nil || strings.Contains(text, "lock timeout") {
+		t.Fatalf("the server does not speak German: %q, %v", text, err)
+	}
+	holder := connect(t, root)
+	if _, err := holder.Exec(t.Context(), "begin; select * from posts limit 1"); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.program("nonsense").Migrate(t.Context(), d, time.Second); err == nil || errors.Is(err, ErrQueued) {
+		t.Errorf("a migration that is broken: %v", err)
+	}
+	if err := s.program("alter table posts add c int").Migrate(t.Context(), d, 50*time.Millisecond); !errors.Is(err, ErrQueued) {
+		t.Errorf("a lock that is not to be had: %v", err)
+	}
+}
+
+// PostgreSQL 11 to 13 end a session, and do not wait for it.
+func TestEndMigratorBeforePostgres14(t *testing.T) {
+	s := startPostgres(t)
+	root := s.as(t, "postgres", "postgres")
+	root.sql(t, "create role app login", "create database chat owner app")
+	root.On("chat").sql(t, "revoke execute on function pg_terminate_backend(int, bigint) from public",
+		"update pg_proc set pronargdefaults = 0, proargdefaults = null where oid = 'pg_terminate_backend(int, bigint)'::regprocedure",
+		"set allow_system_table_mods = on; create function pg_catalog.pg_terminate_backend(int) returns boolean language sql security definer as 'select pg_terminate_backend($1, 0)'")
+	app := s.as(t, "app", "chat")
+	conn := connect(t, app)
+	if _, err := conn.Exec(t.Context(), "set application_name = "+literal(migrator)); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() {
+		_, err := conn.Exec(t.Context(), "select pg_sleep(60)")
+		ended <- err
+	}()
+	for app.one(t, "select count(*)::text from pg_stat_activity where query like '%pg_sleep(60)%' and pid <> pg_backend_pid()") != "1" {
+		time.Sleep(10 * time.Millisecond)
+	}
+	if err := app.EndMigrator(t.Context(), nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-ended; err == nil {
+		t.Error("it went on")
 	}
 }

@@ -2,12 +2,11 @@ package mattermost
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"os/exec"
+	"regexp"
 	"strings"
 	"time"
 
@@ -53,9 +52,17 @@ func (d *Database) Stream(ctx context.Context, t Tools, w io.Writer, progress fu
 	if err != nil {
 		return nil, at, err
 	}
+	needed, err := extensions(ctx, tx)
+	if err != nil {
+		return nil, at, err
+	}
 	got := &copyCounter{rows: map[string]int64{}}
 	args := []string{"--format=plain", "--no-password", "--no-owner", "--no-privileges", "--snapshot=" + snapshot, "--schema=" + quotePattern(schema)}
-	out := &withoutSchema{w: io.MultiWriter(&meter{w: w, report: progress}, got)}
+	to := io.MultiWriter(&meter{w: w, report: progress}, got)
+	if _, err := io.WriteString(to, strings.Join(needed, "")); err != nil {
+		return nil, at, err
+	}
+	out := &withoutSchema{w: to}
 	_, err = t.run(ctx, host.Command{Name: t.path("pg_dump"), Args: args, Env: d.env, User: d.OSUser, Dir: "/", Stdout: out})
 	if err == nil {
 		err = out.flush()
@@ -66,8 +73,8 @@ func (d *Database) Stream(ctx context.Context, t Tools, w io.Writer, progress fu
 	return want, at.UTC(), got.compare(want)
 }
 
-// withoutSchema takes out the lines by which pg_dump, asked for one schema, makes public and says what
-// it is: every database has it, and only its owner may. They are at the top.
+// withoutSchema takes out the lines by which pg_dump, asked for one schema, makes it and says what it is:
+// a database that is filled has it, and only its owner may comment on it. They are at the top.
 type withoutSchema struct {
 	w    io.Writer
 	head []byte
@@ -75,6 +82,9 @@ type withoutSchema struct {
 }
 
 const headBytes = 16 << 10
+
+// The schema is the first that pg_dump makes.
+var makesSchema = regexp.MustCompile(`\A((?:(?:SET|SELECT) [^\n]*\n|--[^\n]*\n|\\restrict [^\n]*\n|\n)*)CREATE SCHEMA [^\n]*;\n((?:--[^\n]*\n|\n)*)(?:COMMENT ON SCHEMA [^\n]* IS '(?:[^']|'')*';\n)?`)
 
 func (f *withoutSchema) Write(p []byte) (int, error) {
 	if f.past {
@@ -92,10 +102,7 @@ func (f *withoutSchema) flush() error {
 		return nil
 	}
 	f.past = true
-	for _, line := range []string{"CREATE SCHEMA public;\n", "COMMENT ON SCHEMA public IS 'standard public schema';\n"} {
-		f.head = bytes.Replace(f.head, []byte("\n"+line), []byte("\n"), 1)
-	}
-	_, err := f.w.Write(f.head)
+	_, err := f.w.Write(makesSchema.ReplaceAll(f.head, []byte("$1$2")))
 	f.head = nil
 	return err
 }
@@ -103,42 +110,56 @@ func (f *withoutSchema) flush() error {
 // quotePattern is a name as pg_dump's --schema takes it: in quotes nothing in it is a pattern.
 func quotePattern(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`) + `"` }
 
-// Load fills an empty database with the SQL of Stream, which feed writes, and proves that it came
-// whole: its last line, and as many rows as want says. A failure leaves a half-filled database: the
-// caller drops it.
-func (d *Database) Load(ctx context.Context, t Tools, want Rows, feed func(io.Writer) error) error {
-	read, write := io.Pipe()
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	got := &copyCounter{rows: map[string]int64{}}
-	fed := make(chan error, 1)
-	go func() {
-		own := &withoutSchema{w: io.MultiWriter(write, got)} // a backup may be older than Stream's own
-		buffered := bufio.NewWriterSize(own, 1<<20)
-		err := feed(buffered)
-		if err == nil {
-			err = errors.Join(buffered.Flush(), own.flush())
-		}
-		if err != nil {
-			cancel(err) // psql must not take the end for the end
-		}
-		write.CloseWithError(err)
-		fed <- err
-	}()
-	args := []string{"--no-psqlrc", "--quiet", "--no-password", "--single-transaction", "--set=ON_ERROR_STOP=1", "--output=/dev/null", "--file=-"}
-	_, err := t.run(ctx, host.Command{Name: t.path("psql"), Args: args, Env: d.env, User: d.OSUser, Dir: "/", Stdin: read})
-	starved := context.Cause(ctx) != nil // before psql ended, which else is the one that knows why
-	_ = read.CloseWithError(errors.New("psql has ended"))
-	if e := <-fed; e != nil && (err == nil || starved) {
-		err = e // what psql says of it is only the consequence
-	}
-	if err != nil {
-		return fmt.Errorf("fill database %s: %w", d.Name, err)
-	}
-	if err := got.compare(want); err != nil {
+// Load fills an empty database with the SQL of Stream, which feed writes, in one transaction, and proves
+// that it came whole: its last line, and as many rows as want says. The tables go to the schema that
+// they were in, which must be the one that the role uses here.
+func (d *Database) Load(ctx context.Context, want Rows, feed func(io.Writer) error) error {
+	if err := d.load(ctx, want, feed); err != nil {
 		return fmt.Errorf("fill database %s: %w", d.Name, err)
 	}
 	return d.recount(ctx, want)
+}
+
+func (d *Database) load(ctx context.Context, want Rows, feed func(io.Writer) error) error {
+	if err := d.Fits(ctx, want); err != nil {
+		return err
+	}
+	got := &copyCounter{rows: map[string]int64{}}
+	return d.play(ctx, "", func(_ context.Context, w io.Writer) error {
+		own := &withoutSchema{w: io.MultiWriter(w, got)} // a backup may be older than Stream's own
+		buffered := bufio.NewWriterSize(own, 1<<20)
+		if err := feed(buffered); err != nil {
+			return err
+		}
+		return errors.Join(buffered.Flush(), own.flush())
+	}, func() error {
+		return errors.Join(got.compare(want), d.Fits(ctx, want)) // feed may tell the rows at its end only
+	})
+}
+
+// Fits returns an error when the role uses another schema than the tables of rows are in: a server would
+// not find them.
+func (d *Database) Fits(ctx context.Context, rows Rows) error {
+	schema, err := d.schema(ctx)
+	if err != nil {
+		return err
+	}
+	for table := range rows {
+		if theirs := schemaIn(table); theirs != schema {
+			return fmt.Errorf("the tables are from schema %s, and role %s uses schema %s in database %s", theirs, d.Role, schema, d.Name)
+		}
+	}
+	return nil
+}
+
+// schemaIn is the schema in a table's name.
+func schemaIn(table string) string {
+	if quoted, ok := strings.CutPrefix(table, `"`); ok {
+		name, _, _ := strings.Cut(quoted, `".`)
+		return strings.ReplaceAll(name, `""`, `"`)
+	}
+	name, _, _ := strings.Cut(table, ".")
+	return name
 }
 
 // recount counts what is in the database now.
@@ -210,12 +231,4 @@ func (d *Database) Attachments(ctx context.Context, each func(Attachment) error)
 		}
 	}
 	return rows.Err()
-}
-
-// CanLoad returns what is missing for Load: psql beside pg_dump, as Debian's packages have it.
-func (t Tools) CanLoad() error {
-	if _, err := exec.LookPath(t.path("psql")); err != nil {
-		return fmt.Errorf("psql of PostgreSQL %d is not installed", t.Major)
-	}
-	return nil
 }

@@ -64,14 +64,14 @@ func TestStreamAndLoad(t *testing.T) {
 			_, _ = io.WriteString(w, text[:1000])
 			return errors.New("the network is cut")
 		}, rows, "the network is cut"},
-		{"no SQL", feed("select nonsense;\n"), rows, "exit status 3"},
+		{"no SQL", feed("select nonsense;\n"), rows, `column "nonsense" does not exist`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if err := admin.Create(t.Context(), scratch); err != nil { // in the place of the one before
 				t.Fatal(err)
 			}
 			into := app.On(scratch)
-			err := into.Load(t.Context(), s.tools, c.want, c.feed)
+			err := into.Load(t.Context(), c.want, c.feed)
 			if c.error != "" {
 				if err == nil || !strings.Contains(err.Error(), c.error) {
 					t.Errorf("error is %v", err)
@@ -134,10 +134,10 @@ func TestLoadBesideAManagedDatabase(t *testing.T) {
 		t.Fatal(err)
 	}
 	feed := func(w io.Writer) error { _, err := w.Write(dump.Bytes()); return err }
-	if err := app.On(scratch).Load(t.Context(), s.tools, rows, feed); err != nil {
+	if err := app.On(scratch).Load(t.Context(), rows, feed); err != nil {
 		t.Error(err)
 	}
-	if err := app.On(scratch).Load(t.Context(), s.tools, rows, feed); err == nil || !strings.Contains(err.Error(), "already exists") {
+	if err := app.On(scratch).Load(t.Context(), rows, feed); err == nil || !strings.Contains(err.Error(), "already exists") {
 		t.Errorf("error is %v", err)
 	}
 }

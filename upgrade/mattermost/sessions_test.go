@@ -22,7 +22,7 @@ func TestCopyUnderASuperusersSession(t *testing.T) {
 	}
 	session()
 	name := CheckpointName("chat", time.Now())
-	a, err := tryAdmin(t.Context(), s.as(t, "upgrader", "postgres"), "chat")
+	a, err := tryAdmin(t.Context(), s.as(t, "upgrader", "postgres"), s.as(t, "app", "chat"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,14 +3,12 @@ package phase
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net/url"
 	"os"
 	"time"
 
 	"townsquare/upgrade/backup"
-	"townsquare/upgrade/host"
 	"townsquare/upgrade/mattermost"
 	"townsquare/upgrade/problem"
 	"townsquare/upgrade/state"
@@ -128,11 +126,7 @@ func restoreDatabase(ctx context.Context, op *Operation, repo *backup.Repository
 
 // fillDatabase fills an empty database from the backup.
 func fillDatabase(ctx context.Context, op *Operation, repo *backup.Repository, s backup.Snapshot, into *mattermost.Database) error {
-	tools, err := mattermost.FindTools(ctx, host.Run, op.Facts.Schema.Server)
-	if err != nil {
-		return err
-	}
-	return into.Load(ctx, tools, s.Manifest.Rows, func(w io.Writer) error {
+	return into.Load(ctx, s.Manifest.Rows, func(w io.Writer) error {
 		return repo.Database(ctx, s, &counted{w: w, op: op, total: s.Manifest.Bytes})
 	})
 }
@@ -149,17 +143,4 @@ func (c *counted) Write(p []byte) (int, error) {
 	c.done += int64(n)
 	c.op.Progress(c.done, c.total, "bytes")
 	return n, err
-}
-
-// loadTools finds what fills a database.
-func loadTools(ctx context.Context, f *mattermost.Installation) problem.List {
-	tools, err := mattermost.FindTools(ctx, host.Run, f.Schema.Server)
-	if err == nil {
-		err = tools.CanLoad()
-	}
-	if err == nil {
-		return nil
-	}
-	return problem.List{{Where: "psql", Found: err.Error(), Allowed: fmt.Sprintf("PostgreSQL's programs, version %d or newer", f.Schema.Server),
-		Hint: fmt.Sprintf("sudo apt install postgresql-client-%d", f.Schema.Server)}}
 }

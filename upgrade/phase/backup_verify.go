@@ -45,7 +45,6 @@ func (verifyReady) Run(ctx context.Context, op *Operation) error {
 		return err
 	}
 	f, r := op.Facts, &room{}
-	found = append(found, loadTools(ctx, f)...)
 	r.need(proofDir(op, s.Manifest, space), uint64(s.Manifest.FileBytes)+spareBytes, uint64(s.Manifest.FileCount), "the files of the backup")
 	admin, err := findAdmin(ctx, f.Database)
 	switch {

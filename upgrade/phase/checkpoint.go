@@ -69,7 +69,7 @@ func (Checkpoint) Run(ctx context.Context, op *Operation) error {
 	}
 	began := time.Now()
 	err = admin.Checkpoint(ctx, run.Checkpoint)
-	if errors.Is(err, mattermost.ErrNoRoom) || errors.Is(err, mattermost.ErrInUse) {
+	if uncopyable(err) {
 		return dumpInstead(ctx, op, err.Error())
 	}
 	if err != nil {

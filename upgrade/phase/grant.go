@@ -62,6 +62,11 @@ func findAdmin(ctx context.Context, db *mattermost.Database) (*mattermost.Admin,
 	return mattermost.FindAdmin(ctx, db, url, "root")
 }
 
+// showSchemas is a command that lists the schemas of a database, and where a search_path is set.
+func showSchemas(db *mattermost.Database) string {
+	return fmt.Sprintf(`sudo -u postgres psql -d '%s' -c '\dn' -c '\drds'`, strings.ReplaceAll(db.Name, "'", `'\''`))
+}
+
 // noAdmin says that a copy of the database is needed, and that no role here may make one.
 func noAdmin(f *mattermost.Installation, found, allowed string) problem.Problem {
 	return problem.Problem{Where: "database " + f.Database.Name, Found: found, Allowed: allowed,

@@ -245,7 +245,7 @@ func migrateOnline(ctx context.Context, op *Operation) error {
 	program := f.Program(run.NewTarget)
 	var err error
 	for try := 1; try <= lockTries; try++ {
-		if err = program.Migrate(limited, lockWait); !errors.Is(err, mattermost.ErrQueued) {
+		if err = program.Migrate(limited, f.Database, lockWait); !errors.Is(err, mattermost.ErrQueued) {
 			break
 		}
 		if err := f.Database.EndMigrator(ctx, run.Unfinished); err != nil {

@@ -130,7 +130,7 @@ func (restoreReady) Title() string { return "check that it can be done" }
 
 func (restoreReady) Run(ctx context.Context, op *Operation) error {
 	f, m := op.Facts, op.restore.Manifest
-	found := loadTools(ctx, f)
+	var found problem.List
 	add := func(where, what, allowed, hint string) {
 		found = append(found, problem.Problem{Where: where, Found: what, Allowed: allowed, Hint: hint})
 	}
@@ -146,6 +146,9 @@ func (restoreReady) Run(ctx context.Context, op *Operation) error {
 		return err
 	}
 	found = append(found, list...)
+	if err := f.Database.Fits(ctx, m.Rows); err != nil {
+		add("database "+f.Database.Name, err.Error(), "the schema of the backup", showSchemas(f.Database))
+	}
 	var full []string
 	if f.Installed() {
 		full = append(full, "Mattermost "+f.Version.String())

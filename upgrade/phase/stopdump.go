@@ -87,6 +87,12 @@ func dumpInstead(ctx context.Context, op *Operation, why string) error {
 	return err
 }
 
+// uncopyable reports whether an error of a copy is of a database that PostgreSQL does not copy here, and
+// that can be dumped all the same.
+func uncopyable(err error) bool {
+	return errors.Is(err, mattermost.ErrNoRoom) || errors.Is(err, mattermost.ErrInUse) || errors.Is(err, mattermost.ErrNoCopy)
+}
+
 // stoppedDump is the dump made at the stop, once it is whole; else empty.
 func stoppedDump(run *state.Run) string {
 	if run.StoppedDump == "" {

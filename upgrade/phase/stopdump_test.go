@@ -1,6 +1,8 @@
 package phase
 
 import (
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -63,5 +65,18 @@ func TestCopyCost(t *testing.T) {
 	op.Facts.Schema.Bytes = 4 << 20
 	if got := (Checkpoint{}).Describe(op); !strings.Contains(got, "about 500ms longer (4 MB at 8 MB a second, measured") {
 		t.Error(got)
+	}
+}
+
+// Whatever keeps PostgreSQL from a copy, a dump takes its place; a database that cannot be reached can be
+// dumped no more than copied.
+func TestUncopyable(t *testing.T) {
+	for _, err := range []error{mattermost.ErrNoRoom, mattermost.ErrInUse, mattermost.ErrNoCopy} {
+		if !uncopyable(fmt.Errorf("at the stop: %w", err)) {
+			t.Errorf("no dump, though %v", err)
+		}
+	}
+	if uncopyable(errors.New("connection refused")) || uncopyable(nil) {
+		t.Error("a dump of what cannot be reached")
 	}
 }

@@ -86,7 +86,7 @@ func makeSpare(ctx context.Context, op *Operation, db *mattermost.Database, sinc
 		return nil, err
 	}
 	if err := admin.Checkpoint(ctx, run.Spare); err != nil {
-		if errors.Is(err, mattermost.ErrNoRoom) || errors.Is(err, mattermost.ErrInUse) {
+		if uncopyable(err) {
 			op.Warn("the migrations are taken back without a copy at hand: %v", err)
 			return nil, nil
 		}

@@ -82,7 +82,7 @@ func (t *trial) fillLive(ctx context.Context, op *Operation) error {
 		return err
 	}
 	rows := mattermost.Rows{}
-	return t.db.Load(ctx, tools, rows, func(w io.Writer) error {
+	return t.db.Load(ctx, rows, func(w io.Writer) error {
 		sent, _, err := op.Facts.Database.Stream(ctx, tools, w, func(n int64) { op.Progress(n, 0, "bytes") })
 		maps.Copy(rows, sent)
 		return err
