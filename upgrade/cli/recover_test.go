@@ -22,7 +22,7 @@ import (
 func (h *fakeHost) leave() {
 	h.t.Helper()
 	s := state.State{Run: &state.Run{ID: "20261122T010000Z-apply", Operation: "apply", From: "7.7.0", To: "9.10.0",
-		Started: time.Now().Add(-time.Hour), StoppedAt: time.Now().Add(-time.Hour), Phase: "start", Stopped: true, PID: 1 << 30}}
+		Started: time.Now().Add(-time.Hour), StoppedAt: time.Now().Add(-time.Hour), Step: "start", Stopped: true, PID: 1 << 30}}
 	if err := s.Save(filepath.Join(h.root, state.Path)); err != nil {
 		h.t.Fatal(err)
 	}

@@ -22,7 +22,7 @@ func TestLimit(t *testing.T) {
 			w, op := newWorld()
 			phases := w.phases()
 			for i, p := range phases {
-				if p.Title() == "swap" {
+				if p.ID() == "swap" {
 					phases[i] = limitedStep{p.(undoStep)}
 				}
 			}

@@ -116,7 +116,7 @@ type Operation struct {
 	restore *backup.Snapshot        // by findBackup
 	cancel  context.CancelCauseFunc // of the run's context; set by Run
 	release func() error            // of the lock; called by Run when all is over
-	current string                  // title of the phase that runs
+	current Phase                   // that runs; nil between them
 	due     atomic.Int64            // when Stuck begins to hold, in nanoseconds since 1970; 0 never
 }
 
@@ -151,7 +151,7 @@ func (op *Operation) Acquire(ctx context.Context, begin state.Run) error {
 		return fmt.Errorf("run %s was left unfinished; it must be put back first", left.ID)
 	}
 	begin.ID, begin.Operation = op.ID, op.Name
-	begin.Started, begin.Phase = time.Now().UTC(), op.current
+	begin.Started, begin.Step = time.Now().UTC(), op.current.ID()
 	begin.PID, begin.BootID = host.Process()
 	options, err := json.Marshal(op.Options)
 	if err != nil {

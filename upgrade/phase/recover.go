@@ -32,7 +32,7 @@ func Repair(ctx context.Context, phases []Phase, op *Operation) (Report, error) 
 	r := Report{Finished: done}
 	if over := finished(op); err == nil && done.ID == "" && over != nil {
 		r.Finished, r.Exit, r.Warnings = *over, exitOf(over.Outcome), l.warnings
-		op.current = ""
+		op.current = nil
 		op.Emit(Event{Kind: Result, Text: r.Error, Data: r})
 		return r, nil
 	}
@@ -51,7 +51,7 @@ func Repair(ctx context.Context, phases []Phase, op *Operation) (Report, error) 
 	if err != nil {
 		r.Error, r.Hint = op.conceal(err.Error()), Hint(err)
 	}
-	op.current = ""
+	op.current = nil
 	op.Emit(Event{Kind: Result, Text: r.Error, Data: r})
 	return r, err
 }
@@ -94,7 +94,11 @@ func recoverRun(ctx context.Context, phases []Phase, op *Operation) (done state.
 		done.Outcome, done.Ended = OutcomeDone, time.Now().UTC()
 		return done, closeRun(op, done)
 	}
-	cause := fmt.Errorf("the run %s ended without a word, in or after %q", left.ID, left.Phase)
+	where := left.Step
+	if i := indexOf(phases, left.Step); i >= 0 {
+		where = phases[i].Title()
+	}
+	cause := fmt.Errorf("the run %s ended without a word, in or after %q", left.ID, where)
 	op.Warn("%v; putting everything back", cause)
 	if err := undo(ctx, phases, op); err != nil {
 		return done, &NotRolledBack{Cause: cause, Undo: err}

@@ -121,7 +121,7 @@ func report(ctx context.Context, op *Operation, work func(context.Context, *log,
 		err = errors.Join(err, e)
 		r.Exit = Code(err)
 	}
-	op.current = ""
+	op.current = nil
 	op.Emit(Event{Kind: Result, Text: r.Error, Data: r})
 	return r, err
 }
@@ -130,9 +130,9 @@ func report(ctx context.Context, op *Operation, work func(context.Context, *log,
 func forward(ctx context.Context, phases []Phase, first int, op *Operation, l *log, r *Report) error {
 	for i := first; i < len(phases); i++ {
 		p := phases[i]
-		op.current = p.Title()
+		op.current = p
 		if run := op.Record.Run; run != nil {
-			run.Phase = op.current // saved with what the phase saves, before it changes something
+			run.Step = p.ID() // saved with what the phase saves, before it changes something
 		}
 		began := time.Now()
 		op.Emit(Event{Kind: Begin})
@@ -148,7 +148,7 @@ func forward(ctx context.Context, phases []Phase, first int, op *Operation, l *l
 		}
 		var later *Later
 		if err == nil || errors.Is(err, Done) || op.Record.Run == nil && errors.As(err, &later) {
-			l.took(op.current, time.Since(began))
+			l.took(p, time.Since(began))
 			op.Emit(Event{Kind: End, Took: time.Since(began)})
 			if later != nil {
 				return later
@@ -219,7 +219,7 @@ func undo(ctx context.Context, phases []Phase, op *Operation) error {
 		if !ok {
 			continue
 		}
-		op.current = p.Title()
+		op.current = p
 		began := time.Now()
 		op.Emit(Event{Kind: Undoing})
 		err := do(ctx, p.Undo, op)
@@ -249,7 +249,7 @@ func do(ctx context.Context, step func(context.Context, *Operation) error, op *O
 
 // finish closes the run in the record, unless it must be put back later, and frees the lock.
 func finish(op *Operation, r Report) (err error) {
-	if run := op.Record.Run; run != nil && run.ID == op.ID {
+	if run := op.Record.Run; run != nil && run.ID == op.ID && op.release != nil { // else it is another process's
 		op.Record.History = append(op.Record.History, r.Finished)
 		if r.Outcome != OutcomeNotRolledBack || run.Committed {
 			op.Record.Run = nil

@@ -16,7 +16,7 @@ import (
 
 func find(phases []Phase, title string) *step {
 	for _, p := range phases {
-		if p.Title() == title {
+		if p.ID() == title {
 			switch u := p.(type) {
 			case undoStep:
 				return u.step
@@ -169,9 +169,9 @@ func cutAt(t *testing.T, w *world, op *Operation, title string) *state.State {
 		l := newLog(op)
 		op.cancel = func(error) {}
 		for _, p := range phases {
-			op.current = p.Title()
+			op.current = p
 			if op.Record.Run != nil {
-				op.Record.Run.Phase = op.current
+				op.Record.Run.Step = p.ID()
 			}
 			if err := p.Run(t.Context(), op); err != nil {
 				t.Fatal(err)

@@ -79,7 +79,8 @@ type Run struct {
 	From      string    `json:"from,omitempty"` // empty at the first install
 	To        string    `json:"to"`
 	Started   time.Time `json:"started"`
-	Phase     string    `json:"phase"` // the last phase that was begun
+	Step      string    `json:"step,omitempty"`  // ID of the last step that was begun
+	Phase     string    `json:"phase,omitempty"` // its title: in records of earlier versions, in place of Step
 	PID       int       `json:"pid"`
 	BootID    string    `json:"boot_id"`           // of the boot it runs in: another one means the power was cut
 	Options   string    `json:"options,omitempty"` // phase.Options as JSON, for the half of a run behind a reboot
