@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -66,14 +65,9 @@ func (a *app) host() *cobra.Command {
 	return cmd
 }
 
-// phases finds an operation's phases. A name that is not known comes from a newer upgrader.
+// phases finds an operation's phases.
 func (h *server) phases(operation string) (phase.Sequence, error) {
-	found, ok := h.operations[operation]
-	if !ok {
-		known := slices.Sorted(maps.Keys(h.operations))
-		return found, fmt.Errorf("operation %q is not known here; this upgrader knows %s", operation, strings.Join(known, ", "))
-	}
-	return found, nil
+	return phase.Find(h.operations, operation)
 }
 
 // take reads the request from stdin.
@@ -116,8 +110,9 @@ func (h *server) operation(id, name string, emit func(phase.Event)) (*phase.Oper
 	}
 	op := &phase.Operation{
 		ID: id, Name: name,
-		Record: record,
-		Config: config,
+		Operations: h.operations,
+		Record:     record,
+		Config:     config,
 		Releases: &release.Client{
 			Sources:  release.Sources(config.Releases),
 			CacheDir: h.path(state.Dir + "/cache"),

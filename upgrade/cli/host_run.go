@@ -84,8 +84,7 @@ func (h *server) run(ctx context.Context, o runOptions) error {
 	return err
 }
 
-// prepare makes the operation that was asked for; to put something back, the one that was left
-// unfinished.
+// prepare makes the operation that was asked for.
 func (h *server) prepare(o runOptions, emit func(phase.Event)) (*phase.Operation, phase.Sequence, error) {
 	op, err := h.operation(o.id, o.operation, emit)
 	if err != nil {
@@ -94,11 +93,7 @@ func (h *server) prepare(o runOptions, emit func(phase.Event)) (*phase.Operation
 	if err := json.Unmarshal([]byte(o.options), &op.Options); err != nil {
 		return nil, phase.Sequence{}, fmt.Errorf("read the options: %w", err)
 	}
-	name := o.operation
-	if left := op.Record.Run; o.repair && left != nil {
-		name = left.Operation
-	}
-	sequence, err := h.phases(name)
+	sequence, err := h.phases(o.operation)
 	return op, sequence, err
 }
 

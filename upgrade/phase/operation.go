@@ -58,6 +58,9 @@ type Operation struct {
 	ID   string // of the run, such as "20261122T013000Z-apply"
 	Name string // of Operations, such as "apply"
 
+	// Operations are all that can have been left unfinished on this host, by name.
+	Operations map[string]Sequence
+
 	Record *state.State // the host's record; Acquire reads it again once the lock is held
 	Save   func() error // writes Record to the disk, atomically and fsynced; before each mutation
 	Config state.Config // the host's /etc/townsquare/upgrade.yaml

@@ -11,7 +11,8 @@ import (
 )
 
 // Recover puts back the run that the record shows as unfinished; without one it does nothing. It
-// takes and frees the lock, so a run that is alive gives a *host.LockedError.
+// takes and frees the lock, so a run that is alive gives a *host.LockedError. The phases are op's own: a
+// run of another operation is undone by that one's, or refused when it is not known.
 func Recover(ctx context.Context, phases []Phase, op *Operation) error {
 	_, err := recoverRun(ctx, phases, op)
 	return err
@@ -87,6 +88,13 @@ func recoverRun(ctx context.Context, phases []Phase, op *Operation) (done state.
 	if host.Alive(left.PID, left.BootID, left.Started) { // its lock was taken away, and it is putting things back
 		return done, &host.LockedError{Holder: host.Holder{Who: "another run", Why: left.Operation + " to " + left.To,
 			Run: left.ID, Since: left.Started, Beat: time.Now()}}
+	}
+	if left.Operation != op.Name {
+		other, err := Find(op.Operations, left.Operation)
+		if err != nil {
+			return done, fmt.Errorf("run %s was left unfinished: %w", left.ID, err)
+		}
+		phases = other.All
 	}
 	done = state.Finished{ID: left.ID, Operation: left.Operation, From: left.From, To: left.To, Started: left.Started}
 	noteSystem(&done, left)

@@ -222,7 +222,7 @@ func TestAfterAPowerCut(t *testing.T) {
 // A run that was committed and then cut is done: nothing is put back.
 func TestAfterAPowerCutBehindCommit(t *testing.T) {
 	w, op := newWorld()
-	op.Record.Run = &state.Run{ID: "20261122T000000Z-apply", To: "2", Committed: true}
+	op.Record.Run = &state.Run{ID: "20261122T000000Z-apply", Operation: "apply", To: "2", Committed: true}
 	if err := Recover(t.Context(), w.phases(), op); err != nil {
 		t.Fatal(err)
 	}
@@ -233,7 +233,7 @@ func TestAfterAPowerCutBehindCommit(t *testing.T) {
 
 func TestARunThatLivesIsNotPutBack(t *testing.T) {
 	w, op := newWorld()
-	op.Record.Run = &state.Run{ID: "20261122T000000Z-apply", To: "2"}
+	op.Record.Run = &state.Run{ID: "20261122T000000Z-apply", Operation: "apply", To: "2"}
 	op.Lock = func(context.Context, string, func(error)) (func() error, error) {
 		return nil, &host.LockedError{Holder: host.Holder{Who: "ada@laptop"}}
 	}
@@ -268,5 +268,29 @@ func TestUndoThatIsToBeTriedAgain(t *testing.T) {
 	var not *NotRolledBack
 	if !errors.As(err, &not) || w.disk.Run == nil {
 		t.Errorf("error %v, record %+v", err, w.disk)
+	}
+}
+
+// A run left unfinished is undone by the steps of its own operation, whichever one begins next.
+func TestAnotherOperationsRun(t *testing.T) {
+	for _, known := range []bool{true, false} {
+		w, op := newWorld()
+		var undone []string
+		restore := undoStep{&step{title: "exchange", w: w, undo: func(_ context.Context, op *Operation) error {
+			undone = append(undone, op.Record.Run.Operation)
+			op.Record.Run.Stopped = false
+			return nil
+		}}}
+		if known {
+			op.Operations = map[string]Sequence{"restore": {All: []Phase{restore}}}
+		}
+		op.Record.Run = &state.Run{ID: "20261122T000000Z-restore", Operation: "restore", From: "1", To: "1", Stopped: true}
+		report, err := Run(t.Context(), w.phases(), op)
+		switch {
+		case known && (err != nil || len(undone) != 1 || w.Active != "2" || w.disk.History[0].Operation != "restore"):
+			t.Errorf("undone %v, error %v, record %+v", undone, err, w.disk)
+		case !known && (err == nil || !strings.Contains(err.Error(), `"restore"`) || report.Exit != ExitError || len(w.ran)+len(w.undone) > 0 || op.Record.Run == nil):
+			t.Errorf("ran %v, undone %v, error %v, record %+v", w.ran, w.undone, err, op.Record)
+		}
 	}
 }
