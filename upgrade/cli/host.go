@@ -104,6 +104,25 @@ func (h *server) operation(id, name string, emit func(phase.Event)) (*phase.Oper
 	if err != nil {
 		return nil, err
 	}
+	return h.operationWith(config, id, name, emit)
+}
+
+// unfinished is operation for a run that was begun before: it ends well or is undone with a
+// configuration that cannot be read, too.
+func (h *server) unfinished(id, name string, emit func(phase.Event)) (*phase.Operation, error) {
+	config, broken := state.LoadConfig(h.path(state.ConfigFile))
+	if broken != nil {
+		config = state.Config{}
+	}
+	op, err := h.operationWith(config, id, name, emit)
+	if err == nil && broken != nil {
+		op.Timers = nil
+		op.Notices = append(op.Notices, fmt.Sprintf("the defaults are used in place of %s: %v", h.path(state.ConfigFile), broken))
+	}
+	return op, err
+}
+
+func (h *server) operationWith(config state.Config, id, name string, emit func(phase.Event)) (*phase.Operation, error) {
 	record, err := state.Load(h.path(state.Path))
 	if err != nil {
 		return nil, err
@@ -123,6 +142,7 @@ func (h *server) operation(id, name string, emit func(phase.Event)) (*phase.Oper
 	op.Pending = func(kind schedule.Kind, p state.Pending) (state.Pending, error) {
 		return state.NotePending(h.path(state.PendingFile), kind, p)
 	}
+	op.Timers = h.syncTimers
 	op.Conceal = h.app.redactor.String
 	op.Reload = func() (*state.State, error) { return state.Load(h.path(state.Path)) }
 	h.knowSecrets()

@@ -93,7 +93,7 @@ func (h *server) recover(ctx context.Context, o recoverOptions) (err error) {
 	if err != nil {
 		return err
 	}
-	op, err := h.operation(o.run, name, h.write(journal))
+	op, err := h.unfinished(o.run, name, h.write(journal))
 	if err != nil {
 		return err
 	}
