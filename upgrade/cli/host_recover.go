@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"sync"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -100,12 +101,22 @@ func (h *server) recover(ctx context.Context, o recoverOptions) (err error) {
 	alive, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	go supervisor.Pulse(alive, op.Stuck)
-	op.Boot, op.Ready = o.boot, ready
+	op.Boot, op.Ready, op.Automatic = o.boot, ready, true
 	if !o.boot {
 		ready() // the service is ordered after this unit, and must be able to start
 	}
 	op.Lock = h.lock("the host itself", o.run)
-	_, err = phase.Repair(ctx, sequence.All, op)
+	if left != nil {
+		select {
+		case <-time.After(phase.Pause(left)):
+		case <-ctx.Done():
+			return nil
+		}
+	}
+	report, err := phase.Repair(ctx, sequence.All, op)
+	if report.ID != "" {
+		h.startTelling(context.WithoutCancel(ctx), o.run)
+	}
 	var back *phase.RolledBack
 	switch {
 	case errors.As(err, &back) || errors.Is(err, phase.ErrSilent): // as good as it can be

@@ -264,6 +264,25 @@ func TestRecoverTriesAgainWhereOnlyTheDatabaseIsAway(t *testing.T) {
 	}
 }
 
+// The host's own attempts end with a result, and with an exit status that systemd does not repeat.
+func TestRecoverEnds(t *testing.T) {
+	h := newFakeHost(t)
+	h.leave()
+	record := h.record()
+	_, record.Run.TriedIn = host.Process()
+	record.Run.Tries = 8
+	if err := record.Save(filepath.Join(h.root, state.Path)); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", t.TempDir()) // neither nft nor systemctl
+	h.acts["undo stop"] = func(context.Context, *phase.Operation) error { t.Error("tried again"); return nil }
+	args := []string{"host", "recover", "--boot"}
+	if code := h.main(t.Context(), args, strings.NewReader(""), os.Stderr, os.Stderr); code != phase.ExitNotRolledBack {
+		t.Errorf("exit code %d", code)
+	}
+	wants(t, h.upgrade(t.Context(), "check"), phase.ExitNotRolledBack, "needs a person")
+}
+
 // A run is undone whatever has become of the policy file: a typo, a key of a newer version, a file that
 // cannot be read. The next check, which needs the file, then says what is wrong with it.
 func TestRecoverWithABrokenPolicy(t *testing.T) {

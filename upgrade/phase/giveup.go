@@ -23,7 +23,10 @@ func giveUp(ctx context.Context, op *Operation, why error) error {
 		why = errors.Join(shut, why)
 	}
 	run.Again = errors.Is(why, ErrAgain)
-	if op.Boot { // systemd starts the service behind us, unless it is to be tried again
+	switch {
+	case op.Boot && run.Again: // before systemd 254 the service does not wait for the next attempt
+		return errors.Join(why, op.Save(), gate(run).Close(ctx))
+	case op.Boot: // systemd starts the service behind us
 		return errors.Join(why, op.Save())
 	}
 	if shut != nil {

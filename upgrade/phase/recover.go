@@ -108,8 +108,11 @@ func recoverRun(ctx context.Context, phases []Phase, op *Operation) (done state.
 	}
 	cause := fmt.Errorf("the run %s ended without a word, in or after %q", left.ID, where)
 	op.Warn("%v; putting everything back", cause)
-	if err := undo(ctx, phases, op); err != nil {
+	if err := op.try(ctx); err != nil {
 		return done, &NotRolledBack{Cause: cause, Undo: err}
+	}
+	if err := undo(ctx, phases, op); err != nil {
+		return done, &NotRolledBack{Cause: cause, Undo: op.tried(ctx, err)}
 	}
 	done.Outcome, done.Error, done.Ended = OutcomeRolledBack, op.conceal(cause.Error()), time.Now().UTC()
 	if !left.StoppedAt.IsZero() {

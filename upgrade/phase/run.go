@@ -14,9 +14,21 @@ import (
 	"townsquare/upgrade/system"
 )
 
-// undoTimeout bounds the whole way back. Putting a database back from its dump takes about 35 s a
-// gigabyte on two cores, so half an hour covers 50 GB.
-const undoTimeout = 30 * time.Minute
+// undoTimeout is the least that the whole way back may take. guessedRestore is what a database of a
+// gigabyte takes to be restored from its dump, on two cores: four to five times as long as its dump with
+// the verification.
+const (
+	undoTimeout    = 30 * time.Minute
+	guessedRestore = 35 * time.Second
+	restoreFactor  = 5
+)
+
+// undoLimit bounds the whole way back by three times what the restore of the last dump should take.
+func undoLimit(op *Operation) time.Duration {
+	dumped := op.Record.Dumped
+	cost := max(time.Duration(dumped.Bytes>>20)*guessedRestore>>10, restoreFactor*dumped.Took)
+	return max(undoTimeout, patience(op), 3*cost)
+}
 
 // Report is the outcome of one run: the Data of its last event, and what a person reads at the end.
 type Report struct {
@@ -211,7 +223,7 @@ func back(ctx context.Context, phases []Phase, op *Operation, cause error) error
 
 // undo puts phases back, the last first, and says what kept the service down, or is to be tried again.
 func undo(ctx context.Context, phases []Phase, op *Operation) error {
-	ctx, cancel := op.within(context.WithoutCancel(ctx), undoTimeout, "putting back")
+	ctx, cancel := op.within(context.WithoutCancel(ctx), undoLimit(op), "putting back")
 	defer cancel()
 	defer op.due.Store(0)
 	for i := len(phases) - 1; i >= 0; i-- {
