@@ -118,11 +118,11 @@ type Operation struct {
 	started  int                // by start: the process of the new version; 0 when it had none
 	dumps    string             // by preflight: why the database is kept by a dump at the stop; empty: by a copy
 
-	restore *backup.Snapshot        // by findBackup
-	cancel  context.CancelCauseFunc // of the run's context; set by Run
-	release func() error            // of the lock; called by Run when all is over
-	current Phase                   // that runs; nil between them
-	due     atomic.Int64            // when Stuck begins to hold, in nanoseconds since 1970; 0 never
+	restore *backup.Snapshot          // by findBackup
+	cancel  context.CancelCauseFunc   // of the run's context; set by Run
+	release func() error              // of the lock; called by Run when all is over
+	current Phase                     // that runs; nil between them
+	due     atomic.Pointer[time.Time] // when Stuck begins to hold; nil: never
 }
 
 // Describer is a phase that can say, in a plan, what it would do on this host: one line, after

@@ -225,7 +225,7 @@ func back(ctx context.Context, phases []Phase, op *Operation, cause error) error
 func undo(ctx context.Context, phases []Phase, op *Operation) error {
 	ctx, cancel := op.within(context.WithoutCancel(ctx), undoLimit(op), "putting back")
 	defer cancel()
-	defer op.due.Store(0)
+	defer op.due.Store(nil)
 	for i := len(phases) - 1; i >= 0; i-- {
 		p, ok := phases[i].(Undoer)
 		if !ok {

@@ -67,7 +67,7 @@ func giveIn(ctx context.Context, op *Operation, why error) error {
 	}
 	ctx, cancel := op.within(context.WithoutCancel(ctx), stopTimeout, "stop the service")
 	defer cancel()
-	defer op.due.Store(0)
+	defer op.due.Store(nil)
 	return errors.Join(err, gate(run).Close(ctx), service(run).Kill(ctx))
 }
 
