@@ -23,11 +23,12 @@ func giveUp(ctx context.Context, op *Operation, why error) error {
 		why = errors.Join(shut, why)
 	}
 	run.Again = errors.Is(why, ErrAgain)
-	switch {
-	case op.Boot && run.Again: // before systemd 254 the service does not wait for the next attempt
-		return errors.Join(why, op.Save(), gate(run).Close(ctx))
-	case op.Boot: // systemd starts the service behind us
-		return errors.Join(why, op.Save())
+	if op.Boot { // systemd starts the service behind us; before systemd 254 also where it is tried again
+		hold := gate(run).Open
+		if run.Again {
+			hold = gate(run).Close
+		}
+		return errors.Join(why, op.Save(), hold(ctx))
 	}
 	if shut != nil {
 		return errors.Join(why, op.Save(), gate(run).Close(ctx), service(run).Kill(ctx))
