@@ -32,6 +32,13 @@ type Undoer interface {
 	Undo(ctx context.Context, op *Operation) error
 }
 
+// Finisher is a phase that has something left to do once the run is committed. Finish needs the record
+// alone, and may be called twice.
+type Finisher interface {
+	Phase
+	Finish(ctx context.Context, op *Operation) error
+}
+
 // Event is one thing that happened; a run's log is one JSON line an event.
 type Event struct {
 	Time  time.Time     `json:"time"`

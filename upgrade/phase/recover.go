@@ -99,6 +99,13 @@ func recoverRun(ctx context.Context, phases []Phase, op *Operation) (done state.
 	done = state.Finished{ID: left.ID, Operation: left.Operation, From: left.From, To: left.To, Started: left.Started}
 	noteSystem(&done, left)
 	if left.Committed {
+		for _, p := range phases {
+			if f, ok := p.(Finisher); ok {
+				if err := f.Finish(ctx, op); err != nil {
+					op.Warn("tidy up: %v", err)
+				}
+			}
+		}
 		done.Outcome, done.Ended = OutcomeDone, time.Now().UTC()
 		return done, closeRun(op, done)
 	}

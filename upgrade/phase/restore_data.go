@@ -277,7 +277,7 @@ type commitRestore struct{}
 
 func (commitRestore) Title() string { return "commit" }
 
-func (commitRestore) Run(ctx context.Context, op *Operation) error {
+func (c commitRestore) Run(ctx context.Context, op *Operation) error {
 	run := op.Record.Run
 	err := commit(op, func(record *state.State) {
 		record.Active, record.Previous, record.Return = run.To, "", nil
@@ -289,7 +289,14 @@ func (commitRestore) Run(ctx context.Context, op *Operation) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(mattermost.NoteVersion(run.To, run.Edition), removeStaging(run), dropEmpty(ctx, op), op.Releases.Prune())
+	return errors.Join(mattermost.NoteVersion(run.To, run.Edition), c.Finish(ctx, op), dropEmpty(ctx, op), op.Releases.Prune())
+}
+
+var _ Finisher = commitRestore{}
+
+// Finish removes the files that were replaced.
+func (commitRestore) Finish(_ context.Context, op *Operation) error {
+	return removeStaging(op.Record.Run)
 }
 
 // dropEmpty removes the database that was replaced when nothing was in it, and older copies than it

@@ -294,3 +294,29 @@ func TestAnotherOperationsRun(t *testing.T) {
 		}
 	}
 }
+
+// finishing is the last step of a run, which was killed after it had committed.
+type finishing struct {
+	*step
+	finished *int
+}
+
+func (f finishing) Finish(context.Context, *Operation) error {
+	*f.finished++
+	return errors.New("permission denied")
+}
+
+// What a run still has to do once nothing is undone any more is done at its recovery, and closes it.
+func TestACommittedRunIsFinished(t *testing.T) {
+	w, op := newWorld()
+	finished := 0
+	op.Record.Run = &state.Run{ID: "20261122T000000Z-restore", Operation: "restore", To: "2", Committed: true}
+	op.Operations = map[string]Sequence{"restore": {All: []Phase{finishing{&step{title: "commit", w: w}, &finished}}}}
+	report, err := Run(t.Context(), w.phases(), op)
+	if err != nil || finished != 1 || w.disk.Run != nil || w.disk.History[0].Outcome != OutcomeDone {
+		t.Errorf("finished %d times, error %v, record %+v", finished, err, w.disk)
+	}
+	if len(report.Warnings) != 1 || !strings.Contains(report.Warnings[0], "permission denied") {
+		t.Errorf("warnings %q", report.Warnings)
+	}
+}
