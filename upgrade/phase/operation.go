@@ -118,6 +118,7 @@ type Operation struct {
 	started  int                // by start: the process of the new version; 0 when it had none
 	dumps    string             // by preflight: why the database is kept by a dump at the stop; empty: by a copy
 
+	mended  bool                      // the run to undo was repaired by an operator: the copies of the database stay
 	restore *backup.Snapshot          // by findBackup
 	cancel  context.CancelCauseFunc   // of the run's context; set by Run
 	release func() error              // of the lock; called by Run when all is over

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"townsquare/upgrade/host"
+	"townsquare/upgrade/mattermost"
 	"townsquare/upgrade/state"
 )
 
@@ -109,12 +111,13 @@ func recoverRun(ctx context.Context, phases []Phase, op *Operation) (done state.
 		done.Outcome, done.Ended = OutcomeDone, time.Now().UTC()
 		return done, closeRun(op, done)
 	}
-	where := left.Step
-	if i := indexOf(phases, left.Step); i >= 0 {
-		where = phases[i].Title()
+	cause := causeOf(op, phases)
+	if !op.Boot && indexOf(phases, Stop{}.ID()) >= 0 && servesWell(ctx, left) {
+		op.Warn("%v; %s serves well on its own database, and stays as it is", cause, left.From)
+		left.UndoneTo, op.mended = Stop{}.ID(), true
+	} else {
+		op.Warn("%v; putting everything back", cause)
 	}
-	cause := fmt.Errorf("the run %s ended without a word, in or after %q", left.ID, where)
-	op.Warn("%v; putting everything back", cause)
 	if err := op.try(ctx); err != nil {
 		return done, &NotRolledBack{Cause: cause, Undo: err}
 	}
@@ -135,6 +138,39 @@ func recoverRun(ctx context.Context, phases []Phase, op *Operation) (done state.
 		return done, &NotRolledBack{Cause: cause, Undo: err}
 	}
 	return done, nil
+}
+
+// causeOf is why the run in the record is to be undone.
+func causeOf(op *Operation, phases []Phase) error {
+	left := op.Record.Run
+	for _, f := range slices.Backward(op.Record.History) {
+		if f.ID == left.ID && f.Error != "" {
+			return fmt.Errorf("the run %s failed and was not undone: %s", left.ID, f.Error)
+		}
+	}
+	where := left.Step
+	if i := indexOf(phases, left.Step); i >= 0 {
+		where = phases[i].Title()
+	}
+	return fmt.Errorf("the run %s ended without a word, in or after %q", left.ID, where)
+}
+
+// servesWell reports whether the version before run serves on its own database, as it does where an
+// operator has repaired by hand what could not be undone.
+func servesWell(ctx context.Context, run *state.Run) bool {
+	if !run.Stopped || run.From == "" || run.SchemaBefore == "" || run.Changed || !leadsToOld(run) {
+		return false
+	}
+	st, err := service(run).Status(ctx)
+	if err != nil || st.PID == 0 || awaitHealth(ctx, run, st.PID, run.From, 0) != nil {
+		return false
+	}
+	_, db, err := mattermost.Reopen(ctx, nil, run.Unit, run.Link, run.ConfigPath, "") // as it is configured now
+	if err != nil {
+		return false
+	}
+	now, err := db.AppliedMigrations(ctx)
+	return err == nil && now == run.SchemaBefore
 }
 
 // closeRun takes the run out of the record and into its history.

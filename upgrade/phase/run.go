@@ -226,7 +226,11 @@ func undo(ctx context.Context, phases []Phase, op *Operation) error {
 	ctx, cancel := op.within(context.WithoutCancel(ctx), undoLimit(op), "putting back")
 	defer cancel()
 	defer op.due.Store(nil)
-	for i := len(phases) - 1; i >= 0; i-- {
+	last := len(phases) - 1
+	if i := indexOf(phases, op.Record.Run.UndoneTo); i >= 0 {
+		last = i
+	}
+	for i := last; i >= 0; i-- {
 		p, ok := phases[i].(Undoer)
 		if !ok {
 			continue
