@@ -36,6 +36,8 @@ type Status struct {
 	Elsewhere  map[string]string    `json:"failed_elsewhere,omitempty"` // on other stacks' servers, and how
 	Running    string               `json:"running,omitempty"`          // the run in progress
 	Unfinished string               `json:"unfinished,omitempty"`       // a run in the record
+	Stuck      bool                 `json:"stuck,omitempty"`            // it said itself that it could not be undone
+	Again      bool                 `json:"again,omitempty"`            // the server tries that again
 	Lock       *host.Holder         `json:"lock,omitempty"`
 	Repository string               `json:"backup_repository,omitempty"` // where the backups go
 	Backup     *state.Backup        `json:"backup,omitempty"`
@@ -61,7 +63,7 @@ func (p *Printer) Status(s Status) error {
 	case s.Running != "":
 		p.Hint("follow it: " + p.Command("apply"))
 	case s.Unfinished != "":
-		p.Hint("put everything back: " + p.Command("recover"))
+		p.Hint("undo it, or close it where Mattermost serves well by now: " + p.Command("recover"))
 	case !s.Installed && len(s.Problems) == 0:
 		p.Hint("install it: " + p.Command("apply"))
 	}
@@ -142,7 +144,7 @@ func (p *Printer) statusText(w io.Writer, s Status) {
 	if s.Running != "" {
 		row("run", s.Running+" is in progress")
 	} else if s.Unfinished != "" {
-		row("run", s.Unfinished+" was left unfinished, as by a power cut")
+		row("run", s.Left())
 	}
 	if n := len(s.History); n > 0 {
 		last := s.History[n-1]
