@@ -40,7 +40,7 @@ func (h *server) recoverCommand() *cobra.Command {
 // killed or hung (called by its unit when it ends, and by host.RecoveryUnit when that fails) or
 // whose power was cut (called by host.RecoveryUnit at boot). A run that said its result has done
 // what can be done, and needs a person, if anyone; a boot is a new chance. A run that
-// asked for this very boot goes on.
+// asked for this very boot goes on; where it could not, it is undone.
 func (h *server) recover(ctx context.Context, o recoverOptions) (err error) {
 	supervisor := host.FindSupervisor()
 	ready := sync.OnceFunc(func() {
@@ -78,7 +78,7 @@ func (h *server) recover(ctx context.Context, o recoverOptions) (err error) {
 		return host.SweepLock(h.path(host.LockPath))
 	}
 	ended, err := h.said(o.run)
-	if err != nil || ended && !o.boot && (left == nil || !left.Again) {
+	if err != nil || ended && !o.boot && (left == nil || !left.Again && !left.Rebooting()) {
 		return err
 	}
 	journal, err := phase.OpenJournal(h.path(phase.JournalDir), o.run, h.app.redactor)
