@@ -131,6 +131,9 @@ func matrix() []kase {
 		all = append(all, kase{name: name + "/database away for 8 s", at: at(name), strike: databaseAway})
 	}
 	all = append(all,
+		kase{name: "swap/upgrader killed, broken upgrade.yaml", at: at("swap"), strike: brokenPolicy(kill), heal: mendPolicy, fatal: true, ends: stage.Before},
+		kase{name: "start/power cut, broken upgrade.yaml", at: at("start"), strike: brokenPolicy(power), heal: mendPolicy, fatal: true, keeps: true, ends: stage.Before},
+		kase{name: "start/reboot in an unknown step", at: stage.Point{Step: "start", Saves: 1}, strike: unknownStep, fatal: true, keeps: true, ends: stage.Before},
 		kase{name: "choose/vendor cut off for 8 s", at: at("choose"), strike: sever("443", 8*time.Second)},
 		kase{name: "fetch/vendor cut off for 8 s", at: at("fetch"), strike: sever("443", 8*time.Second)},
 		kase{name: "fetch/download breaks twice", prepare: mirror("fault", stage.After, "cut", "--bytes", "9000000", "--times", "2"), ends: stage.After},
