@@ -90,6 +90,26 @@ func TestContinueWithABrokenPolicy(t *testing.T) {
 	}
 }
 
+// A lock that is held for a moment ends no recovery: nothing was done yet.
+func TestRecoverWaitsForTheLock(t *testing.T) {
+	h := newFakeHost(t)
+	h.leave()
+	lock, err := host.TakeLock(filepath.Join(h.root, host.LockPath), host.Holder{Who: "ada", Why: "bring the configuration"}, func(error) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	args := []string{"host", "recover", "--run", "20261122T010000Z-apply"}
+	if code := h.main(t.Context(), args, strings.NewReader(""), os.Stderr, os.Stderr); code != phase.ExitLocked {
+		t.Errorf("exit code %d", code)
+	}
+	if err := lock.Release(); err != nil {
+		t.Fatal(err)
+	}
+	if code := h.main(t.Context(), args, strings.NewReader(""), os.Stderr, os.Stderr); code != 0 || h.record().Run != nil {
+		t.Errorf("exit code %d, record %+v", code, h.record())
+	}
+}
+
 // A run that could not be continued behind its reboot, as another held the lock, is undone: it has said a
 // result, and yet nothing was done.
 func TestRunThatWasNotContinued(t *testing.T) {

@@ -23,12 +23,13 @@ func Recover(ctx context.Context, phases []Phase, op *Operation) error {
 // Repair is Recover as a run of its own, or as the end of the run that died: it ends with a
 // result. The report is that of the run put back: *RolledBack, as that run failed, or
 // *NotRolledBack. With nothing to put back, the run that died had changed nothing, or had come to its
-// end, which is in the history. Only an ErrAgain is no result: it is to be tried again.
+// end, which is in the history. An ErrAgain is no result, as it is to be tried again, nor
+// is a lock that keeps the host itself waiting.
 func Repair(ctx context.Context, phases []Phase, op *Operation) (Report, error) {
 	l := newLog(op)
 	began := time.Now().UTC()
 	done, err := recoverRun(ctx, phases, op)
-	if errors.Is(err, ErrAgain) {
+	if errors.Is(err, ErrAgain) || op.Automatic && errors.As(err, new(*host.LockedError)) {
 		op.Warn("%v", err)
 		return Report{}, err
 	}

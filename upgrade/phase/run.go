@@ -227,7 +227,7 @@ func undo(ctx context.Context, phases []Phase, op *Operation) error {
 	defer cancel()
 	defer op.due.Store(nil)
 	last := len(phases) - 1
-	if i := indexOf(phases, op.Record.Run.UndoneTo); i >= 0 {
+	if i := indexOf(phases, op.Record.Run.UndoneTo); i >= 0 && leadsToOld(op.Record.Run) {
 		last = i
 	}
 	for i := last; i >= 0; i-- {
