@@ -153,7 +153,7 @@ func (a *app) bring(ctx context.Context, f *targetFlags, r request, sure bool) (
 				plan.Error, plan.Hint = needsPerson(plan.Left), "put everything back: "+a.printer.Command("recover")
 				return a.still(plan, r.Operation), nil
 			}
-			if report, again, err := a.mend(ctx, s, plan.Left); !again {
+			if report, again, err := a.mend(ctx, s, plan.Left, plan.Stuck); !again {
 				return report, err
 			}
 			continue

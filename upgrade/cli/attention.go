@@ -21,7 +21,7 @@ func attention(s *ui.Status, record *state.State, backups state.Backups, now tim
 		list = append(list, ui.Attention{ID: id, What: what, Command: command, Hint: hint})
 	}
 	if s.Unfinished != "" && s.Running == "" {
-		add("unfinished-run", "run "+s.Unfinished+" was left unfinished, as by a power cut", "recover", "")
+		add("unfinished-run", "run "+s.Left(), "recover", "")
 	}
 	if last := lastRun(s.History); last != nil && s.Running == "" {
 		add("failed-run", fmt.Sprintf("the last run (%s) failed: %s", last.ID, firstLine(last.Error)), "history", "")

@@ -138,7 +138,7 @@ func (a *app) perform(ctx context.Context, s *session, r request, ask func(phase
 			}
 			continue
 		case plan.Left != "":
-			if report, again, err := a.mend(ctx, s, plan.Left); !again {
+			if report, again, err := a.mend(ctx, s, plan.Left, plan.Stuck); !again {
 				return report, err
 			}
 			continue

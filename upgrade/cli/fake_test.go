@@ -71,6 +71,7 @@ type fakePhase struct {
 	h    *fakeHost
 }
 
+func (p fakePhase) ID() string    { return p.name }
 func (p fakePhase) Title() string { return p.name }
 
 func (p fakePhase) Run(ctx context.Context, op *phase.Operation) error {

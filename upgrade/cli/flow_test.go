@@ -120,7 +120,7 @@ func TestApplyThatCannotGoBack(t *testing.T) {
 	wants(t, h.upgrade(t.Context(), "check"), phase.ExitNotRolledBack, "could not be put back", "upgrade recover --local")
 	delete(h.acts, "undo stop")
 	delete(h.acts, "start")
-	wants(t, h.upgrade(t.Context(), "apply", "--yes"), 0, "put back first", "is put back. Looking again.", "is now 9.10.0")
+	wants(t, h.upgrade(t.Context(), "apply", "--yes"), 0, "is undone now", "is put back. Looking again.", "is now 9.10.0")
 	if s := h.record(); len(s.History) != 3 || s.Run != nil {
 		t.Errorf("record is %+v", s)
 	}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -67,14 +66,9 @@ func (a *app) host() *cobra.Command {
 	return cmd
 }
 
-// phases finds an operation's phases. A name that is not known comes from a newer upgrader.
+// phases finds an operation's phases.
 func (h *server) phases(operation string) (phase.Sequence, error) {
-	found, ok := h.operations[operation]
-	if !ok {
-		known := slices.Sorted(maps.Keys(h.operations))
-		return found, fmt.Errorf("operation %q is not known here; this upgrader knows %s", operation, strings.Join(known, ", "))
-	}
-	return found, nil
+	return phase.Find(h.operations, operation)
 }
 
 // take reads the request from stdin.
@@ -111,14 +105,34 @@ func (h *server) operation(id, name string, emit func(phase.Event)) (*phase.Oper
 	if err != nil {
 		return nil, err
 	}
+	return h.operationWith(config, id, name, emit)
+}
+
+// unfinished is operation for a run that was begun before: it ends well or is undone with a
+// configuration that cannot be read, too.
+func (h *server) unfinished(id, name string, emit func(phase.Event)) (*phase.Operation, error) {
+	config, broken := state.LoadConfig(h.path(state.ConfigFile))
+	if broken != nil {
+		config = state.Config{}
+	}
+	op, err := h.operationWith(config, id, name, emit)
+	if err == nil && broken != nil {
+		op.Timers = nil
+		op.Notices = append(op.Notices, fmt.Sprintf("the defaults are used in place of %s: %v", h.path(state.ConfigFile), broken))
+	}
+	return op, err
+}
+
+func (h *server) operationWith(config state.Config, id, name string, emit func(phase.Event)) (*phase.Operation, error) {
 	record, err := state.Load(h.path(state.Path))
 	if err != nil {
 		return nil, err
 	}
 	op := &phase.Operation{
 		ID: id, Name: name,
-		Record: record,
-		Config: config,
+		Operations: h.operations,
+		Record:     record,
+		Config:     config,
 		Releases: &release.Client{
 			Sources:  release.Sources(config.Releases),
 			CacheDir: h.path(state.Dir + "/cache"),
@@ -130,6 +144,7 @@ func (h *server) operation(id, name string, emit func(phase.Event)) (*phase.Oper
 	op.Pending = func(kind schedule.Kind, p state.Pending) (state.Pending, error) {
 		return state.NotePending(h.path(state.PendingFile), kind, p)
 	}
+	op.Timers = h.syncTimers
 	op.Conceal = h.app.redactor.String
 	op.Reload = func() (*state.State, error) { return state.Load(h.path(state.Path)) }
 	h.knowSecrets()

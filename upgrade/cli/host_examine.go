@@ -10,6 +10,7 @@ import (
 	"townsquare/upgrade/host"
 	"townsquare/upgrade/phase"
 	"townsquare/upgrade/problem"
+	"townsquare/upgrade/state"
 )
 
 func (h *server) examineCommand() *cobra.Command {
@@ -47,16 +48,20 @@ func (h *server) examine(ctx context.Context, what string, r request) error {
 	if err != nil {
 		return h.refuse(emit, err)
 	}
+	record, err := state.Load(h.path(state.Path))
+	if err != nil {
+		return err
+	}
+	if left := record.Run; left != nil {
+		said, err := h.said(left.ID)
+		emit(phase.Event{Kind: phase.Result, Data: phase.Preview{Left: left.ID, Stuck: said && !left.Again, Exit: phase.ExitNotRolledBack}})
+		return err
+	}
 	op, err := h.operation("", what, emit)
 	if err != nil {
 		return h.refuse(emit, err)
 	}
 	op.Notices = append(op.Notices, notices...)
-	if left := op.Record.Run; left != nil {
-		said, err := h.said(left.ID)
-		emit(phase.Event{Kind: phase.Result, Data: phase.Preview{Left: left.ID, Stuck: said && !left.Again, Exit: phase.ExitNotRolledBack}})
-		return err
-	}
 	op.Options = r.Options
 	checks, rest := h.choice(), []phase.Phase(nil)
 	if what == "plan" {

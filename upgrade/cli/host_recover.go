@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"sync"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -39,7 +40,7 @@ func (h *server) recoverCommand() *cobra.Command {
 // killed or hung (called by its unit when it ends, and by host.RecoveryUnit when that fails) or
 // whose power was cut (called by host.RecoveryUnit at boot). A run that said its result has done
 // what can be done, and needs a person, if anyone; a boot is a new chance. A run that
-// asked for this very boot goes on.
+// asked for this very boot goes on; where it could not, it is undone.
 func (h *server) recover(ctx context.Context, o recoverOptions) (err error) {
 	supervisor := host.FindSupervisor()
 	ready := sync.OnceFunc(func() {
@@ -77,7 +78,7 @@ func (h *server) recover(ctx context.Context, o recoverOptions) (err error) {
 		return host.SweepLock(h.path(host.LockPath))
 	}
 	ended, err := h.said(o.run)
-	if err != nil || ended && !o.boot && (left == nil || !left.Again) {
+	if err != nil || ended && !o.boot && (left == nil || !left.Again && !left.Rebooting()) {
 		return err
 	}
 	journal, err := phase.OpenJournal(h.path(phase.JournalDir), o.run, h.app.redactor)
@@ -93,19 +94,29 @@ func (h *server) recover(ctx context.Context, o recoverOptions) (err error) {
 	if err != nil {
 		return err
 	}
-	op, err := h.operation(o.run, name, h.write(journal))
+	op, err := h.unfinished(o.run, name, h.write(journal))
 	if err != nil {
 		return err
 	}
 	alive, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	go supervisor.Pulse(alive, op.Stuck)
-	op.Boot, op.Ready = o.boot, ready
+	op.Boot, op.Ready, op.Automatic = o.boot, ready, true
 	if !o.boot {
 		ready() // the service is ordered after this unit, and must be able to start
 	}
 	op.Lock = h.lock("the host itself", o.run)
-	_, err = phase.Repair(ctx, sequence.All, op)
+	if left != nil {
+		select {
+		case <-time.After(phase.Pause(left)):
+		case <-ctx.Done():
+			return nil
+		}
+	}
+	report, err := phase.Repair(ctx, sequence.All, op)
+	if report.ID != "" {
+		h.startTelling(context.WithoutCancel(ctx), o.run)
+	}
 	var back *phase.RolledBack
 	switch {
 	case errors.As(err, &back) || errors.Is(err, phase.ErrSilent): // as good as it can be

@@ -70,7 +70,6 @@ func (h *server) run(ctx context.Context, o runOptions) error {
 	op.Guard = func(ctx context.Context, run *state.Run) error {
 		return h.service.Guard(ctx, h.root, run.Unit)
 	}
-	op.Timers = h.syncTimers
 	work := phase.Run
 	switch {
 	case o.repair:
@@ -84,21 +83,20 @@ func (h *server) run(ctx context.Context, o runOptions) error {
 	return err
 }
 
-// prepare makes the operation that was asked for; to put something back, the one that was left
-// unfinished.
+// prepare makes the operation that was asked for.
 func (h *server) prepare(o runOptions, emit func(phase.Event)) (*phase.Operation, phase.Sequence, error) {
-	op, err := h.operation(o.id, o.operation, emit)
+	operation := h.operation
+	if o.repair || o.resume {
+		operation = h.unfinished
+	}
+	op, err := operation(o.id, o.operation, emit)
 	if err != nil {
 		return nil, phase.Sequence{}, err
 	}
 	if err := json.Unmarshal([]byte(o.options), &op.Options); err != nil {
 		return nil, phase.Sequence{}, fmt.Errorf("read the options: %w", err)
 	}
-	name := o.operation
-	if left := op.Record.Run; o.repair && left != nil {
-		name = left.Operation
-	}
-	sequence, err := h.phases(name)
+	sequence, err := h.phases(o.operation)
 	return op, sequence, err
 }
 

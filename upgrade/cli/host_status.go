@@ -44,8 +44,12 @@ func (h *server) status(ctx context.Context, r request) (ui.Status, error) {
 		return s, err
 	}
 	s.Previous, s.Bad, s.History = record.Previous, record.Bad, record.History
-	if record.Run != nil {
-		s.Unfinished = record.Run.ID
+	if run := record.Run; run != nil {
+		said, err := h.said(run.ID)
+		if err != nil {
+			return s, err
+		}
+		s.Unfinished, s.Again, s.Stuck = run.ID, run.Again, said && !run.Again
 	}
 	if s.Running, err = h.running(ctx); err != nil {
 		return s, err

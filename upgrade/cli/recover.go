@@ -17,7 +17,9 @@ func (a *app) recovery() *cobra.Command {
 		Short: "Finish or put back what was left unfinished",
 		Long: `Finishes or puts back a run that was killed or whose power was cut, without questions. The server
 does so by itself, within seconds or at its next boot, and check, plan and apply do it first; this
-is for where that failed. It may be repeated: with nothing left unfinished it changes nothing.
+is for where that failed. Where the old version serves well on its own database, as after a repair by
+hand, the run is closed and nothing is put back. It may be repeated: with nothing left unfinished it
+changes nothing.
 
 Exit codes: 0 nothing is unfinished any more, 1 an error, 2 not understood, 5 it could not be put
 back: needs a person, and says what to type; 11 a run is in progress.`,
@@ -48,7 +50,7 @@ func (a *app) runRecover(ctx context.Context, f *targetFlags) error {
 		case now.Unfinished == "":
 			return a.printer.Whole(now)
 		}
-		report, again, err := a.mend(ctx, s, now.Unfinished)
+		report, again, err := a.mend(ctx, s, now.Unfinished, now.Stuck)
 		switch {
 		case again:
 			continue
@@ -64,8 +66,12 @@ func (a *app) runRecover(ctx context.Context, f *targetFlags) error {
 
 // mend puts the run that was left unfinished back. Then, or when nobody knows, the server is to be
 // looked at again; else the report says why not.
-func (a *app) mend(ctx context.Context, s *session, left string) (report phase.Report, again bool, err error) {
-	a.printer.Say("The run %s was left unfinished, as by a power cut; it is put back first.", left)
+func (a *app) mend(ctx context.Context, s *session, left string, stuck bool) (report phase.Report, again bool, err error) {
+	if stuck {
+		a.printer.Say("The run %s failed and was not undone; it is undone now, or closed where Mattermost serves well again.", left)
+	} else {
+		a.printer.Say("The run %s was left unfinished, as by a power cut; it is put back first.", left)
+	}
 	report, _, err = s.run(ctx, request{Operation: phase.OperationOf(left), Who: who(), Repair: true})
 	switch {
 	case errors.Is(err, errUnknown):
@@ -85,7 +91,7 @@ func (a *app) look(ctx context.Context, s *session, what string, r request) (pha
 		if err != nil || plan.Left == "" || plan.Stuck {
 			return plan, err
 		}
-		report, again, err := a.mend(ctx, s, plan.Left)
+		report, again, err := a.mend(ctx, s, plan.Left, plan.Stuck)
 		if err != nil {
 			return plan, err
 		}

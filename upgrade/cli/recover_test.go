@@ -22,7 +22,7 @@ import (
 func (h *fakeHost) leave() {
 	h.t.Helper()
 	s := state.State{Run: &state.Run{ID: "20261122T010000Z-apply", Operation: "apply", From: "7.7.0", To: "9.10.0",
-		Started: time.Now().Add(-time.Hour), StoppedAt: time.Now().Add(-time.Hour), Phase: "start", Stopped: true, PID: 1 << 30}}
+		Started: time.Now().Add(-time.Hour), StoppedAt: time.Now().Add(-time.Hour), Step: "start", Stopped: true, PID: 1 << 30}}
 	if err := s.Save(filepath.Join(h.root, state.Path)); err != nil {
 		h.t.Fatal(err)
 	}
@@ -240,8 +240,13 @@ func TestTheNextCommandPutsBack(t *testing.T) {
 	if h.record().Run == nil {
 		t.Error("put back unasked")
 	}
+	got := h.upgrade(t.Context(), "status")
+	wants(t, got, phase.ExitError, "failed and was not undone", "upgrade recover --local")
+	if text := got.stdout + got.stderr; strings.Contains(text, "power cut") {
+		t.Errorf("it was no power cut: %s", text)
+	}
 	h.acts["undo stop"] = func(context.Context, *phase.Operation) error { return errors.New("read-only file system") }
-	wants(t, h.upgrade(t.Context(), "recover"), phase.ExitNotRolledBack, "read-only file system")
+	wants(t, h.upgrade(t.Context(), "recover"), phase.ExitNotRolledBack, "read-only file system", "failed and was not undone; it is undone now")
 	delete(h.acts, "undo stop")
 	wants(t, h.upgrade(t.Context(), "recover"), 0, "is put back")
 }

@@ -69,7 +69,7 @@ func (a *app) runRepair(ctx context.Context, o *repairOptions) error {
 			return a.showDrift(plan)
 		}
 		if plan.Left != "" {
-			if report, again, err := a.mend(ctx, s, plan.Left); !again {
+			if report, again, err := a.mend(ctx, s, plan.Left, plan.Stuck); !again {
 				if err != nil {
 					return err
 				}

@@ -139,7 +139,7 @@ func (a *app) runRollback(ctx context.Context, o *rollbackOptions) error {
 // left unfinished is put back, or what became of the run is not known.
 func (a *app) rollBack(ctx context.Context, s *session, plan phase.Preview, r request, o *rollbackOptions) (report phase.Report, again bool, err error) {
 	if plan.Left != "" {
-		return a.mend(ctx, s, plan.Left)
+		return a.mend(ctx, s, plan.Left, plan.Stuck)
 	}
 	if plan.Running == "" && plan.Error == "" {
 		a.printer.Ways(plan)

@@ -106,7 +106,7 @@ func TestPutBackGoesBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	after, _ := systemOp(t, nil)
-	after.System, after.Record, after.Lock = op.System, op.Record, freely
+	after.Name, after.System, after.Record, after.Lock = "repair", op.System, op.Record, freely
 	after.Record.Run.BootID = "another"
 	if err := Recover(t.Context(), PutBack(), after); err != nil || after.Record.Run != nil || caddySays(t, after) != "by hand\n" {
 		t.Errorf("recovered: %v, %q", err, caddySays(t, after))

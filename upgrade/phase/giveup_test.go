@@ -114,6 +114,36 @@ func (s stuck) try(t *testing.T, socket string) {
 	}
 }
 
+// A way back whose time is over ends like any other that cannot go on, and does not wait for a database
+// that answers.
+func TestSettleOutOfTime(t *testing.T) {
+	socket, _ := pgtest.Start(t)
+	db, exec := community(t, socket, "late")
+	before, err := db.AppliedMigrations(t.Context())
+	must(t, err)
+	exec("late", "update db_migrations set version = 101")
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("X-Version-Id", "9.10.0.9.10.0.0a.false")
+		fmt.Fprint(w, `{"status":"OK"}`)
+	}))
+	defer server.Close()
+	calls := play(t, "host="+socket+" user=postgres dbname=late")
+	_, boot := host.Process()
+	run := &state.Run{From: "7.7.0", To: "9.10.0", Unit: "mattermost.service", Link: t.TempDir(), BootID: boot, Stopped: true, StoppedAt: time.Now(),
+		SchemaBefore: before, SchemaTarget: 101, Address: server.URL, Port: 8065, Checkpoint: "late_checkpoint", CheckpointComplete: true}
+	op := &Operation{Record: &state.State{Run: run}, Emit: func(Event) {}, Save: func() error { return nil }}
+	ctx, cancel := context.WithCancelCause(t.Context())
+	over := errors.New("putting back took more than 30m0s")
+	cancel(over)
+	err = settle(ctx, op)
+	if !errors.Is(err, over) || errors.Is(err, ErrAgain) || run.Again || run.OpenedAt.IsZero() {
+		t.Errorf("%v, %+v", err, run)
+	}
+	if log := calls(); !strings.HasSuffix(log, "nft open\n") {
+		t.Errorf("it did\n%s", log)
+	}
+}
+
 // play puts a systemctl, a journalctl and an nft first in PATH that know a service with this data
 // source, and do nothing. What returns is what they were told since.
 func play(t *testing.T, source string) (calls func() string) {

@@ -19,10 +19,11 @@ const grace = 20 * time.Second
 // within bounds ctx by limit, and begins to count for Stuck; 0 is no limit.
 func (op *Operation) within(ctx context.Context, limit time.Duration, what string) (context.Context, context.CancelFunc) {
 	if limit == 0 {
-		op.due.Store(0)
+		op.due.Store(nil)
 		return context.WithCancel(ctx)
 	}
-	op.due.Store(time.Now().Add(limit + grace).UnixNano())
+	due := time.Now().Add(limit + grace) // with its monotonic reading: the wall clock may be set meanwhile
+	op.due.Store(&due)
 	return context.WithTimeoutCause(ctx, limit, fmt.Errorf("%s took more than %s", what, limit))
 }
 
@@ -30,5 +31,5 @@ func (op *Operation) within(ctx context.Context, limit time.Duration, what strin
 // of the whole process can help. It may be asked from another goroutine.
 func (op *Operation) Stuck() bool {
 	due := op.due.Load()
-	return due != 0 && time.Now().UnixNano() > due
+	return due != nil && time.Now().After(*due)
 }

@@ -14,6 +14,17 @@ type limitedStep struct{ undoStep }
 
 func (limitedStep) Limit(*Operation) time.Duration { return time.Minute }
 
+// The limits of steps are kept by the monotonic clock: one that sets the wall clock, such as NTP after a
+// boot, ends no run.
+func TestLimitIgnoresTheWallClock(t *testing.T) {
+	op := &Operation{}
+	_, cancel := op.within(t.Context(), time.Minute, "a step")
+	defer cancel()
+	if due := op.due.Load(); !strings.Contains(due.String(), " m=+") {
+		t.Errorf("due at %s", due)
+	}
+}
+
 // A step that heeds its context fails at its limit, and all goes back; one that does not is stuck,
 // which is for whoever watches the process to end.
 func TestLimit(t *testing.T) {
@@ -22,7 +33,7 @@ func TestLimit(t *testing.T) {
 			w, op := newWorld()
 			phases := w.phases()
 			for i, p := range phases {
-				if p.Title() == "swap" {
+				if p.ID() == "swap" {
 					phases[i] = limitedStep{p.(undoStep)}
 				}
 			}

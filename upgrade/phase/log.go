@@ -34,7 +34,10 @@ func newLog(op *Operation) *log {
 }
 
 func (l *log) emit(e Event) {
-	e.Time, e.Run, e.Phase = time.Now().UTC(), l.op.ID, l.op.current
+	e.Time, e.Run = time.Now().UTC(), l.op.ID
+	if p := l.op.current; p != nil {
+		e.Step, e.Phase = p.ID(), p.Title()
+	}
 	switch e.Kind {
 	case Progress:
 		if e.Done != e.Total && time.Since(l.last) < progressEvery {
@@ -60,8 +63,8 @@ func (l *log) emit(e Event) {
 	l.out(e)
 }
 
-func (l *log) took(title string, d time.Duration) {
-	l.times = append(l.times, state.PhaseTime{Title: title, Took: d})
+func (l *log) took(p Phase, d time.Duration) {
+	l.times = append(l.times, state.PhaseTime{Title: p.Title(), Took: d})
 	if run := l.op.Record.Run; run != nil {
 		run.Phases = l.times // saved with what comes next
 	}

@@ -58,6 +58,9 @@ type Operation struct {
 	ID   string // of the run, such as "20261122T013000Z-apply"
 	Name string // of Operations, such as "apply"
 
+	// Operations are all that can have been left unfinished on this host, by name.
+	Operations map[string]Sequence
+
 	Record *state.State // the host's record; Acquire reads it again once the lock is held
 	Save   func() error // writes Record to the disk, atomically and fsynced; before each mutation
 	Config state.Config // the host's /etc/townsquare/upgrade.yaml
@@ -81,6 +84,8 @@ type Operation struct {
 	// Boot says that this is that boot: the service is started behind us, so that nobody may wait
 	// for it (systemd makes it wait for us) until Ready is called.
 	Boot bool
+	// Automatic says that no operator asked for this recovery: its attempts are counted.
+	Automatic bool
 	// Ready lets systemd start what waits for us at a boot. Repair calls it once everything is back
 	// where it was, or cannot be.
 	Ready func()
@@ -115,12 +120,13 @@ type Operation struct {
 	started  int                // by start: the process of the new version; 0 when it had none
 	dumps    string             // by preflight: why the database is kept by a dump at the stop; empty: by a copy
 
-	proc    mattermost.Proc         // a test has its own
-	restore *backup.Snapshot        // by findBackup
-	cancel  context.CancelCauseFunc // of the run's context; set by Run
-	release func() error            // of the lock; called by Run when all is over
-	current string                  // title of the phase that runs
-	due     atomic.Int64            // when Stuck begins to hold, in nanoseconds since 1970; 0 never
+	proc    mattermost.Proc           // a test has its own
+	mended  bool                      // the run to undo was repaired by an operator: the copies of the database stay
+	restore *backup.Snapshot          // by findBackup
+	cancel  context.CancelCauseFunc   // of the run's context; set by Run
+	release func() error              // of the lock; called by Run when all is over
+	current Phase                     // that runs; nil between them
+	due     atomic.Pointer[time.Time] // when Stuck begins to hold; nil: never
 }
 
 // Describer is a phase that can say, in a plan, what it would do on this host: one line, after
@@ -154,7 +160,7 @@ func (op *Operation) Acquire(ctx context.Context, begin state.Run) error {
 		return fmt.Errorf("run %s was left unfinished; it must be put back first", left.ID)
 	}
 	begin.ID, begin.Operation = op.ID, op.Name
-	begin.Started, begin.Phase = time.Now().UTC(), op.current
+	begin.Started, begin.Step = time.Now().UTC(), op.current.ID()
 	begin.PID, begin.BootID = host.Process()
 	if op.Facts != nil && op.Facts.Unit != nil {
 		begin.User = op.Facts.Unit.User

@@ -1,5 +1,12 @@
 package phase
 
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
 // Sequence is what an operation does: All, in order, of which the first Looks change nothing.
 type Sequence struct {
 	All   []Phase
@@ -21,4 +28,14 @@ func Operations() map[string]Sequence {
 		"os":       {All: OS(), Looks: len(OSPlan())},
 		"repair":   {All: PutBack(), Looks: 1},
 	}
+}
+
+// Find returns an operation by its name. One that is not there was begun by a newer version of upgrade.
+func Find(operations map[string]Sequence, name string) (Sequence, error) {
+	found, ok := operations[name]
+	if !ok {
+		known := strings.Join(slices.Sorted(maps.Keys(operations)), ", ")
+		return found, fmt.Errorf("operation %q is unknown to this version of upgrade, which knows %s: use the version that began it", name, known)
+	}
+	return found, nil
 }

@@ -196,12 +196,14 @@ func (h *smallHost) commands() (all []moment) {
 // begin is Lock, with what the host is.
 type begin struct{ run state.Run }
 
+func (begin) ID() string                                     { return "lock" }
 func (begin) Title() string                                  { return "lock the host" }
 func (b begin) Run(ctx context.Context, op *Operation) error { return op.Acquire(ctx, b.run) }
 
 // broken is a phase that fails once users have been let in.
 type broken struct{}
 
+func (broken) ID() string                            { return "watch" }
 func (broken) Title() string                         { return "watch" }
 func (broken) Run(context.Context, *Operation) error { return errors.New("boom") }
 
@@ -230,7 +232,7 @@ func TestTheRecordComesFirst(t *testing.T) {
 		case len(did) == 1 && m.did == "systemctl reset-failed":
 			fine = true // it changes nothing that must be put back
 		case m.did == "systemctl start" && m.link == target:
-			fine = m.disk.CheckpointComplete && m.disk.SchemaBefore == "db_migrations:1:100" && m.disk.Phase == "start the new version"
+			fine = m.disk.CheckpointComplete && m.disk.SchemaBefore == "db_migrations:1:100" && m.disk.Step == "start"
 		case m.did == "gate open" && forward:
 			fine, forward = !m.disk.OpenedAt.IsZero(), false
 		}
@@ -250,8 +252,8 @@ func TestTheRecordComesFirst(t *testing.T) {
 		if m.copied && m.disk.Checkpoint == "" {
 			t.Errorf("a copy of the database of which the record knows nothing: %+v", m.disk)
 		}
-		if m.link == target && (!m.disk.Stopped || m.disk.Phase == "lock the host" || m.disk.Phase == "stop the service" || m.disk.Phase == "keep a checkpoint") {
-			t.Errorf("the link was turned while the record was at %q", m.disk.Phase)
+		if m.link == target && (!m.disk.Stopped || m.disk.Step == "lock" || m.disk.Step == "stop" || m.disk.Step == "snapshot") {
+			t.Errorf("the link was turned while the record was at %q", m.disk.Step)
 		}
 	}
 	if !copied || !swapped {
@@ -343,6 +345,7 @@ func TestOffStaysOff(t *testing.T) {
 // stay is the end of Commit that concerns the service.
 type stay struct{}
 
+func (stay) ID() string    { return "stay" }
 func (stay) Title() string { return "commit" }
 func (stay) Run(ctx context.Context, op *Operation) error {
 	stopAgain(ctx, op)

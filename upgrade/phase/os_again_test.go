@@ -71,7 +71,7 @@ func TestRebootForTheSameAgain(t *testing.T) {
 			if err := op.reboot(ctx); !errors.Is(err, context.Canceled) || op.Record.Reboot == nil {
 				t.Fatalf("%+v, %v", op.Record.Reboot, err)
 			}
-			op.Record.Run.Phase, op.Record.Run.BootID, op.OS = OSReboot{}.Title(), "the boot before", nil
+			op.Record.Run.Step, op.Record.Run.BootID, op.OS = OSReboot{}.ID(), "the boot before", nil
 			if c.helps {
 				clear(answers)
 			}

@@ -87,7 +87,8 @@ func (OSReboot) Undo(ctx context.Context, op *Operation) error {
 	return Stop{}.Undo(ctx, op)
 }
 
-// Resume goes on with the run whose reboot has just happened, behind the phase that asked for it.
+// Resume continues the run whose reboot has just happened, behind the step that asked for it. A run
+// that cannot be continued there is undone.
 func Resume(ctx context.Context, phases []Phase, op *Operation) (Report, error) {
 	return report(ctx, op, func(ctx context.Context, l *log, r *Report) error {
 		free, err := op.Lock(ctx, "go on with "+op.ID, func(err error) { op.cancel(err) })
@@ -101,24 +102,31 @@ func Resume(ctx context.Context, phases []Phase, op *Operation) (Report, error) 
 			}
 		}
 		run := op.Record.Run
-		if run == nil || run.ID != op.ID || !run.Rebooting() || !rebooted(run) {
-			return fmt.Errorf("there is no reboot behind which run %s could go on", op.ID)
+		if run == nil || run.ID != op.ID {
+			return fmt.Errorf("run %s is not in the record: there is nothing to continue", op.ID)
 		}
-		next := 1 + slices.IndexFunc(phases, func(p Phase) bool { return p.Title() == run.Phase })
 		l.times, r.Started = run.Phases, run.Started
-		op.current = run.Phase
 		if run.Stopped {
 			l.down = run.StoppedAt
 		}
-		l.took(run.Phase, time.Since(run.System.Rebooting))
-		op.Emit(Event{Kind: End, Took: time.Since(run.System.Rebooting)})
+		if !run.Rebooting() || !rebooted(run) {
+			return back(ctx, phases, op, fmt.Errorf("run %s has asked for no reboot that has happened", op.ID))
+		}
+		at, took := indexOf(phases, run.Step), time.Since(run.System.Rebooting)
 		run.System.Rebooting, run.System.Rebooted = time.Time{}, true
 		run.PID, run.BootID = host.Process()
 		run.Ticks = host.Ticks()
 		if err := op.Save(); err != nil {
-			return err
+			return back(ctx, phases, op, err)
 		}
-		err = forward(ctx, phases, next, op, l, r)
+		if at < 0 {
+			err = back(ctx, phases, op, fmt.Errorf("run %s cannot be continued behind the step %q: this version of upgrade does not know it", op.ID, run.Step))
+		} else {
+			op.current = phases[at]
+			l.took(op.current, took)
+			op.Emit(Event{Kind: End, Took: took})
+			err = forward(ctx, phases, at+1, op, l, r)
+		}
 		op.judge(ctx)
 		return err
 	})

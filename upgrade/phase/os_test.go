@@ -188,11 +188,11 @@ func TestResume(t *testing.T) {
 		return func() error { return nil }, nil
 	}
 	phases := []Phase{marks("before", &done), OSReboot{}, marks("after", &done)}
-	run.Phase, run.BootID = OSReboot{}.Title(), "the boot before"
+	run.Step, run.BootID = OSReboot{}.ID(), "the boot before"
 	if _, err := Resume(t.Context(), phases, op); err == nil {
 		t.Error("it goes on behind a reboot that nobody asked for")
 	}
-	run = &state.Run{ID: op.ID, Operation: "os", Phase: OSReboot{}.Title(), BootID: "the boot before", Started: time.Now().Add(-2 * time.Minute),
+	run = &state.Run{ID: op.ID, Operation: "os", Step: OSReboot{}.ID(), BootID: "the boot before", Started: time.Now().Add(-2 * time.Minute),
 		Stopped: true, StoppedAt: time.Now().Add(-time.Minute), From: "9.10.0",
 		Phases: []state.PhaseTime{{Title: "before", Took: time.Second}},
 		System: &state.System{RebootFor: "kernel", Rebooting: time.Now().Add(-50 * time.Second)}}
@@ -216,6 +216,7 @@ type marker struct {
 
 func marks(title string, done *[]string) Phase { return marker{title, done} }
 
+func (p marker) ID() string    { return p.title }
 func (p marker) Title() string { return p.title }
 func (p marker) Run(context.Context, *Operation) error {
 	*p.done = append(*p.done, p.title)

@@ -5,16 +5,24 @@ package phase
 
 import (
 	"context"
+	"slices"
 	"time"
 )
 
 // Phase is one step. Facts and checks come before the first mutation.
 type Phase interface {
+	// ID is the step in records and logs: one word that is unique in its operation and never changes.
+	ID() string
 	// Title is what a person reads while the step runs, such as "stop the service".
 	Title() string
 	// Run does the step. It saves what it is about to change in the record (Operation.Save) before
 	// it changes it. Done ends the operation early, as a success.
 	Run(ctx context.Context, op *Operation) error
+}
+
+// indexOf finds a phase by its ID; -1 where none has it.
+func indexOf(phases []Phase, id string) int {
+	return slices.IndexFunc(phases, func(p Phase) bool { return p.ID() == id })
 }
 
 // Undoer is a phase that changes something. Undo puts it back from the record alone, may be called
@@ -24,12 +32,20 @@ type Undoer interface {
 	Undo(ctx context.Context, op *Operation) error
 }
 
+// Finisher is a phase that has something left to do once the run is committed. Finish needs the record
+// alone, and may be called twice.
+type Finisher interface {
+	Phase
+	Finish(ctx context.Context, op *Operation) error
+}
+
 // Event is one thing that happened; a run's log is one JSON line an event.
 type Event struct {
 	Time  time.Time     `json:"time"`
 	Run   string        `json:"run"`
 	Kind  Kind          `json:"kind"`
-	Phase string        `json:"phase,omitempty"`
+	Step  string        `json:"step,omitempty"`  // the phase's ID
+	Phase string        `json:"phase,omitempty"` // and its title
 	Text  string        `json:"text,omitempty" printable:"lines"`
 	Done  int64         `json:"done,omitempty"`  // of Total, in Unit
 	Total int64         `json:"total,omitempty"` // 0 when unknown

@@ -83,7 +83,7 @@ func Examine(ctx context.Context, checks, rest []Phase, op *Operation) (Preview,
 	)
 	err := func() error {
 		for _, p := range checks {
-			op.current = p.Title()
+			op.current = p
 			began := time.Now()
 			op.Emit(Event{Kind: Begin})
 			err := do(ctx, p.Run, op)
@@ -110,7 +110,7 @@ func Examine(ctx context.Context, checks, rest []Phase, op *Operation) (Preview,
 		}
 		return nil
 	}()
-	op.current = ""
+	op.current = nil
 	plan.choice(op)
 	plan.UpToDate, plan.System = plan.UpToDate || nothing, op.OS
 	if op.Drift != nil {

@@ -37,6 +37,7 @@ func (h *smallHost) withPlugins(last ...Phase) []Phase {
 // newer is what a new version may do to plugins when it starts.
 type newer struct{ h *smallHost }
 
+func (newer) ID() string    { return "start" }
 func (newer) Title() string { return "start the new version" }
 func (n newer) Run(context.Context, *Operation) error {
 	must(n.h.t, os.RemoveAll(n.h.dir+"/state/plugins/board")) // and the web clients' directory stays
@@ -47,6 +48,7 @@ func (n newer) Run(context.Context, *Operation) error {
 // halfBack is a way back that was killed between the two renames of an exchange.
 type halfBack struct{ h *smallHost }
 
+func (halfBack) ID() string                            { return "watch" }
 func (halfBack) Title() string                         { return "watch" }
 func (halfBack) Run(context.Context, *Operation) error { return errors.New("boom") }
 func (halfBack) Undo(_ context.Context, op *Operation) error {
@@ -114,6 +116,7 @@ func TestPluginsAreBack(t *testing.T) {
 // committed is Commit without its tidying of what this host does not have.
 type committed struct{}
 
+func (committed) ID() string    { return "finalize" }
 func (committed) Title() string { return "commit" }
 func (committed) Run(_ context.Context, op *Operation) error {
 	op.Record.Run.Committed = true

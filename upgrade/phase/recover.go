@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"townsquare/upgrade/host"
@@ -11,7 +12,8 @@ import (
 )
 
 // Recover puts back the run that the record shows as unfinished; without one it does nothing. It
-// takes and frees the lock, so a run that is alive gives a *host.LockedError.
+// takes and frees the lock, so a run that is alive gives a *host.LockedError. The phases are op's own: a
+// run of another operation is undone by that one's, or refused when it is not known.
 func Recover(ctx context.Context, phases []Phase, op *Operation) error {
 	_, err := recoverRun(ctx, phases, op)
 	return err
@@ -20,19 +22,20 @@ func Recover(ctx context.Context, phases []Phase, op *Operation) error {
 // Repair is Recover as a run of its own, or as the end of the run that died: it ends with a
 // result. The report is that of the run put back: *RolledBack, as that run failed, or
 // *NotRolledBack. With nothing to put back, the run that died had changed nothing, or had come to its
-// end, which is in the history. Only an ErrAgain is no result: it is to be tried again.
+// end, which is in the history. An ErrAgain is no result, as it is to be tried again, nor
+// is a lock that keeps the host itself waiting.
 func Repair(ctx context.Context, phases []Phase, op *Operation) (Report, error) {
 	l := newLog(op)
 	began := time.Now().UTC()
 	done, err := recoverRun(ctx, phases, op)
-	if errors.Is(err, ErrAgain) {
+	if errors.Is(err, ErrAgain) || op.Automatic && errors.As(err, new(*host.LockedError)) {
 		op.Warn("%v", err)
 		return Report{}, err
 	}
 	r := Report{Finished: done}
 	if over := finished(op); err == nil && done.ID == "" && over != nil {
 		r.Finished, r.Exit, r.Warnings = *over, exitOf(over.Outcome), l.warnings
-		op.current = ""
+		op.current = nil
 		op.Emit(Event{Kind: Result, Text: r.Error, Data: r})
 		return r, nil
 	}
@@ -51,7 +54,7 @@ func Repair(ctx context.Context, phases []Phase, op *Operation) (Report, error) 
 	if err != nil {
 		r.Error, r.Hint = op.conceal(err.Error()), Hint(err)
 	}
-	op.current = ""
+	op.current = nil
 	op.Emit(Event{Kind: Result, Text: r.Error, Data: r})
 	return r, err
 }
@@ -88,16 +91,38 @@ func recoverRun(ctx context.Context, phases []Phase, op *Operation) (done state.
 		return done, &host.LockedError{Holder: host.Holder{Who: "another run", Why: left.Operation + " to " + left.To,
 			Run: left.ID, Since: left.Started, Beat: time.Now()}}
 	}
+	if left.Operation != op.Name {
+		other, err := Find(op.Operations, left.Operation)
+		if err != nil {
+			return done, fmt.Errorf("run %s was left unfinished: %w", left.ID, err)
+		}
+		phases = other.All
+	}
 	done = state.Finished{ID: left.ID, Operation: left.Operation, From: left.From, To: left.To, Started: left.Started}
 	noteSystem(&done, left)
 	if left.Committed {
+		for _, p := range phases {
+			if f, ok := p.(Finisher); ok {
+				if err := f.Finish(ctx, op); err != nil {
+					op.Warn("tidy up: %v", err)
+				}
+			}
+		}
 		done.Outcome, done.Ended = OutcomeDone, time.Now().UTC()
 		return done, closeRun(op, done)
 	}
-	cause := fmt.Errorf("the run %s ended without a word, in or after %q", left.ID, left.Phase)
-	op.Warn("%v; putting everything back", cause)
-	if err := undo(ctx, phases, op); err != nil {
+	cause := causeOf(op, phases)
+	if !op.Boot && indexOf(phases, Stop{}.ID()) >= 0 && servesWell(ctx, left) {
+		op.Warn("%v; %s serves well on its own database, and stays as it is", cause, left.From)
+		left.UndoneTo, op.mended = Stop{}.ID(), true
+	} else {
+		op.Warn("%v; putting everything back", cause)
+	}
+	if err := op.try(ctx); err != nil {
 		return done, &NotRolledBack{Cause: cause, Undo: err}
+	}
+	if err := undo(ctx, phases, op); err != nil {
+		return done, &NotRolledBack{Cause: cause, Undo: op.tried(ctx, err)}
 	}
 	done.Outcome, done.Error, done.Ended = OutcomeRolledBack, op.conceal(cause.Error()), time.Now().UTC()
 	if !left.StoppedAt.IsZero() {
@@ -113,6 +138,41 @@ func recoverRun(ctx context.Context, phases []Phase, op *Operation) (done state.
 		return done, &NotRolledBack{Cause: cause, Undo: err}
 	}
 	return done, nil
+}
+
+// causeOf is why the run in the record is to be undone.
+func causeOf(op *Operation, phases []Phase) error {
+	left := op.Record.Run
+	for _, f := range slices.Backward(op.Record.History) {
+		if f.ID == left.ID && f.Error != "" {
+			return fmt.Errorf("the run %s failed and was not undone: %s", left.ID, f.Error)
+		}
+	}
+	where := left.Step
+	if i := indexOf(phases, left.Step); i >= 0 {
+		where = phases[i].Title()
+	}
+	return fmt.Errorf("the run %s ended without a word, in or after %q", left.ID, where)
+}
+
+// servesWell reports whether the version before run serves on its own database, as it does where an
+// operator has repaired by hand what could not be undone.
+func servesWell(ctx context.Context, run *state.Run) bool {
+	if !run.Stopped || run.From == "" || run.SchemaBefore == "" || run.Changed || !leadsToOld(run) {
+		return false
+	}
+	st, err := service(run).Status(ctx)
+	if err != nil || st.PID == 0 || awaitHealth(ctx, run, st.PID, run.From, 0) != nil {
+		return false
+	}
+	configured := *run
+	configured.ConfigCopy = "" // as it is configured now
+	_, db, err := reopen(ctx, &configured)
+	if err != nil {
+		return false
+	}
+	now, err := db.AppliedMigrations(ctx)
+	return err == nil && now == run.SchemaBefore
 }
 
 // closeRun takes the run out of the record and into its history.

@@ -137,7 +137,7 @@ func unrollDatabase(ctx context.Context, op *Operation, db *mattermost.Database)
 			return err
 		}
 		return admin.PutBack(ctx, run.Checkpoint, run.Kept)
-	case run.Way == WayCheckpoint:
+	case run.Way == WayCheckpoint && run.StoppedDump != "": // the schema may be the same, and the content not
 		return restore(ctx, op, db, run.StoppedDump)
 	}
 	if err := putBack(ctx, op, db); err != nil {

@@ -28,6 +28,7 @@ type unrolling struct {
 	want   int  // the schema afterwards: 101 is the newer version's
 	keeps  bool // their posts are there
 	stays  bool // the version before stays, as only it has them
+	dumped bool // the upgrade had kept the database as a dump, and a copy can be made by now
 }
 
 // TestUnroll undoes a rollback from every point on a real database: what the newer version had comes
@@ -42,6 +43,9 @@ func TestUnroll(t *testing.T) {
 		"checkpoint, not begun":           {way: WayCheckpoint, want: 101},
 		"checkpoint, in place":            {way: WayCheckpoint, taken: true, want: 101},
 		"checkpoint, open, nobody writes": {way: WayCheckpoint, taken: true, opened: true, want: 101},
+		"dump, not begun":                 {way: WayCheckpoint, dumped: true, want: 101},
+		"dump, in place":                  {way: WayCheckpoint, dumped: true, taken: true, want: 101},
+		"dump, open, nobody writes":       {way: WayCheckpoint, dumped: true, taken: true, opened: true, want: 101},
 		"checkpoint, open, posts":         {way: WayCheckpoint, taken: true, opened: true, posts: 3, want: 100, keeps: true, stays: true},
 	} {
 		number++
@@ -66,7 +70,7 @@ func (u unrolling) try(t *testing.T, socket, database string) {
 	run := &state.Run{From: "9.10.0", To: "7.7.0", Started: began, StoppedAt: began, BootID: boot, Stopped: true, Way: u.way, Changed: true,
 		Checkpoint: mattermost.CheckpointName(database, began), CheckpointComplete: true, SchemaBefore: "db_migrations:2:101"}
 	op := &Operation{Record: &state.State{Run: run}, Emit: func(Event) {}, Save: func() error { return nil }}
-	if u.way == WayCheckpoint {
+	if u.way == WayCheckpoint && !u.dumped {
 		run.Kept = old
 	} else {
 		run.Migrates = true
@@ -75,6 +79,8 @@ func (u unrolling) try(t *testing.T, socket, database string) {
 		}
 	}
 	switch {
+	case u.taken && u.dumped: // by restoring a dump of it
+		exec(database, "delete from db_migrations where version = 101", "delete from posts where updateat = 2")
 	case u.taken && u.way == WayCheckpoint:
 		if err := admin.PutBack(ctx, old, run.Checkpoint); err != nil {
 			t.Fatal(err)

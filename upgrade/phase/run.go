@@ -14,9 +14,21 @@ import (
 	"townsquare/upgrade/system"
 )
 
-// undoTimeout bounds the whole way back. Putting a database back from its dump takes about 35 s a
-// gigabyte on two cores, so half an hour covers 50 GB.
-const undoTimeout = 30 * time.Minute
+// undoTimeout is the least that the whole way back may take. guessedRestore is what a database of a
+// gigabyte takes to be restored from its dump, on two cores: four to five times as long as its dump with
+// the verification.
+const (
+	undoTimeout    = 30 * time.Minute
+	guessedRestore = 35 * time.Second
+	restoreFactor  = 5
+)
+
+// undoLimit bounds the whole way back by three times what the restore of the last dump should take.
+func undoLimit(op *Operation) time.Duration {
+	dumped := op.Record.Dumped
+	cost := max(time.Duration(dumped.Bytes>>20)*guessedRestore>>10, restoreFactor*dumped.Took)
+	return max(undoTimeout, patience(op), 3*cost)
+}
 
 // Report is the outcome of one run: the Data of its last event, and what a person reads at the end.
 type Report struct {
@@ -124,7 +136,7 @@ func report(ctx context.Context, op *Operation, work func(context.Context, *log,
 		err = errors.Join(err, e)
 		r.Exit = Code(err)
 	}
-	op.current = ""
+	op.current = nil
 	op.Emit(Event{Kind: Result, Text: r.Error, Data: r})
 	return r, err
 }
@@ -133,9 +145,9 @@ func report(ctx context.Context, op *Operation, work func(context.Context, *log,
 func forward(ctx context.Context, phases []Phase, first int, op *Operation, l *log, r *Report) error {
 	for i := first; i < len(phases); i++ {
 		p := phases[i]
-		op.current = p.Title()
+		op.current = p
 		if run := op.Record.Run; run != nil {
-			run.Phase = op.current // saved with what the phase saves, before it changes something
+			run.Step = p.ID() // saved with what the phase saves, before it changes something
 		}
 		began := time.Now()
 		op.Emit(Event{Kind: Begin})
@@ -151,7 +163,7 @@ func forward(ctx context.Context, phases []Phase, first int, op *Operation, l *l
 		}
 		var later *Later
 		if err == nil || errors.Is(err, Done) || op.Record.Run == nil && errors.As(err, &later) {
-			l.took(op.current, time.Since(began))
+			l.took(p, time.Since(began))
 			op.Emit(Event{Kind: End, Took: time.Since(began)})
 			if later != nil {
 				return later
@@ -214,15 +226,19 @@ func back(ctx context.Context, phases []Phase, op *Operation, cause error) error
 
 // undo puts phases back, the last first, and says what kept the service down, or is to be tried again.
 func undo(ctx context.Context, phases []Phase, op *Operation) error {
-	ctx, cancel := op.within(context.WithoutCancel(ctx), undoTimeout, "putting back")
+	ctx, cancel := op.within(context.WithoutCancel(ctx), undoLimit(op), "putting back")
 	defer cancel()
-	defer op.due.Store(0)
-	for i := len(phases) - 1; i >= 0; i-- {
+	defer op.due.Store(nil)
+	last := len(phases) - 1
+	if i := indexOf(phases, op.Record.Run.UndoneTo); i >= 0 && leadsToOld(op.Record.Run) {
+		last = i
+	}
+	for i := last; i >= 0; i-- {
 		p, ok := phases[i].(Undoer)
 		if !ok {
 			continue
 		}
-		op.current = p.Title()
+		op.current = p
 		began := time.Now()
 		op.Emit(Event{Kind: Undoing})
 		err := do(ctx, p.Undo, op)
@@ -252,7 +268,7 @@ func do(ctx context.Context, step func(context.Context, *Operation) error, op *O
 
 // finish closes the run in the record, unless it must be put back later, and frees the lock.
 func finish(op *Operation, r Report) (err error) {
-	if run := op.Record.Run; run != nil && run.ID == op.ID {
+	if run := op.Record.Run; run != nil && run.ID == op.ID && op.release != nil { // else it is another process's
 		op.Record.History = append(op.Record.History, r.Finished)
 		if r.Outcome != OutcomeNotRolledBack || run.Committed {
 			op.Record.Run = nil

@@ -38,7 +38,8 @@ type step struct {
 	w     *world
 }
 
-func (s *step) Title() string { return s.title }
+func (s *step) ID() string    { return s.title }
+func (s *step) Title() string { return "do " + s.title }
 
 func (s *step) Run(ctx context.Context, op *Operation) error {
 	s.w.ran[s.title]++
@@ -171,7 +172,7 @@ func (w *world) summary(r Report, err error) string {
 		w.disk.Active, w.disk.Previous, w.disk.Run != nil, len(w.disk.History), len(w.disk.Bad))
 	fmt.Fprintf(&b, "lock freed: %d\n", w.freed)
 	for _, e := range w.events {
-		fmt.Fprintf(&b, "%-10s %s\n", e.Kind, strings.TrimSpace(e.Phase+" "+e.Text))
+		fmt.Fprintf(&b, "%-10s %s\n", e.Kind, strings.TrimSpace(e.Step+" "+e.Text))
 	}
 	return b.String()
 }

@@ -38,13 +38,20 @@ const (
 func settle(ctx context.Context, op *Operation) error {
 	for try := 1; ; try++ {
 		err := settleOnce(ctx, op)
+		if err == nil {
+			return nil
+		}
+		late := ctx.Err() != nil
+		if late { // to leave the service well takes a time of its own
+			var cancel context.CancelFunc
+			ctx, cancel = op.within(context.WithoutCancel(ctx), max(undoTimeout, patience(op)), "giving up")
+			defer cancel()
+		}
 		var k *kept
 		switch {
-		case err == nil:
-			return nil
 		case errors.Is(err, ErrUnreachable):
 			return giveUp(ctx, op, err)
-		case try < settleTries && ctx.Err() == nil:
+		case try < settleTries && !late:
 			op.Warn("%v; once more", err)
 		case !reachable(ctx, op.Record.Run):
 			return giveUp(ctx, op, errors.Join(ErrUnreachable, err))

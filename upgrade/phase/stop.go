@@ -116,12 +116,16 @@ func (Stop) Undo(ctx context.Context, op *Operation) error {
 }
 
 // letIn opens the gate though the old version is not well: better a server that may be ill than a
-// closed door, and systemd starts it as soon as it can be. From then on users may write to it. Where
-// it only misses its database, the host looks again by itself.
+// closed door, and systemd starts it as soon as it can be. From then on users may write to it, and an
+// operator may repair it: only its start is left to undo. Where it only misses its database, the host
+// looks again by itself.
 func letIn(ctx context.Context, op *Operation, why error) error {
 	run := op.Record.Run
 	if run.OpenedAt.IsZero() {
 		run.OpenedAt = time.Now().UTC()
+	}
+	if op.current != nil {
+		run.UndoneTo = op.current.ID()
 	}
 	if run.Again = !reachable(ctx, run); run.Again {
 		why = errors.Join(ErrUnreachable, why)
@@ -200,7 +204,7 @@ func comesUp(ctx context.Context, op *Operation, run *state.Run, limit time.Dura
 // written since the stop, the database that was replaced stays until the next upgrade that works.
 func dropFailed(ctx context.Context, op *Operation) error {
 	run := op.Record.Run
-	if run.Checkpoint == "" || run.Way == WayCheckpoint { // there it is what served before, under another name
+	if run.Checkpoint == "" || run.Way == WayCheckpoint || op.mended { // there it is what served before, under another name
 		return nil
 	}
 	_, db, err := reopen(ctx, run)

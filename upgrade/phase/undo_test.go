@@ -16,7 +16,7 @@ import (
 
 func find(phases []Phase, title string) *step {
 	for _, p := range phases {
-		if p.Title() == title {
+		if p.ID() == title {
 			switch u := p.(type) {
 			case undoStep:
 				return u.step
@@ -182,9 +182,9 @@ func cutAt(t *testing.T, w *world, op *Operation, title string) *state.State {
 		l := newLog(op)
 		op.cancel = func(error) {}
 		for _, p := range phases {
-			op.current = p.Title()
+			op.current = p
 			if op.Record.Run != nil {
-				op.Record.Run.Phase = op.current
+				op.Record.Run.Step = p.ID()
 			}
 			if err := p.Run(t.Context(), op); err != nil {
 				t.Fatal(err)
@@ -235,7 +235,7 @@ func TestAfterAPowerCut(t *testing.T) {
 // A run that was committed and then cut is done: nothing is put back.
 func TestAfterAPowerCutBehindCommit(t *testing.T) {
 	w, op := newWorld()
-	op.Record.Run = &state.Run{ID: "20261122T000000Z-apply", To: "2", Committed: true}
+	op.Record.Run = &state.Run{ID: "20261122T000000Z-apply", Operation: "apply", To: "2", Committed: true}
 	if err := Recover(t.Context(), w.phases(), op); err != nil {
 		t.Fatal(err)
 	}
@@ -246,7 +246,7 @@ func TestAfterAPowerCutBehindCommit(t *testing.T) {
 
 func TestARunThatLivesIsNotPutBack(t *testing.T) {
 	w, op := newWorld()
-	op.Record.Run = &state.Run{ID: "20261122T000000Z-apply", To: "2"}
+	op.Record.Run = &state.Run{ID: "20261122T000000Z-apply", Operation: "apply", To: "2"}
 	op.Lock = func(context.Context, string, func(error)) (func() error, error) {
 		return nil, &host.LockedError{Holder: host.Holder{Who: "ada@laptop"}}
 	}
@@ -281,5 +281,55 @@ func TestUndoThatIsToBeTriedAgain(t *testing.T) {
 	var not *NotRolledBack
 	if !errors.As(err, &not) || w.disk.Run == nil {
 		t.Errorf("error %v, record %+v", err, w.disk)
+	}
+}
+
+// A run left unfinished is undone by the steps of its own operation, whichever one begins next.
+func TestAnotherOperationsRun(t *testing.T) {
+	for _, known := range []bool{true, false} {
+		w, op := newWorld()
+		var undone []string
+		restore := undoStep{&step{title: "exchange", w: w, undo: func(_ context.Context, op *Operation) error {
+			undone = append(undone, op.Record.Run.Operation)
+			op.Record.Run.Stopped = false
+			return nil
+		}}}
+		if known {
+			op.Operations = map[string]Sequence{"restore": {All: []Phase{restore}}}
+		}
+		op.Record.Run = &state.Run{ID: "20261122T000000Z-restore", Operation: "restore", From: "1", To: "1", Stopped: true}
+		report, err := Run(t.Context(), w.phases(), op)
+		switch {
+		case known && (err != nil || len(undone) != 1 || w.Active != "2" || w.disk.History[0].Operation != "restore"):
+			t.Errorf("undone %v, error %v, record %+v", undone, err, w.disk)
+		case !known && (err == nil || !strings.Contains(err.Error(), `"restore"`) || report.Exit != ExitError || len(w.ran)+len(w.undone) > 0 || op.Record.Run == nil):
+			t.Errorf("ran %v, undone %v, error %v, record %+v", w.ran, w.undone, err, op.Record)
+		}
+	}
+}
+
+// finishing is the last step of a run, which was killed after it had committed.
+type finishing struct {
+	*step
+	finished *int
+}
+
+func (f finishing) Finish(context.Context, *Operation) error {
+	*f.finished++
+	return errors.New("permission denied")
+}
+
+// What a run still has to do once nothing is undone any more is done at its recovery, and closes it.
+func TestACommittedRunIsFinished(t *testing.T) {
+	w, op := newWorld()
+	finished := 0
+	op.Record.Run = &state.Run{ID: "20261122T000000Z-restore", Operation: "restore", To: "2", Committed: true}
+	op.Operations = map[string]Sequence{"restore": {All: []Phase{finishing{&step{title: "commit", w: w}, &finished}}}}
+	report, err := Run(t.Context(), w.phases(), op)
+	if err != nil || finished != 1 || w.disk.Run != nil || w.disk.History[0].Outcome != OutcomeDone {
+		t.Errorf("finished %d times, error %v, record %+v", finished, err, w.disk)
+	}
+	if len(report.Warnings) != 1 || !strings.Contains(report.Warnings[0], "permission denied") {
+		t.Errorf("warnings %q", report.Warnings)
 	}
 }

@@ -70,6 +70,7 @@ func Parse(data []byte) (*State, error) {
 		}
 		return nil, err
 	}
+	upgradeSteps(s)
 	return s, nil
 }
 

@@ -17,7 +17,7 @@ func full() *State {
 	return &State{Kind: Kind, Version: Version, Active: "9.10.0", Previous: "7.7.0",
 		Bad: map[string]Bad{"9.9.0": {Since: at, Reason: "the server exited", Run: "r"}},
 		Run: &Run{ID: "20261122T010203Z-apply", Operation: "apply", From: "7.7.0", To: "9.10.0", Started: at,
-			Phase: "start", PID: 42, BootID: "b", Stopped: true, StoppedAt: at},
+			Step: "start", PID: 42, BootID: "b", Stopped: true, StoppedAt: at},
 		History: []Finished{{ID: "a", Operation: "apply", To: "7.7.0", Started: at, Ended: at, Outcome: "done",
 			Phases: []PhaseTime{{Title: "stop", Took: time.Second}}}},
 	}

@@ -96,7 +96,8 @@ type Run struct {
 	From      string    `json:"from,omitempty"` // empty at the first install
 	To        string    `json:"to"`
 	Started   time.Time `json:"started"`
-	Phase     string    `json:"phase"` // the last phase that was begun
+	Step      string    `json:"step,omitempty"`  // ID of the last step that was begun
+	Phase     string    `json:"phase,omitempty"` // its title: in records of earlier versions, in place of Step
 	PID       int       `json:"pid"`
 	BootID    string    `json:"boot_id"`           // of the boot it runs in: another one means the power was cut
 	Ticks     uint64    `json:"ticks,omitempty"`   // when its process started, in clock ticks since the boot
@@ -136,7 +137,10 @@ type Run struct {
 	Public             bool      `json:"public,omitempty"`   // the public address answered well then
 	OpenedAt           time.Time `json:"opened_at,omitzero"` // users reach the new version since: the checkpoint may lose their posts
 	Committed          bool      `json:"committed,omitempty"`
-	Again              bool      `json:"again,omitempty"` // putting back is not done: the host tries again by itself
+	Again              bool      `json:"again,omitempty"`     // putting back is not done: the host tries again by itself
+	UndoneTo           string    `json:"undone_to,omitempty"` // ID of the step whose undo is next: what came behind it is undone, and not undone again
+	Tries              int       `json:"tries,omitempty"`     // attempts to undo it that failed or did not come to their end
+	TriedIn            string    `json:"tried_in,omitempty"`  // the boot in which
 
 	Way       string `json:"way,omitempty"`        // of a rollback by hand: how the database goes back
 	Changed   bool   `json:"changed,omitempty"`    // the rollback changes the database from here on

@@ -36,6 +36,8 @@ type Status struct {
 	Elsewhere  map[string]string    `json:"failed_elsewhere,omitempty"` // on other stacks' servers, and how
 	Running    string               `json:"running,omitempty"`          // the run in progress
 	Unfinished string               `json:"unfinished,omitempty"`       // a run in the record
+	Stuck      bool                 `json:"stuck,omitempty"`            // it said itself that it could not be undone
+	Again      bool                 `json:"again,omitempty"`            // the server tries that again
 	Lock       *host.Holder         `json:"lock,omitempty"`
 	Repository string               `json:"backup_repository,omitempty"` // where the backups go
 	Backup     *state.Backup        `json:"backup,omitempty"`

@@ -177,6 +177,7 @@ func (o *outage) read(ctx context.Context, s *stage.Server, id string) error {
 		var e struct {
 			Time  time.Time     `json:"time"`
 			Kind  string        `json:"kind"`
+			Step  string        `json:"step"`
 			Phase string        `json:"phase"`
 			Text  string        `json:"text"`
 			Took  time.Duration `json:"took_ns"`
@@ -192,7 +193,7 @@ func (o *outage) read(ctx context.Context, s *stage.Server, id string) error {
 			o.Phases = append(o.Phases, timed{What: e.Phase, Took: e.Took})
 		}
 		switch {
-		case e.Kind == "begin" && e.Phase == "start the new version":
+		case e.Kind == "begin" && e.Step == "start":
 			launched = e.Time
 		case e.Kind == "failed":
 			o.Detected = e.Time.Sub(launched)

@@ -17,7 +17,7 @@ func (s *server) cut(t *testing.T) {
 	// The download breaks twice, too: it is resumed.
 	localcloud(t, "mirror", "fault", after, "cut", "--bytes", "9000000", "--times", "2").Must(t)
 	seen := s.Watched(t, func() {
-		first := s.Hold(t, stage.Point{Phase: "start the new version"}, func(p *stage.Process, _ int) {
+		first := s.Hold(t, stage.Point{Step: "start"}, func(p *stage.Process, _ int) {
 			s.firewall(t, "add table inet severed\n"+
 				"add chain inet severed out { type filter hook output priority -300; }\n"+
 				"add rule inet severed out tcp dport 22 drop\n"+

@@ -48,31 +48,31 @@ func (c kase) watched() string {
 	return c.watch.String()
 }
 
-// step is a phase as the matrix knows it.
+// step is a phase as the matrix knows it: its name in a case's, and its ID.
 type step struct {
-	name, title string
-	late        stage.Point // in the middle of what it changes; its Phase is filled in
+	name, id string
+	late     stage.Point // in the middle of what it changes; its Step is filled in
 }
 
 // steps are the phases of an apply. A run that goes through one that is not here fails the matrix.
 var steps = []step{
-	{"facts", "look at the host", stage.Point{Delay: 5 * time.Millisecond}},
-	{"choose", "choose a version", stage.Point{Delay: 20 * time.Millisecond}},
-	{"preflight", "check that it can be done", stage.Point{Delay: 50 * time.Millisecond}},
-	{"lock", "lock the host", stage.Point{Saves: 1}},
-	{"fetch", "download and unpack", stage.Point{Delay: 600 * time.Millisecond}},
-	{"grant", "prepare the database", stage.Point{}},
-	{"backup", "back up the database", stage.Point{Saves: 1, Delay: 60 * time.Millisecond}},
-	{"migrate", "migrate the database", stage.Point{Delay: 150 * time.Millisecond}}, // while the old version serves
-	{"stop", "stop the service", stage.Point{Saves: 1, Delay: 30 * time.Millisecond}},
-	{"checkpoint", "keep a checkpoint", stage.Point{Saves: 1, Delay: 40 * time.Millisecond}},
-	{"swap", "swap the versions", stage.Point{Saves: 1}},
-	{"start", "start the new version", stage.Point{Delay: 900 * time.Millisecond}},
-	{"verify", "verify behind the gate", stage.Point{}},
-	{"open", "open to users", stage.Point{Saves: 1}},
+	{"facts", "facts", stage.Point{Delay: 5 * time.Millisecond}},
+	{"choose", "choose", stage.Point{Delay: 20 * time.Millisecond}},
+	{"preflight", "preflight", stage.Point{Delay: 50 * time.Millisecond}},
+	{"lock", "lock", stage.Point{Saves: 1}},
+	{"fetch", "fetch", stage.Point{Delay: 600 * time.Millisecond}},
+	{"grant", "grant", stage.Point{}},
+	{"backup", "backup", stage.Point{Saves: 1, Delay: 60 * time.Millisecond}},
+	{"migrate", "migrate", stage.Point{Delay: 150 * time.Millisecond}}, // while the old version serves
+	{"stop", "stop", stage.Point{Saves: 1, Delay: 30 * time.Millisecond}},
+	{"checkpoint", "snapshot", stage.Point{Saves: 1, Delay: 40 * time.Millisecond}},
+	{"swap", "switch", stage.Point{Saves: 1}},
+	{"start", "start", stage.Point{Delay: 900 * time.Millisecond}},
+	{"verify", "verify", stage.Point{}},
+	{"open", "resume-traffic", stage.Point{Saves: 1}},
 	{"watch", "watch", stage.Point{Delay: 700 * time.Millisecond}},
-	{"commit", "commit", stage.Point{Saves: 1}},
-	{"timers", "set the timers", stage.Point{}},
+	{"commit", "finalize", stage.Point{Saves: 1}},
+	{"timers", "timers", stage.Point{}},
 }
 
 // harmless is a release whose migrations the version before it can live with.
@@ -82,8 +82,8 @@ const harmless = "9.11.0"
 func matrix() []kase {
 	var all []kase
 	for _, s := range steps {
-		begin, late := stage.Point{Phase: s.title}, s.late
-		late.Phase = s.title
+		begin, late := stage.Point{Step: s.id}, s.late
+		late.Step = s.id
 		some := []kase{
 			{name: s.name + "/upgrader killed as it begins", at: begin, strike: kill, fatal: true},
 			{name: s.name + "/power cut as it begins", at: begin, strike: power, fatal: true, keeps: true},
@@ -108,10 +108,10 @@ func matrix() []kase {
 	at := func(name string) stage.Point {
 		for _, s := range steps {
 			if s.name == name {
-				return stage.Point{Phase: s.title}
+				return stage.Point{Step: s.id}
 			}
 		}
-		return stage.Point{Phase: name}
+		return stage.Point{Step: name}
 	}
 	for _, name := range []string{"fetch", "start", "watch"} {
 		all = append(all, kase{name: name + "/machine rebooted in order", at: at(name), strike: reboot, fatal: true})
@@ -131,6 +131,9 @@ func matrix() []kase {
 		all = append(all, kase{name: name + "/database away for 8 s", at: at(name), strike: databaseAway})
 	}
 	all = append(all,
+		kase{name: "swap/upgrader killed, broken upgrade.yaml", at: at("swap"), strike: brokenPolicy(kill), heal: mendPolicy, fatal: true, ends: stage.Before},
+		kase{name: "start/power cut, broken upgrade.yaml", at: at("start"), strike: brokenPolicy(power), heal: mendPolicy, fatal: true, keeps: true, ends: stage.Before},
+		kase{name: "start/reboot in an unknown step", at: stage.Point{Step: "start", Saves: 1}, strike: unknownStep, fatal: true, keeps: true, ends: stage.Before},
 		kase{name: "choose/vendor cut off for 8 s", at: at("choose"), strike: sever("443", 8*time.Second)},
 		kase{name: "fetch/vendor cut off for 8 s", at: at("fetch"), strike: sever("443", 8*time.Second)},
 		kase{name: "fetch/download breaks twice", prepare: mirror("fault", stage.After, "cut", "--bytes", "9000000", "--times", "2"), ends: stage.After},

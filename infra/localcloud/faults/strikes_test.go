@@ -3,6 +3,7 @@
 package faults
 
 import (
+	"errors"
 	"fmt"
 	"os/exec"
 	"strings"
@@ -41,6 +42,38 @@ func power(tr *trial, _ int) error {
 func reboot(tr *trial, _ int) error {
 	_, err := tr.s.Machine.Exec(tr.Context(), "systemctl", "reboot", "--no-block")
 	return err
+}
+
+// brokenPolicy is strike on a server whose policy file was edited wrongly meanwhile.
+func brokenPolicy(strike func(*trial, int) error) func(*trial, int) error {
+	return func(tr *trial, pid int) error {
+		err := tr.host(`
+cd /etc/townsquare
+if [ -e upgrade.yaml ]; then cp -a upgrade.yaml upgrade.yaml.well; fi
+echo 'window: Sundays at three' >upgrade.yaml
+sync`)
+		return errors.Join(err, strike(tr, pid))
+	}
+}
+
+// mendPolicy is what an operator does about it.
+func mendPolicy(tr *trial) {
+	if err := tr.host("cd /etc/townsquare; rm upgrade.yaml; if [ -e upgrade.yaml.well ]; then mv upgrade.yaml.well upgrade.yaml; fi"); err != nil {
+		tr.Fatal(err)
+	}
+}
+
+// unknownStep is power for a run that has asked for the reboot, in a step that only another version of
+// this program knows.
+func unknownStep(tr *trial, pid int) error {
+	err := tr.host(`
+cd /var/lib/townsquare
+grep -q '"step": "start"' state.json
+sed -i 's/"step": "start"/"step": "of-another-version"/
+	s/^  "run": {/&"system": {"reboot_for": "a test", "rebooting": "'$(date -u +%Y-%m-%dT%H:%M:%SZ)'"},/' state.json
+grep -q reboot_for state.json
+sync`)
+	return errors.Join(err, power(tr, pid))
 }
 
 // hangUp ends the program that the operator typed.

@@ -210,8 +210,8 @@ func (tr *trial) settled() error {
 
 // event is one line of a run's log.
 type event struct {
-	Time              time.Time
-	Kind, Phase, Text string
+	Time             time.Time
+	Kind, Step, Text string
 }
 
 // runs is where the logs are, on the host.
@@ -252,7 +252,7 @@ func (tr *trial) inPhase() string {
 	phase := ""
 	for _, e := range all {
 		if e.Kind == "begin" {
-			phase = e.Phase
+			phase = e.Step
 		}
 	}
 	return phase
@@ -260,14 +260,14 @@ func (tr *trial) inPhase() string {
 
 // backedUp is when the run in progress began the backup that it has made; zero before that.
 func (tr *trial) backedUp() time.Time {
-	const phase = "back up the database"
+	const phase = "backup"
 	all, _ := tr.soFar()
 	var began time.Time
 	for _, e := range all {
 		switch {
-		case e.Phase == phase && e.Kind == "begin":
+		case e.Step == phase && e.Kind == "begin":
 			began = e.Time
-		case e.Phase == phase && e.Kind == "end":
+		case e.Step == phase && e.Kind == "end":
 			return began
 		}
 	}
@@ -282,26 +282,26 @@ func (tr *trial) proof() error {
 	for _, e := range events(text) {
 		switch {
 		case e.Kind == "begin":
-			current, ended = e.Phase, false
-			if !slices.ContainsFunc(steps, func(s step) bool { return s.title == current }) {
-				tr.Errorf("the matrix knows no phase %q", current)
+			current, ended = e.Step, false
+			if !slices.ContainsFunc(steps, func(s step) bool { return s.id == current }) {
+				tr.Errorf("the matrix knows no step %q", current)
 			}
-		case e.Kind == "end" && e.Phase == current:
+		case e.Kind == "end" && e.Step == current:
 			ended = true
 		case e.Kind == "failed":
-			tr.Logf("it failed in %q: %s", e.Phase, e.Text)
+			tr.Logf("it failed in %q: %s", e.Step, e.Text)
 			if failed == "" {
-				failed = e.Phase
+				failed = e.Step
 			}
 		}
 	}
 	switch {
 	case tr.c.strike == nil:
 		tr.row.hit = failed
-	case tr.row.hit != tr.c.at.Phase:
-		return fmt.Errorf("%w: it came in %q, not in %q", errLate, tr.row.hit, tr.c.at.Phase)
-	case tr.c.fatal && (current != tr.c.at.Phase || ended):
-		return fmt.Errorf("%w: the log ends in %q (over: %v), not in %q", errLate, current, ended, tr.c.at.Phase)
+	case tr.row.hit != tr.c.at.Step:
+		return fmt.Errorf("%w: it came in %q, not in %q", errLate, tr.row.hit, tr.c.at.Step)
+	case tr.c.fatal && (current != tr.c.at.Step || ended):
+		return fmt.Errorf("%w: the log ends in %q (over: %v), not in %q", errLate, current, ended, tr.c.at.Step)
 	}
 	return nil
 }

@@ -32,9 +32,9 @@ func (s *Server) Hold(t testing.TB, at Point, do func(p *Process, pid int), argu
 		t.Fatalf("%v\n%s", err, p.Wait())
 	case <-p.Ended():
 		close(over)
-		t.Fatalf("it ended before %q:\n%s", at.Phase, p.Wait())
+		t.Fatalf("it ended before %q:\n%s", at.Step, p.Wait())
 	case <-time.After(Patience):
-		t.Fatalf("after %v it has not come to %q", Patience, at.Phase)
+		t.Fatalf("after %v it has not come to %q", Patience, at.Step)
 	}
 	return p
 }

@@ -15,7 +15,7 @@ import (
 
 // Point is a moment of a run on the host.
 type Point struct {
-	Phase string        // whose beginning is in the run's log, durably: by its title, as in the log
+	Step  string        // whose beginning is in the run's log, durably: by its ID, as in the log
 	Saves int           // and which has renamed so many files since: each is the record, or what the install path leads to
 	Delay time.Duration // and has gone on for so long since
 }
@@ -34,13 +34,13 @@ func (s *Server) Strike(ctx context.Context, at Point, over <-chan struct{}, do 
 	if err != nil {
 		return err
 	}
-	var journal uint64 // the log's file descriptor, once the phase's beginning is written there
+	var journal uint64 // the log's file descriptor, once the step's beginning is written there
 	begun, saves := false, 0
 	hit, done, gone := make(chan struct{}), make(chan struct{}), make(chan error, 1)
 	tr := &tracer{called: func(c call) bool {
 		switch c.Number {
 		case unix.SYS_WRITE:
-			if line := c.text(c.Args[1], c.Args[2]); begins(line, at.Phase) {
+			if line := c.text(c.Args[1], c.Args[2]); begins(line, at.Step) {
 				journal = c.Args[0] + 1
 			}
 			return false
@@ -78,10 +78,10 @@ func (s *Server) Strike(ctx context.Context, at Point, over <-chan struct{}, do 
 	return do(pid)
 }
 
-// begins says whether a line of a log is a phase's beginning.
-func begins(line []byte, phase string) bool {
+// begins says whether a line of a log is a step's beginning.
+func begins(line []byte, step string) bool {
 	return bytes.HasPrefix(line, []byte("{")) && bytes.Contains(line, []byte(`"kind":"begin"`)) &&
-		bytes.Contains(line, []byte(`"phase":`+strconv.Quote(phase)))
+		bytes.Contains(line, []byte(`"step":`+strconv.Quote(step)))
 }
 
 // awaitRun waits for a run's process; the pid is this computer's.

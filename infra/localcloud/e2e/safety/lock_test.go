@@ -14,7 +14,7 @@ import (
 func TestLock(t *testing.T) {
 	s := fresh(t)
 	square.Localcloud(t.Context(), "mirror", "publish", "--bad", "hang").Must(t)
-	p := s.Hold(t, stage.Point{Phase: "start the new version"}, func(*stage.Process, int) {
+	p := s.Hold(t, stage.Point{Step: "start"}, func(*stage.Process, int) {
 		if r := s.Upgrade(t.Context(), "unlock").Must(t, 11); !strings.Contains(r.Stderr, "is at work on this host: apply to "+hangs) {
 			t.Errorf("it says:\n%s", r)
 		}

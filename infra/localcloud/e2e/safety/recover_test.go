@@ -21,7 +21,7 @@ const hangs = "9.10.3"
 // that it may, a second has passed.
 func whileAway(t *testing.T, s *stage.Server, do func(p *stage.Process, pid int)) *stage.Process {
 	t.Helper()
-	return s.Hold(t, stage.Point{Phase: "start the new version", Delay: time.Second}, do, "apply", "--yes", "--to", hangs)
+	return s.Hold(t, stage.Point{Step: "start", Delay: time.Second}, do, "apply", "--yes", "--to", hangs)
 }
 
 // signal sends a process a signal.

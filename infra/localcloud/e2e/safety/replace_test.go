@@ -70,7 +70,7 @@ func brokenOff(t *testing.T, s *stage.Server, backup string) {
 	// Killed while some of the files are those of the backup already, and the database.
 	over, struck := make(chan struct{}), make(chan error, 1)
 	go func() {
-		struck <- s.Strike(t.Context(), stage.Point{Phase: "put database and files in place", Saves: 6}, over, func(pid int) error {
+		struck <- s.Strike(t.Context(), stage.Point{Step: "exchange", Saves: 6}, over, func(pid int) error {
 			return unix.Kill(pid, unix.SIGKILL)
 		})
 	}()

@@ -182,8 +182,8 @@ func TestRollbackKilled(t *testing.T) {
 		at        stage.Point
 		cut       bool // pull the plug instead of killing the upgrader
 	}{
-		{"while the database goes back", "downgrade", stage.Point{Phase: "take the database back", Saves: 1, Delay: 50 * time.Millisecond}, false},
-		{"and the power with it, on the old database", "checkpoint", stage.Point{Phase: "start the version before"}, true},
+		{"while the database goes back", "downgrade", stage.Point{Step: "rollback-database", Saves: 1, Delay: 50 * time.Millisecond}, false},
+		{"and the power with it, on the old database", "checkpoint", stage.Point{Step: "start"}, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := upgraded(t)

@@ -84,7 +84,7 @@ func TestPluginThatIsLost(t *testing.T) {
 		Warnings []string `json:"warnings"`
 	}
 	s.Watched(t, func() {
-		s.Hold(t, stage.Point{Phase: "watch"}, func(*stage.Process, int) {
+		s.Hold(t, stage.Point{Step: "watch"}, func(*stage.Process, int) {
 			s.Exec(t, `grep -q 2.0.0 /var/lib/mattermost/plugins/org.townsquare.fountain/plugin.json && cd / &&
 psql -Xq -h /var/run/postgresql -U mattermost -d mattermost -c "insert into channelbookmarks (id, ownerid, channelid) values ('a', 'b', 'c')"`)
 		}, "apply", "--json", "--yes", "--watch", "2s", "--to", stage.After).Wait().Must(t, 4).Into(t, &got)
@@ -112,7 +112,7 @@ grep 2.0.0 .townsquare-plugins-*/replaced/plugins/org.townsquare.fountain/plugin
 // server calls itself healthy: here a table is missing, as a migration gone wrong would leave it.
 func TestNewKindOfError(t *testing.T) {
 	s := fresh(t)
-	r := s.Hold(t, stage.Point{Phase: "watch"}, func(*stage.Process, int) {
+	r := s.Hold(t, stage.Point{Step: "watch"}, func(*stage.Process, int) {
 		s.Input(t, strings.NewReader(`header = "Authorization: Bearer `+s.People.Token+`"`), `
 cd /
 psql -Xq -h /var/run/postgresql -U mattermost -d mattermost -c 'alter table emoji rename to gone'

@@ -128,7 +128,7 @@ func killedAll(t *testing.T, s *stage.Server, a archive) {
 	a.publish(database("3"))
 	square.Localcloud(t.Context(), "mirror", "publish", hangs).Must(t)
 	began := time.Now()
-	p := s.Hold(t, stage.Point{Phase: "start the new version", Delay: time.Second}, func(_ *stage.Process, pid int) {
+	p := s.Hold(t, stage.Point{Step: "start", Delay: time.Second}, func(_ *stage.Process, pid int) {
 		if err := unix.Kill(pid, unix.SIGKILL); err != nil {
 			t.Fatal(err)
 		}

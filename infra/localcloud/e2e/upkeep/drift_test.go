@@ -145,7 +145,7 @@ func TestRepair(t *testing.T) {
 	// Killed where it is most dangerous: the files are right, and nobody has read them.
 	over, struck := make(chan struct{}), make(chan error, 1)
 	go func() {
-		struck <- s.Strike(t.Context(), stage.Point{Phase: "let services know"}, over, func(pid int) error { return unix.Kill(pid, unix.SIGKILL) })
+		struck <- s.Strike(t.Context(), stage.Point{Step: "services"}, over, func(pid int) error { return unix.Kill(pid, unix.SIGKILL) })
 	}()
 	r := s.Upgrade(t.Context(), "repair", "--yes")
 	close(over)
