@@ -267,6 +267,7 @@ func (s *session) examine(ctx context.Context, what string, r request) (phase.Pr
 		return nil
 	}}
 	r.Delivery, r.Who = s.target.delivery, who()
+	r.Try = what == "check" && !s.target.made // a check with --config changes nothing
 	err := s.call(ctx, []string{"examine", what}, r, lines)
 	plan.Operation = r.Operation
 	if got {
