@@ -35,7 +35,7 @@ func (h *server) examine(ctx context.Context, what string, r request) error {
 	if err != nil {
 		return err
 	}
-	beside := r.Look && quiet(running)
+	beside := running != "" && r.Look && quiet(running)
 	if running != "" && !beside {
 		emit(phase.Event{Kind: phase.Result, Data: phase.Preview{Running: running, Exit: phase.ExitLocked}})
 		return nil
