@@ -88,7 +88,7 @@ func (h *server) tell(ctx context.Context) (tellAnswer, error) {
 		return answer, err
 	}
 	if r.Found != nil {
-		h.beat(ctx, to, notify.BeatCheck, r.Found.Error == "")
+		_ = h.beat(ctx, to, notify.BeatCheck, r.Found.Error == "")
 	}
 	var message *notify.Message
 	switch {
@@ -131,7 +131,7 @@ func (h *server) tellRun(ctx context.Context, run string) error {
 		return err
 	}
 	if report.Operation == "backup" {
-		h.beat(ctx, to, notify.BeatBackup, report.Outcome == phase.OutcomeDone && report.Exit == phase.ExitDone)
+		_ = h.beat(ctx, to, notify.BeatBackup, report.Outcome == phase.OutcomeDone && report.Exit == phase.ExitDone)
 	}
 	message := runMessage(report)
 	if message == nil {
@@ -184,7 +184,7 @@ func (h *server) say(ctx context.Context, to notify.Config, m notify.Message) (b
 	return reached, errors.Join(err, h.journal(ctx, log.String()))
 }
 
-// beat calls the monitoring service, and notes in the journal if it cannot be reached.
+// beat calls the monitoring service. That it cannot be reached is in the journal and the ledger, and fails nothing.
 func (h *server) beat(ctx context.Context, to notify.Config, of string, good bool) error {
 	h.knowSecrets()
 	var log bytes.Buffer
