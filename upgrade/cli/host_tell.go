@@ -110,7 +110,7 @@ func (h *server) tell(ctx context.Context) (tellAnswer, error) {
 	if r.Test {
 		for _, of := range to.Heartbeat.Of() {
 			answer.Ways = append(answer.Ways, "heartbeat of the "+of)
-			if err := h.beat(ctx, to, of, true); err != nil {
+			if err := h.beat(ctx, to, of, true, time.Second); err != nil {
 				failed = append(failed, "the "+of+"'s heartbeat: "+err.Error())
 			}
 		}
@@ -185,10 +185,10 @@ func (h *server) say(ctx context.Context, to notify.Config, m notify.Message) (b
 }
 
 // beat calls the monitoring service. That it cannot be reached is in the journal and the ledger, and fails nothing.
-func (h *server) beat(ctx context.Context, to notify.Config, of string, good bool) error {
+func (h *server) beat(ctx context.Context, to notify.Config, of string, good bool, pauses ...time.Duration) error {
 	h.knowSecrets()
 	var log bytes.Buffer
-	desk := notify.Desk{Path: h.path(notifyLedger), Log: &log, Sender: notify.Sender{Config: to}}
+	desk := notify.Desk{Path: h.path(notifyLedger), Log: &log, Sender: notify.Sender{Config: to, Pauses: pauses}}
 	failed := desk.Beat(ctx, of, good, time.Now().UTC())
 	if log.Len() > 0 {
 		if err := h.journal(ctx, log.String()); err != nil {
