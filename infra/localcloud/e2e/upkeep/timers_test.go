@@ -149,7 +149,9 @@ stat -c '%U %a' /etc/townsquare/backup.password`)
 	s.Exec(t, "systemctl start townsquare-check.service")
 	s.Kill(t)
 	s.Start(t)
-	s.Serves(t, stage.After)
+	if err := s.Await(t.Context(), stage.Patience, stage.After); err != nil {
+		t.Fatal(err)
+	}
 	if r := s.Upgrade(t.Context(), "timers", "list").Must(t); strings.Count(r.Stdout, "never") != 4 {
 		t.Errorf("of the check that ran before the boot nothing is known:\n%s", r)
 	}
