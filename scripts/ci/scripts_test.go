@@ -154,6 +154,7 @@ func TestCron(t *testing.T) {
 		t.Errorf("%d %s", r.code, r.stdout)
 	}
 	// What waits for weeks is no news each half hour; what was done is, to the system too.
+	run(t, "cron/run.sh check", "CODE=13").wants(t, 0, "| the table of check |")
 	if r := run(t, "cron/run.sh upgrade", "CODE=10", "WAITING=12.0.1"); r.stdout+r.stderr != "" {
 		t.Errorf("%s%s", r.stdout, r.stderr)
 	}

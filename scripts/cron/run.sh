@@ -50,7 +50,7 @@ code=0
 GITHUB_STEP_SUMMARY=$report GITHUB_OUTPUT=$outputs "scripts/ci/$name.sh" >"$report.log" 2>&1 9>&- || code=$?
 { printf '== %s UTC, %s: exit code %d\n' "$began" "$name" "$code" && cat "$report.log" "$report"; } >>"$state/$name.log"
 rm -f "$report.log"
-if [ "$code" != 0 ] || grep -q "^$news=." "$outputs"; then
+if [ "$code" != 0 ] || grep -q -e "^$news=." -e '^exit=13$' "$outputs"; then # 13: needs attention
   cat "$report"
 fi
 exit "$code"

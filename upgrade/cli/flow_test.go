@@ -288,11 +288,11 @@ func TestDeliveryRespectsTheLock(t *testing.T) {
 	if err := os.WriteFile(config, []byte("track: latest\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	wants(t, h.upgrade(t.Context(), "check", "--config", config), phase.ExitLocked, "ada@laptop is at work")
+	wants(t, h.upgrade(t.Context(), "plan", "--config", config), phase.ExitLocked, "ada@laptop is at work")
 	if err := lock.Release(); err != nil {
 		t.Fatal(err)
 	}
-	wants(t, h.upgrade(t.Context(), "check", "--config", config), phase.ExitAvailable)
+	wants(t, h.upgrade(t.Context(), "plan", "--config", config), 0)
 	if c, err := state.LoadConfig(filepath.Join(h.root, state.ConfigFile)); err != nil || c.Track != "latest" {
 		t.Errorf("%+v, %v", c, err)
 	}

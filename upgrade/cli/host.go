@@ -31,6 +31,8 @@ type request struct {
 	Operation string        `json:"operation,omitempty"` // of phase.Operations
 	phase.Options
 	Who     string `json:"who,omitempty"`
+	Look    bool   `json:"look,omitempty"`    // nothing is done after the examination, so a run that leaves the server as it is does not matter
+	Try     bool   `json:"try,omitempty"`     // the delivered configuration is for this examination only
 	Compare bool   `json:"compare,omitempty"` // of a status: with what the stack says
 	Repair  bool   `json:"repair,omitempty"`  // put back what was left unfinished, and nothing else
 }

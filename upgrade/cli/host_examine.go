@@ -10,6 +10,7 @@ import (
 	"townsquare/upgrade/host"
 	"townsquare/upgrade/phase"
 	"townsquare/upgrade/problem"
+	"townsquare/upgrade/release"
 	"townsquare/upgrade/state"
 )
 
@@ -35,7 +36,8 @@ func (h *server) examine(ctx context.Context, what string, r request) error {
 	if err != nil {
 		return err
 	}
-	if running != "" {
+	beside := running != "" && r.Look && quiet(running)
+	if running != "" && !beside {
 		emit(phase.Event{Kind: phase.Result, Data: phase.Preview{Running: running, Exit: phase.ExitLocked}})
 		return nil
 	}
@@ -44,15 +46,19 @@ func (h *server) examine(ctx context.Context, what string, r request) error {
 			return cmp.Or[error](err, &host.LockedError{Holder: holder})
 		}
 	}
-	notices, err := h.deliver(r.Delivery, r.Who)
-	if err != nil {
-		return h.refuse(emit, err)
+	var notices []string
+	if !r.Try {
+		notices, err = h.deliver(r.Delivery, r.Who)
+		var locked *host.LockedError
+		if r.Try = beside && errors.As(err, &locked); err != nil && !r.Try {
+			return h.refuse(emit, err)
+		}
 	}
 	record, err := state.Load(h.path(state.Path))
 	if err != nil {
 		return err
 	}
-	if left := record.Run; left != nil {
+	if left := record.Run; left != nil && left.ID != running {
 		said, err := h.said(left.ID)
 		emit(phase.Event{Kind: phase.Result, Data: phase.Preview{Left: left.ID, Stuck: said && !left.Again, Exit: phase.ExitNotRolledBack}})
 		return err
@@ -62,6 +68,16 @@ func (h *server) examine(ctx context.Context, what string, r request) error {
 		return h.refuse(emit, err)
 	}
 	op.Notices = append(op.Notices, notices...)
+	if r.Try && r.Delivery.Config != nil {
+		if op.Config, err = r.Delivery.Merged(h.root); err != nil {
+			return h.refuse(emit, err)
+		}
+		op.Releases.Sources = release.Sources(op.Config.Releases)
+	}
+	if run := op.Record.Run; run != nil && run.ID == running { // it is that run's, and is not written here
+		op.Record.Run = nil
+		op.Save = func() error { return errors.New("an examination writes no record") }
+	}
 	op.Options = r.Options
 	checks, rest := h.choice(), []phase.Phase(nil)
 	if what == "plan" {

@@ -88,7 +88,7 @@ func (h *server) tell(ctx context.Context) (tellAnswer, error) {
 		return answer, err
 	}
 	if r.Found != nil {
-		h.beat(ctx, to, notify.BeatCheck, r.Found.Error == "")
+		_ = h.beat(ctx, to, notify.BeatCheck, r.Found.Error == "")
 	}
 	var message *notify.Message
 	switch {
@@ -110,7 +110,7 @@ func (h *server) tell(ctx context.Context) (tellAnswer, error) {
 	if r.Test {
 		for _, of := range to.Heartbeat.Of() {
 			answer.Ways = append(answer.Ways, "heartbeat of the "+of)
-			if err := h.beat(ctx, to, of, true); err != nil {
+			if err := h.beat(ctx, to, of, true, time.Second); err != nil {
 				failed = append(failed, "the "+of+"'s heartbeat: "+err.Error())
 			}
 		}
@@ -131,7 +131,7 @@ func (h *server) tellRun(ctx context.Context, run string) error {
 		return err
 	}
 	if report.Operation == "backup" {
-		h.beat(ctx, to, notify.BeatBackup, report.Outcome == phase.OutcomeDone && report.Exit == phase.ExitDone)
+		_ = h.beat(ctx, to, notify.BeatBackup, report.Outcome == phase.OutcomeDone && report.Exit == phase.ExitDone)
 	}
 	message := runMessage(report)
 	if message == nil {
@@ -184,11 +184,11 @@ func (h *server) say(ctx context.Context, to notify.Config, m notify.Message) (b
 	return reached, errors.Join(err, h.journal(ctx, log.String()))
 }
 
-// beat calls the monitoring service, and notes in the journal if it cannot be reached.
-func (h *server) beat(ctx context.Context, to notify.Config, of string, good bool) error {
+// beat calls the monitoring service. That it cannot be reached is in the journal and the ledger, and fails nothing.
+func (h *server) beat(ctx context.Context, to notify.Config, of string, good bool, pauses ...time.Duration) error {
 	h.knowSecrets()
 	var log bytes.Buffer
-	desk := notify.Desk{Path: h.path(notifyLedger), Log: &log, Sender: notify.Sender{Config: to}}
+	desk := notify.Desk{Path: h.path(notifyLedger), Log: &log, Sender: notify.Sender{Config: to, Pauses: pauses}}
 	failed := desk.Beat(ctx, of, good, time.Now().UTC())
 	if log.Len() > 0 {
 		if err := h.journal(ctx, log.String()); err != nil {

@@ -116,7 +116,9 @@ func (a *app) lookAtSystem(ctx context.Context, o *osOptions) (phase.Preview, er
 		return phase.Preview{}, err
 	}
 	defer s.close()
-	plan, err := s.examine(ctx, "plan", o.request())
+	r := o.request()
+	r.Look = true
+	plan, err := s.examine(ctx, "plan", r)
 	if err != nil {
 		return plan, err
 	}

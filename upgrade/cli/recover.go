@@ -86,6 +86,7 @@ func (a *app) mend(ctx context.Context, s *session, left string, stuck bool) (re
 // look is examine for a server that may have been left half way: that is put back first, without
 // questions. What cannot be put back is for a person: the plan names it then, and nothing else.
 func (a *app) look(ctx context.Context, s *session, what string, r request) (phase.Preview, error) {
+	r.Look = r.Operation != "rehearse"
 	for {
 		plan, err := s.examine(ctx, what, r)
 		if err != nil || plan.Left == "" || plan.Stuck {

@@ -59,7 +59,7 @@ func (a *app) runRepair(ctx context.Context, o *repairOptions) error {
 		return err
 	}
 	defer s.close()
-	r := request{Operation: "repair", Who: who(), Options: phase.Options{RemoveKeys: o.removeKeys, KeepKey: s.key()}}
+	r := request{Operation: "repair", Who: who(), Look: o.show, Options: phase.Options{RemoveKeys: o.removeKeys, KeepKey: s.key()}}
 	for {
 		plan, err := s.examine(ctx, "plan", r)
 		if err != nil {

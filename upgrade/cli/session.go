@@ -286,6 +286,7 @@ func (s *session) examine(ctx context.Context, what string, r request) (phase.Pr
 		}
 	}}
 	r.Delivery, r.Who = s.target.delivery, who()
+	r.Try = what == "check" && !s.target.made // a check with --config changes nothing
 	err := s.call(ctx, []string{"examine", what}, r, lines)
 	plan.Operation = r.Operation
 	switch {

@@ -67,13 +67,13 @@ func (a *app) checkAlone(ctx context.Context, f *targetFlags) (phase.Preview, er
 		}
 		judge(&plan)
 		// What waits of the system is told with it.
-		if system, err := s.examine(ctx, "plan", request{Operation: "os"}); err != nil {
+		if system, err := s.examine(ctx, "plan", request{Operation: "os", Look: true}); err != nil {
 			plan.Warnings = append(plan.Warnings, "the system's packages could not be looked at: "+err.Error())
 		} else if system.Error != "" {
 			plan.Warnings = append(plan.Warnings, "the system cannot be updated: "+system.Error)
 		}
 		// So does what was changed by hand, where the server knows how it should be.
-		if _, err := s.examine(ctx, "plan", request{Operation: "repair"}); err != nil {
+		if _, err := s.examine(ctx, "plan", request{Operation: "repair", Look: true}); err != nil {
 			plan.Warnings = append(plan.Warnings, "the server could not be compared with its stack: "+err.Error())
 		}
 		_, told := a.tell(ctx, s, tellRequest{Found: &plan})

@@ -98,6 +98,14 @@ func (d Delivery) keepOwn(path string) error {
 	return nil
 }
 
+// Merged is the delivered configuration with what only the host's own file says, as Write would write it.
+func (d Delivery) Merged(root string) (state.Config, error) {
+	config := *d.Config
+	d.Config = &config
+	err := d.keepOwn(filepath.Join(root, state.ConfigFile))
+	return config, err
+}
+
 // unquoteEnv is the other way of quoteEnv.
 func unquoteEnv(value string) string {
 	inner, ok := strings.CutPrefix(value, `"`)

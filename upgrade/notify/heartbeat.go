@@ -69,19 +69,21 @@ func (d *Desk) Beat(ctx context.Context, of string, good bool, now time.Time) er
 	if err != nil {
 		return errors.Join(failed, err)
 	}
-	switch before := l.Unheard[of]; {
-	case failed == nil && before == nil:
-		return nil
-	case failed == nil:
+	before := l.Unheard[of]
+	if failed == nil {
+		if before == nil {
+			return nil
+		}
 		delete(l.Unheard, of)
 		return d.write(l)
-	case before != nil:
-		before.Error = failed.Error()
-	case l.Unheard == nil:
-		l.Unheard = map[string]*Failure{of: {Since: now, Error: failed.Error()}}
-	default:
-		l.Unheard[of] = &Failure{Since: now, Error: failed.Error()}
 	}
+	if before != nil {
+		now = before.Since
+	}
+	if l.Unheard == nil {
+		l.Unheard = map[string]*Failure{}
+	}
+	l.Unheard[of] = &Failure{Since: now, Error: failed.Error()}
 	fmt.Fprintf(d.Log, "the monitoring service could not be told of the %s: %v\n", of, failed)
 	return errors.Join(failed, d.write(l))
 }

@@ -61,17 +61,17 @@ func (Compare) Run(ctx context.Context, op *Operation) (err error) {
 	if err := op.compare(ctx); err != nil {
 		return err
 	}
-	if op.Desired == nil && len(op.Drift.Repairable()) == 0 {
-		return problem.List{{Where: "the server", Found: "nobody has said how it should be",
-			Allowed: "a server whose stack has the output host, as pulumi up makes it", Hint: "pulumi up --stack STACK, then upgrade repair --stack STACK"}}
-	}
 	if err := op.Due(schedule.Drift, Waiting{What: summary(op.Drift.Differences)}); err != nil {
 		return err
 	}
-	if len(op.Drift.Repairable()) == 0 {
-		return Done
+	switch {
+	case len(op.Drift.Repairable()) > 0:
+		return nil
+	case op.Desired == nil:
+		return problem.List{{Where: "the server", Found: "nobody has said how it should be",
+			Allowed: "a server whose stack has the output host, as pulumi up makes it", Hint: "pulumi up --stack STACK, then upgrade repair --stack STACK"}}
 	}
-	return nil
+	return Done
 }
 
 // summary says in a line what differs; empty when nothing does.

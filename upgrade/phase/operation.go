@@ -141,7 +141,7 @@ type Describer interface {
 // lock ends the run's context, with the loss as its cause. Before that, run facts and choose.
 func (op *Operation) Acquire(ctx context.Context, begin state.Run) error {
 	why := op.Name
-	if begin.To != "" {
+	if begin.To != "" && begin.To != begin.From { // a backup goes nowhere
 		why = fmt.Sprintf("%s to %s", op.Name, begin.To)
 	}
 	free, err := op.Lock(ctx, why, func(err error) { op.cancel(err) })

@@ -59,7 +59,6 @@ func TestTimers(t *testing.T) {
 			}
 		}
 	})
-	t.Run("what is switched off by hand is noticed and repaired", func(t *testing.T) { switchedOff(t, s) })
 	square.Localcloud(t.Context(), "mirror", "publish", stage.Patch).Must(t)
 	t.Run("check finds a release", func(t *testing.T) {
 		s.Exec(t, "systemctl start townsquare-check.service")
@@ -96,8 +95,14 @@ systemctl disable --quiet townsquare-recover.service
 chmod 644 /etc/townsquare/backup.password
 systemctl stop mattermost`
 
-// switchedOff wants all of that to be named by status and put back by repair, and timers enable to do its part.
-func switchedOff(t *testing.T, s *stage.Server) {
+// TestSilence wants all of that to be named by status and put back by repair, and timers enable to do its part.
+func TestSilence(t *testing.T) {
+	s := square.Upgraded(t)
+	square.Localcloud(t.Context(), "pulumi", "up", "--stack", "dev", "--set", "townsquare:timers=true").Must(t)
+	t.Cleanup(func() {
+		square.Localcloud(context.WithoutCancel(t.Context()), "pulumi", "up", "--stack", "dev").Must(t)
+	})
+	s.Upgrade(t.Context(), "apply", "--yes").Must(t)
 	names := []string{"townsquare-backup.timer is switched off", "townsquare-upgrade.timer is stopped", "townsquare-recover.service is not enabled at boot",
 		"/etc/townsquare/backup.password has the mode 0644, not 0600"}
 	s.Exec(t, silenced)
@@ -129,12 +134,26 @@ stat -c '%U %a' /etc/townsquare/backup.password`)
 	if d := status(t, s); len(d.Drift) > 0 {
 		t.Errorf("repaired, it differs: %+v", d.Drift)
 	}
+	s.Exec(t, "systemctl disable --quiet --now townsquare-os.timer")
+	s.Upgrade(t.Context(), "apply", "--yes").Must(t)
+	if is := s.Exec(t, "systemctl is-active townsquare-os.timer"); strings.TrimSpace(is) != "active" {
+		t.Errorf("after an apply the timer is %s", is)
+	}
 	s.Exec(t, "systemctl disable --quiet --now townsquare-check.timer")
 	if r := s.Upgrade(t.Context(), "timers", "enable").Must(t); !strings.Contains(r.Stdout, "Enabled: townsquare-check.") {
 		t.Errorf("%s", r)
 	}
 	if r := s.Upgrade(t.Context(), "timers", "list").Must(t); strings.Count(r.Stdout, "never") != 5 {
 		t.Errorf("none of them ran:\n%s", r)
+	}
+	s.Exec(t, "systemctl start townsquare-check.service")
+	s.Kill(t)
+	s.Start(t)
+	if err := s.Await(t.Context(), stage.Patience, stage.After); err != nil {
+		t.Fatal(err)
+	}
+	if r := s.Upgrade(t.Context(), "timers", "list").Must(t); strings.Count(r.Stdout, "never") != 4 {
+		t.Errorf("of the check that ran before the boot nothing is known:\n%s", r)
 	}
 }
 
