@@ -17,7 +17,7 @@ import (
 	"townsquare/upgrade/internal/durable"
 )
 
-// Dump writes the whole database to path, in pg_dump's custom format, and proves that it can be
+// Dump writes the application's schema to path, in pg_dump's custom format, and proves that it can be
 // read back: every table with as many rows as the database had in the same snapshot, and the mark
 // that pg_restore prints last. Until then the file is called path.partial. The service may run.
 // Progress counts bytes of the file.
@@ -67,11 +67,16 @@ func (d *Database) dumpTo(ctx context.Context, t Tools, w io.Writer) (map[string
 		return nil, err
 	}
 	defer func() { _ = tx.Rollback(ctx) }() // it only read
+	schema, err := d.schemaOf(ctx, conn)
+	if err != nil {
+		return nil, err
+	}
 	var snapshot string
 	if err := tx.QueryRow(ctx, "select pg_export_snapshot()").Scan(&snapshot); err != nil {
 		return nil, err
 	}
-	args := []string{"--format=custom", "--no-password", "--snapshot=" + snapshot}
+	// Other schemas are other applications', which the role may not read, and RestoreDump leaves alone.
+	args := []string{"--format=custom", "--no-password", "--snapshot=" + snapshot, "--schema=" + quotePattern(schema)}
 	if t.Major >= 16 {
 		args = append(args, "--compress=zstd:1") // six times as fast as gzip, and smaller
 	} else {
@@ -82,11 +87,12 @@ func (d *Database) dumpTo(ctx context.Context, t Tools, w io.Writer) (map[string
 		_, err := t.run(ctx, host.Command{Name: t.path("pg_dump"), Args: args, Env: d.env, User: d.OSUser, Dir: "/", Stdout: w})
 		done <- err
 	}()
-	rows, countErr := countRows(ctx, tx, "")
-	if err := <-done; err != nil {
-		return nil, err
+	rows, countErr := countRows(ctx, tx, schema)
+	err = <-done
+	if countErr != nil { // which ends the snapshot, and pg_dump with it
+		return nil, countErr
 	}
-	return rows, countErr
+	return rows, err
 }
 
 // countRows counts every table that pg_dump dumps: all but the system's and the extensions' own; of

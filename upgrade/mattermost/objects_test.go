@@ -2,6 +2,7 @@ package mattermost
 
 import (
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -37,7 +38,7 @@ const census = `select string_agg(o.type || ' ' || o.identity || ' ' || coalesce
 	left join pg_shdepend s on s.dbid = (select oid from pg_database where datname = current_database()) and s.classid = d.classid and s.objid = d.objid and s.deptype = 'o'
 	where d.refclassid = 'pg_namespace'::regclass and d.refobjid = 'public'::regnamespace`
 
-// Whatever is in the schema, whoever owns it, a dump goes back: what is the application's is exchanged,
+// Whatever is in the schema, and of whatever owner, a dump goes back: what is the application's is exchanged,
 // what is another's stays as it is with its rows and its comments.
 func TestDumpGoesBackWhateverIsInTheSchema(t *testing.T) {
 	s := startPostgres(t)
@@ -117,5 +118,19 @@ func TestClearLeavesNothingOfTheApplication(t *testing.T) {
 	}
 	if after := in.one(t, census); after != before {
 		t.Errorf("before:\n%s\nafter:\n%s", before, after)
+	}
+}
+
+// A table in the schema that the application may not read is named by the error.
+func TestDumpNamesWhatCannotBeRead(t *testing.T) {
+	s := startPostgres(t)
+	root := s.as(t, "postgres", "postgres")
+	root.sql(t, "create role app login", "create database chat owner app")
+	app := s.as(t, "app", "chat")
+	fill(t, app)
+	root.On("chat").sql(t, "create table bi_numbers (a int)")
+	_, err := app.Dump(t.Context(), s.tools, filepath.Join(t.TempDir(), "run.dump"), nil)
+	if err == nil || !strings.Contains(err.Error(), "permission denied for table bi_numbers") {
+		t.Errorf("error is %v", err)
 	}
 }

@@ -73,7 +73,7 @@ func (d *Database) Stream(ctx context.Context, t Tools, w io.Writer, progress fu
 	return want, at.UTC(), got.compare(want)
 }
 
-// withoutSchema takes out the lines by which pg_dump, asked for one schema, makes it and says what it is:
+// withoutSchema takes out the lines by which pg_dump, asked for one schema, makes it and comments on it:
 // a database that is filled has it, and only its owner may comment on it. They are at the top.
 type withoutSchema struct {
 	w    io.Writer

@@ -85,7 +85,7 @@ func (a *Admin) makeSchema(ctx context.Context, name string) error {
 	}
 	create := "create schema if not exists " + quote(schema)
 	var failed []error
-	for _, maker := range []*Database{a.On(name), into} { // an administrator that is no superuser may not act for every role
+	for _, maker := range []*Database{a.On(name), into} { // only a superuser may act for every role
 		err := maker.exec(ctx, create+" authorization "+quote(owner), grant)
 		if err != nil {
 			err = maker.exec(ctx, create, grant)

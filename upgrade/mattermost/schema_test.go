@@ -48,7 +48,8 @@ func TestSchemaOfAnyOrigin(t *testing.T) {
 			root.sql(t, "create role "+role+" login", "grant "+role+" to upgrader", "create database "+name+" owner "+owner)
 			in := root.On(name)
 			in.sql(t, "create schema "+quote(o.schema)+" authorization "+role,
-				"create table public.posts as select 7 as id", "alter table public.posts owner to "+role)
+				"create table public.posts as select 7 as id", "alter table public.posts owner to "+role,
+				"create table public.unreadable as select 1 as id", "create schema bi", "create table bi.unreadable as select 1 as id")
 			for _, sql := range o.sql {
 				in.sql(t, strings.NewReplacer("ROLE", role, "DATABASE", name, "SCHEMA", quote(o.schema)).Replace(sql))
 			}

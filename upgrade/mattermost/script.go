@@ -80,8 +80,8 @@ func playFeed(ctx context.Context, conn *pgconn.PgConn, feed func(context.Contex
 }
 
 // script is SQL as pg_dump and pg_restore write it. It is run without psql, for which a line of it
-// could be a command that is run on this host, as whoever runs psql: a backup's text may come from
-// anyone who could change the database once.
+// could be a command that is run on this host with psql's rights: a backup's text may come from
+// anything that could change the database once.
 type script struct {
 	conn  *pgconn.PgConn
 	in    *bufio.Reader

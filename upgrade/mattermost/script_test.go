@@ -31,7 +31,7 @@ func TestScriptRunsNoCommands(t *testing.T) {
 		{"output to a program", `\o |touch FILE` + "\nselect 1;\n"},
 		{"after a line that looks like the end of rows", "COPY a (b) FROM stdin;\n\\.\n\\! touch FILE\n\\.\n"},
 		{"beside the word that pg_dump begins with", "\\restrict x\n\\! touch FILE\n\\unrestrict x\n"},
-		{"in a quote that is none", "-- it's\n\\! touch FILE\n"},
+		{"after a quote in a comment", "-- it's\n\\! touch FILE\n"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "touched")

@@ -100,7 +100,7 @@ func TestSettingsThatCannotBeCopied(t *testing.T) {
 	}
 }
 
-// A database is not exchanged for what is no copy of it.
+// Only a copy of a database takes its place.
 func TestPutBackRefusesAnothersCopy(t *testing.T) {
 	s := startPostgres(t)
 	root := s.as(t, "postgres", "postgres")

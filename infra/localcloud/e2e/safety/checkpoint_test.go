@@ -14,7 +14,7 @@ import (
 // Where no role may copy the database, or there is no room for a copy, the plan says that it is
 // dumped at the stop and what that costs; and the old version comes back from that dump, after a new
 // one has changed the database. PostgreSQL dies in the middle of the first restore, and the
-// session of the second is ended: nobody is let in to what they leave, and the host goes on by itself until all is back.
+// session of the second is ended: traffic is held for what they leave, and the server goes on until all is back.
 func TestDumpAtTheStop(t *testing.T) {
 	s := fresh(t)
 	square.Localcloud(t.Context(), "mirror", "publish", "--bad", "migrate-exit").Must(t)
