@@ -15,7 +15,8 @@ import (
 // upgradeOf is an upgrade of the small host that fails behind the start of the new version.
 func (h *smallHost) upgradeOf() []Phase {
 	h.t.Helper()
-	config := filepath.Join(h.dir, "config.json")
+	config := h.configFile()
+	must(h.t, os.MkdirAll(filepath.Dir(config), 0o755))
 	must(h.t, os.WriteFile(config, []byte(`{"PasswordSettings": {"MinimumLength": 3}}`), 0o600))
 	h.op.Facts.Config = &mattermost.Config{Path: config, Exists: true}
 	old, target := filepath.Join(h.dir, "versions/7.7.0"), filepath.Join(h.dir, "versions/9.10.0")
@@ -24,10 +25,13 @@ func (h *smallHost) upgradeOf() []Phase {
 		Stop{}, Checkpoint{}, Swap{}, Start{}, broken{}}
 }
 
+// configFile is where the small host's server looks for its configuration.
+func (h *smallHost) configFile() string { return filepath.Join(h.dir, "config/config.json") }
+
 // mend is what an operator does in the meantime, to the configuration and whatever else did not work.
 func (h *smallHost) mend() {
 	h.t.Helper()
-	must(h.t, os.WriteFile(filepath.Join(h.dir, "config.json"), []byte(`{"PasswordSettings": {"MinimumLength": 8}}`), 0o600))
+	must(h.t, os.WriteFile(h.configFile(), []byte(`{"PasswordSettings": {"MinimumLength": 8}}`), 0o600))
 	h.ill.Store(false)
 }
 
@@ -38,7 +42,7 @@ func (h *smallHost) keptMended(before int, err error) {
 	if err != nil || h.op.Record.Run != nil {
 		h.t.Errorf("error %v, record %+v", err, h.op.Record)
 	}
-	if data, _ := os.ReadFile(filepath.Join(h.dir, "config.json")); !strings.Contains(string(data), "8") {
+	if data, _ := os.ReadFile(h.configFile()); !strings.Contains(string(data), "8") {
 		h.t.Errorf("the configuration is %s", data)
 	}
 	for _, m := range h.commands()[before:] {
