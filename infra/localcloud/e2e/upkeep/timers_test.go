@@ -146,7 +146,10 @@ stat -c '%U %a' /etc/townsquare/backup.password`)
 	if r := s.Upgrade(t.Context(), "timers", "list").Must(t); strings.Count(r.Stdout, "never") != 5 {
 		t.Errorf("none of them ran:\n%s", r)
 	}
-	s.Exec(t, "systemctl start townsquare-check.service")
+	// The start has ended before what the unit does when it stops.
+	s.Exec(t, `systemctl start townsquare-check.service
+until [ "$(systemctl show -P ActiveState townsquare-check.service)" = inactive ]; do sleep 0.1; done
+test -s /var/lib/townsquare/timers/townsquare-check.service.json`)
 	s.Kill(t)
 	s.Start(t)
 	if err := s.Await(t.Context(), stage.Patience, stage.After); err != nil {
