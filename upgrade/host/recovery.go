@@ -45,7 +45,7 @@ TimeoutAbortSec=%[5]d
 Restart=on-failure
 RestartMode=direct
 RestartSec=5
-RestartPreventExitStatus=1 5
+RestartPreventExitStatus=1 2 3 5
 OOMScoreAdjust=-900
 
 [Install]
