@@ -216,6 +216,11 @@ func back(ctx context.Context, phases []Phase, op *Operation, cause error) error
 	}
 	stopped := run.Stopped
 	if err := undo(ctx, phases, op); err != nil {
+		var k *kept
+		if errors.Is(cause, ErrInterrupted) && errors.As(err, &k) && k.serves {
+			op.Warn("cancelled too late: users wrote %s on %s since %s, so it stays", k.written, run.To, k.since.Local().Format(time.TimeOnly))
+			return nil
+		}
 		return &NotRolledBack{Cause: cause, Undo: err}
 	}
 	if stopped {

@@ -276,7 +276,11 @@ func leadsToOld(run *state.Run) bool {
 // keepNew leaves the new version in place, as the only one that has what users wrote.
 func keepNew(ctx context.Context, op *Operation, k *kept) error {
 	run := op.Record.Run
-	k.why = errors.Join(k.why, service(run).Start(ctx), gate(run).Open(ctx))
+	started := errors.Join(service(run).Start(ctx), gate(run).Open(ctx))
+	if st, err := service(run).Status(ctx); err == nil && started == nil && st.PID != 0 {
+		k.serves = awaitHealth(ctx, run, st.PID, run.To, verifyTimeout) == nil
+	}
+	k.why = errors.Join(k.why, started)
 	op.Up()
 	// Nothing is to be put back by a later run either.
 	conclude(op.Record, run)
@@ -290,6 +294,7 @@ type kept struct {
 	since   time.Time
 	written string
 	run     state.Run
+	serves  bool // the new version is running well
 }
 
 func (e *kept) Error() string {
