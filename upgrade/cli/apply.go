@@ -97,7 +97,7 @@ func (a *app) runApply(ctx context.Context, o *applyOptions) error {
 	if found := o.check(a); len(found) > 0 {
 		return &usageError{problems: found}
 	}
-	a.printer.Given = o.choiceFlags.given()
+	a.printer.Given = o.given()
 	if o.several() {
 		return a.applyFleet(ctx, o)
 	}

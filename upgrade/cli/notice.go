@@ -128,7 +128,10 @@ func meaning(named []release.Version, plan phase.Preview) (string, int) {
 	var old []string
 	for _, v := range named {
 		held := slices.IndexFunc(plan.Held, func(h release.Held) bool { return h.Version == v.String() })
-		exit, says := phase.ExitDone, ""
+		var (
+			exit int
+			says string
+		)
 		switch {
 		case !has.Less(v):
 			old = append(old, v.String())

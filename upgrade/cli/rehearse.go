@@ -64,7 +64,7 @@ func (a *app) runRehearse(ctx context.Context, o *rehearseOptions) error {
 	if found := o.check(); len(found) > 0 {
 		return &usageError{problems: found}
 	}
-	a.printer.Given = o.choiceFlags.given()
+	a.printer.Given = o.given()
 	if o.here {
 		return a.rehearseHere(ctx, o)
 	}

@@ -75,7 +75,7 @@ func playFeed(ctx context.Context, conn *pgconn.PgConn, feed func(context.Contex
 	default:
 	}
 	_ = read.CloseWithError(errEnded)
-	<-fed
+	<-fed //nolint:errcheck // it is only the consequence
 	return err
 }
 
@@ -98,10 +98,10 @@ const (
 func (s *script) run(ctx context.Context) error {
 	for {
 		line, err := s.line()
-		if err == io.EOF && line == "" {
+		if errors.Is(err, io.EOF) && line == "" {
 			return s.flush(ctx)
 		}
-		if err != nil && err != io.EOF {
+		if err != nil && !errors.Is(err, io.EOF) {
 			return err
 		}
 		open := s.quote.open()
@@ -141,7 +141,7 @@ func (s *script) line() (string, error) {
 		if len(whole)+s.text.Len() > textBytes {
 			return "", errors.New("the dump has a statement that is too long")
 		}
-		if err != bufio.ErrBufferFull {
+		if !errors.Is(err, bufio.ErrBufferFull) {
 			return string(whole), err
 		}
 	}
@@ -160,7 +160,7 @@ func (s *script) flush(ctx context.Context) error {
 func (s *script) rows(ctx context.Context, statement string) error {
 	data := &copyData{in: s.in}
 	_, err := s.conn.CopyFrom(ctx, data, strings.TrimSpace(statement))
-	if data.err != nil && data.err != io.EOF {
+	if data.err != nil && !errors.Is(data.err, io.EOF) {
 		return data.err
 	}
 	return err
@@ -186,9 +186,9 @@ func (c *copyData) Read(p []byte) (int, error) {
 		}
 		c.begun = !bytes.HasSuffix(part, []byte("\n"))
 		switch {
-		case err == io.EOF:
+		case errors.Is(err, io.EOF):
 			c.err = errors.New("the dump ends in the middle of a table")
-		case err != nil && err != bufio.ErrBufferFull:
+		case err != nil && !errors.Is(err, bufio.ErrBufferFull):
 			c.err = err
 		}
 		if c.err != nil {

@@ -70,7 +70,7 @@ func TestRecoveryEnds(t *testing.T) {
 
 // A database that does not answer is waited for, however often.
 func TestRecoveryWaitsForTheDatabase(t *testing.T) {
-	why := error(ErrUnreachable)
+	why := ErrUnreachable
 	_, op, phases := leftStopped(t, &why)
 	op.Automatic = true
 	for range 3 * undoTries {
