@@ -36,12 +36,18 @@ systemctl reload postgresql`)
 		!strings.Contains(r.Stdout+r.Stderr, "/etc/townsquare/database-admin.url") {
 		t.Errorf("a rehearsal does not say what it lacks:\n%s", r)
 	}
+	// Each restore waits in its middle, for the strikes to come there.
+	s.Input(t, strings.NewReader(`#!/bin/sh
+case "$*" in
+*--use-list=*) "$0.real" "$@" | { head -c 30000; : >/run/restoring; sleep 2; cat; } ;;
+*) exec "$0.real" "$@" ;;
+esac
+`), `cd /usr/lib/postgresql/17/bin && mv pg_restore pg_restore.real && install -m 755 /dev/stdin pg_restore`)
 	s.Exec(t, `systemd-run --quiet --collect --expand-environment=no bash -c '
-for what in "systemctl kill --kill-whom=main --signal=KILL postgresql@17-main" "kill \$session"; do
-	until session=$(pgrep -f "^postgres: 17/main: mattermost mattermost .* (DO|COPY|CREATE|ALTER|SELECT|idle in transaction)" | head -1) && [ "$session" ] &&
-		pgrep -f "^/usr/lib/postgresql/17/bin/pg_restore --file=- --no-owner" >/dev/null; do sleep 0.02; done
+for what in "systemctl kill --kill-whom=main --signal=KILL postgresql@17-main" "kill \$(pgrep -f \"^postgres: 17/main: mattermost mattermost \")"; do
+	until [ -e /run/restoring ]; do sleep 0.02; done
 	eval "$what" && echo "$what" >>/run/struck
-	while [ -e "/proc/$session" ]; do sleep 0.02; done
+	rm /run/restoring
 done'`)
 	s.Watched(t, func() {
 		if got := s.Apply(t, version, "2s", 5); got.Outcome != "not-rolled-back" || !strings.Contains(got.Error, "the host tries again by itself") {
@@ -56,7 +62,7 @@ done'`)
 		})
 		t.Logf("%v later all is back", time.Since(began).Round(100*time.Millisecond))
 	})
-	if struck := s.Exec(t, "cat /run/struck"); !strings.Contains(struck, "postgresql@17-main") || !strings.Contains(struck, "kill $session") {
+	if struck := s.Exec(t, "cat /run/struck"); !strings.Contains(struck, "postgresql@17-main") || !strings.Contains(struck, "kill $(pgrep") {
 		t.Errorf("the restore was not disturbed twice:\n%s", struck)
 	}
 	log := s.Exec(t, "cat $(ls -t /var/lib/townsquare/runs/*.jsonl | head -1); ls /var/lib/townsquare/dumps")
