@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/renameio/v2"
 
+	"townsquare/upgrade/internal/durable"
 	"townsquare/upgrade/state"
 )
 
@@ -156,7 +157,11 @@ func (s Service) NoteRun(ctx context.Context, root, service, result string) erro
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err
 	}
-	return renameio.WriteFile(path, append(data, '\n'), 0o600, renameio.IgnoreUmask())
+	if err := renameio.WriteFile(path, append(data, '\n'), 0o600, renameio.IgnoreUmask()); err != nil {
+		return err
+	}
+	dir := filepath.Dir(path)
+	return errors.Join(durable.SyncDir(dir), durable.SyncDir(filepath.Dir(dir))) // it was made just now, the first time
 }
 
 // systemdTime reads a time as systemctl shows it; anything else is no time. (--timestamp=unix does not
