@@ -16,6 +16,10 @@ var shipped = []string{"bin", "client", "config", "data", "fonts", "i18n", "logs
 	"ENTERPRISE-EDITION-LICENSE.txt", "LICENSE.txt", "MIT-COMPILED-LICENSE.md", "NOTICE.txt", "README.md", "manifest.txt",
 	"SECURITY.md", "mattermost.log", "notifications.log", "build"}
 
+// ShippedDirectories names those of an archive's directories in which nothing that was added by hand can be
+// told from an older release's files: it is not carried over from a directory that was made by hand.
+func ShippedDirectories() string { return "client, fonts, i18n, prepackaged_plugins or templates" }
+
 // shippedPrograms are the same for bin.
 var shippedPrograms = []string{"mattermost", "mmctl", "platform"}
 

@@ -38,7 +38,8 @@ func (Commit) Run(ctx context.Context, op *Operation) error {
 		return err
 	}
 	if run.AdoptedFrom != "" {
-		op.Note("what %s was is kept in %s; remove it by hand when nobody wants to go back there", run.Link, run.AdoptedFrom)
+		op.Note("what %s was is kept in %s, with what was added or changed inside %s; copy what is wanted, and remove it when no rollback needs it",
+			run.Link, run.AdoptedFrom, mattermost.ShippedDirectories())
 	}
 	op.arrived(run.To)
 	stopAgain(ctx, op)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"townsquare/upgrade/mattermost"
@@ -21,10 +22,10 @@ func (Swap) Describe(op *Operation) string {
 	f := op.Facts
 	text := fmt.Sprintf("%s leads to %s", f.Link, mattermost.VersionDir(f.Link, op.Choice.Next.Dir()))
 	if f.Plain {
-		text += ", and what it was is kept beside"
+		text += ", and what it was is kept beside: with it, what was added or changed inside " + mattermost.ShippedDirectories()
 	}
 	if custom := f.Custom(); len(custom) > 0 {
-		text += fmt.Sprintf("; carried over, as no release ships it: %v", custom)
+		text += "; carried over, as no release ships it: " + strings.Join(custom, ", ")
 	}
 	return text
 }
