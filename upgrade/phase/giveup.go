@@ -38,6 +38,7 @@ func giveUp(ctx context.Context, op *Operation, why error) error {
 	}
 	err := errors.Join(why, op.Save(), service(run).Start(ctx), gate(run).Open(ctx))
 	op.Up()
+	stopAgain(ctx, op)
 	return err
 }
 

@@ -25,6 +25,7 @@ type stuck struct {
 	applied string // what the database has of migrations; empty: it is emptied
 	away    bool   // the database
 	opened  bool   // users were on the new version
+	off     bool   // the service was stopped before the run
 	boot    bool
 	answers string // the version that the server says it is
 	way     bool   // of a rollback by hand
@@ -36,6 +37,7 @@ func TestGiveUp(t *testing.T) {
 	socket, _ := pgtest.Start(t)
 	for name, s := range map[string]stuck{
 		"verified behind the gate":              {applied: "101", answers: "9.10.0", want: "open"},
+		"it was off":                            {applied: "101", answers: "9.10.0", off: true, want: "off"},
 		"behind the gate it is another":         {applied: "101", answers: "9.9.9", want: "shut", again: true},
 		"behind the gate it has not migrated":   {applied: "100", answers: "9.10.0", want: "shut", again: true},
 		"the database is away":                  {away: true, answers: "9.10.0", want: "shut", again: true},
@@ -79,7 +81,7 @@ func (s stuck) try(t *testing.T, socket string) {
 	calls := play(t, "host="+socket+" user=postgres dbname="+name)
 	_, boot := host.Process()
 	run := &state.Run{From: "7.7.0", To: "9.10.0", Unit: "mattermost.service", Link: t.TempDir(), BootID: boot, Stopped: true, StoppedAt: time.Now(),
-		SchemaBefore: before, SchemaTarget: 101, Address: server.URL, Port: 8065}
+		SchemaBefore: before, SchemaTarget: 101, Address: server.URL, Port: 8065, WasOff: s.off}
 	record := &state.State{Run: run}
 	if s.way {
 		run.Way, run.SchemaTarget, record.Return = WayCheckpoint, 0, &state.Return{Schema: "db_migrations:1:99"}
@@ -104,6 +106,8 @@ func (s stuck) try(t *testing.T, socket string) {
 	switch {
 	case strings.HasSuffix(log, "nft open\n"):
 		ended = "open"
+	case strings.HasSuffix(log, "nft open\nsystemctl stop mattermost.service\n"):
+		ended = "off"
 	case s.boot && log == "nft close\n":
 		ended = "held"
 	case strings.Contains(log, "nft close\n") && strings.LastIndex(log, "kill") > strings.LastIndex(log, " start"):

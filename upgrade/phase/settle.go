@@ -282,6 +282,7 @@ func keepNew(ctx context.Context, op *Operation, k *kept) error {
 	}
 	k.why = errors.Join(k.why, started)
 	op.Up()
+	stopAgain(ctx, op)
 	// Nothing is to be put back by a later run either.
 	conclude(op.Record, run)
 	run.Committed = true
