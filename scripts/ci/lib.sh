@@ -123,7 +123,7 @@ with_results() {
   if [ -s "$outputs" ] && ! [[ $(<"$outputs") =~ ^pending=$list${nl}waiting=$list${nl}done=$list${nl}exit=[0-9]+$ ]]; then
     : >"$outputs"
     [ "$code" != 0 ] && [ "$code" != 10 ] || code=1
-    annotate error "upgrade $1 handed over something else than versions: none of it is used"
+    annotate error "the result of upgrade $1 has a value that is not a version; the result is ignored"
   fi
   [ -s "$summary" ] || [ "$code" = 0 ] || say "\`upgrade $1\` ended with exit code $code before it could look at a server; see the log." >>"$summary"
 }

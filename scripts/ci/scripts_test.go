@@ -138,7 +138,7 @@ func TestUpgradeDoesWhatItWasStartedFor(t *testing.T) {
 		{[]string{"CODE=4"}, 4, []string{"ended with exit code 4", "| the table of apply |"}},
 		{[]string{"TOWNSQUARE_STACKS=all"}, 0, []string{"--all-stacks"}},
 		{[]string{"TOWNSQUARE_STACKS=a;b --local"}, 2, []string{"is no name of a stack"}},
-		{[]string{"TOWNSQUARE_VERSION=$(id) --local"}, 2, []string{"is no version"}},
+		{[]string{"TOWNSQUARE_VERSION=$(id) --local"}, 2, []string{"is not a version"}},
 	} {
 		run(t, "ci/upgrade.sh", c.env...).wants(t, c.code, c.says...)
 	}

@@ -17,12 +17,12 @@ notice=${TOWNSQUARE_NOTICE:-}
 [ "${GITHUB_EVENT_NAME:-}" != repository_dispatch ] || notice=${notice:-${GITHUB_EVENT_PATH:?}}
 watch=()
 if [ -n "${TOWNSQUARE_WATCH:-}" ]; then
-  [[ $TOWNSQUARE_WATCH =~ ^([0-9]{1,6}[hms])+$ ]] || die 2 "TOWNSQUARE_WATCH: $(printf %q "$TOWNSQUARE_WATCH") is no duration such as 60s"
+  [[ $TOWNSQUARE_WATCH =~ ^([0-9]{1,6}[hms])+$ ]] || die 2 "TOWNSQUARE_WATCH: $(printf %q "$TOWNSQUARE_WATCH") is not a duration such as 60s"
   watch=(--watch "$TOWNSQUARE_WATCH")
 fi
 wanted=()
 if [ -n "${TOWNSQUARE_VERSION:-}" ]; then
-  [[ $TOWNSQUARE_VERSION =~ ^$version_shape$ ]] || die 2 "TOWNSQUARE_VERSION: $(printf %q "$TOWNSQUARE_VERSION") is no version such as 9.10.0"
+  [[ $TOWNSQUARE_VERSION =~ ^$version_shape$ ]] || die 2 "TOWNSQUARE_VERSION: $(printf %q "$TOWNSQUARE_VERSION") is not a version such as 9.10.0"
   wanted=(--to "$TOWNSQUARE_VERSION")
 fi
 

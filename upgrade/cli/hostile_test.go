@@ -274,7 +274,7 @@ func TestServersVersionsAreVersions(t *testing.T) {
 func refused(t *testing.T, what string, got typed, files []string) {
 	t.Helper()
 	harmless(t, got, files)
-	if got.code != phase.ExitError || !strings.Contains(got.stderr, "no version") || len(got.stderr) > 4096 || strings.Contains(files[1], "6.6.6") || strings.Contains(files[1], "9/9") {
+	if got.code != phase.ExitError || !strings.Contains(got.stderr, "not a version") || len(got.stderr) > 4096 || strings.Contains(files[1], "6.6.6") || strings.Contains(files[1], "9/9") {
 		t.Errorf("%s: exit code %d\n%.2000s\n%s", what, got.code, got.stderr, files[1])
 	}
 }

@@ -13,11 +13,11 @@ import (
 // thousands of packages and differences has a tenth of it.
 const MaxAnswer = 16 << 20
 
-// Read decodes what a server answered into v, which stays empty of control characters. Where v has a
-// method Check, it must agree. The servers are input: this is the place at which all they say is looked at.
+// Read decodes what a server answered into v, without control characters, and calls v's method Check
+// where it has one. A server is input: everything it says is checked here.
 func Read(data []byte, v any) error {
 	if len(data) > MaxAnswer {
-		return fmt.Errorf("the server's answer has %d MB (allowed: %d)", len(data)>>20, MaxAnswer>>20)
+		return fmt.Errorf("the server's answer is larger than %d MB", MaxAnswer>>20)
 	}
 	if err := json.Unmarshal(data, v); err != nil {
 		return fmt.Errorf("read the server's answer: %w", err)
@@ -29,18 +29,18 @@ func Read(data []byte, v any) error {
 	return nil
 }
 
-// CheckVersions refuses an answer in which the field where has something else than versions, as
-// scripts and other servers rely on them. An empty one says that there is no version.
+// CheckVersions refuses an answer in which a version is malformed: scripts and other servers rely on
+// them. An empty one is allowed.
 func CheckVersions(where string, versions ...string) error {
 	for _, v := range versions {
 		if v != "" && !release.IsVersion(v) {
-			return fmt.Errorf("the server's answer is not used: %s is no version: %.40q (allowed: three numbers, such as 9.10.0)", where, v)
+			return fmt.Errorf("the server's answer is ignored: %s is %.40q, which is not a version (allowed: three numbers, such as 9.10.0)", where, v)
 		}
 	}
 	return nil
 }
 
-// Check refuses a plan whose versions are none.
+// Check refuses a plan with a malformed version.
 func (p *Preview) Check() error {
 	versions := append([]string{p.From, p.To, p.Target, p.Waiting}, append(p.Path, p.Unlisted...)...)
 	for _, w := range p.Ways {
@@ -49,7 +49,7 @@ func (p *Preview) Check() error {
 	return CheckVersions("a field of the plan", versions...)
 }
 
-// Check refuses a report whose versions are none.
+// Check refuses a report with a malformed version.
 func (r *Report) Check() error {
 	if err := CheckVersions("a field of the report", r.Waiting); err != nil {
 		return err
@@ -57,7 +57,7 @@ func (r *Report) Check() error {
 	return CheckHistory(r.Finished)
 }
 
-// CheckHistory refuses runs whose versions are none.
+// CheckHistory refuses runs with a malformed version.
 func CheckHistory(runs ...state.Finished) error {
 	for _, f := range runs {
 		if err := CheckVersions(fmt.Sprintf("a field of run %.40q", f.ID), f.From, f.To); err != nil {

@@ -42,7 +42,7 @@ type Config struct {
 	Migrations     string        `yaml:"migrations,omitempty" json:"migrations,omitempty"`           // "auto" (default): while the old version serves, where that is safe; "offline": of them only indexes
 	Timers         *bool         `yaml:"timers,omitempty" json:"timers,omitempty"`                   // whether the host looks after itself by systemd timers; not said: as it is
 
-	Ignored []string `yaml:"-" json:"-"` // by ParseConfig: entries of generated keys that are wrong, a line each
+	Ignored []string `yaml:"-" json:"-"` // by ParseConfig: malformed entries of generated keys, a line each
 }
 
 // Calendar is when unattended work may be done. Of a Config that Check found wrong it has what can be read.

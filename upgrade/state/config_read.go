@@ -67,7 +67,7 @@ func generated(name string, nodes map[string]ast.Node) (list map[string]string, 
 		return nil, nil
 	}
 	drop := func(what string) {
-		ignored = append(ignored, fmt.Sprintf("%s: %s: ignored, as it is no version with its reason: %.80q", name, key, what))
+		ignored = append(ignored, fmt.Sprintf("%s: %s: entry ignored: %.80q is not a version with its reason", name, key, what))
 	}
 	var entries map[string]ast.Node
 	if calmly(func() error { return yaml.NodeToValue(node, &entries) }) != nil {
