@@ -321,8 +321,8 @@ func Reopen(ctx context.Context, run Runner, a Anchor) (Claim, error) {
 		c.Config.settings = read.settings
 		c.Database, err = DatabaseOf(c.Unit, read)
 	}
-	if err != nil && read.InDatabase && a.Database.Name != "" {
-		// It may be away with the database that is undone, which the record knows.
+	if read.InDatabase && a.Database.Name != "" {
+		// Its row may be away with the database that is undone, or be a backup's, with an older address or password.
 		if db, e := ParseDSN(read.source, c.Unit.User); e == nil && db.address().Same(a.Database) {
 			c.Database, err = db, nil
 		}

@@ -63,7 +63,7 @@ func (Commit) Run(ctx context.Context, op *Operation) error {
 // stopAgain stops what was stopped before: it ran to be verified.
 func stopAgain(ctx context.Context, op *Operation) {
 	run := op.Record.Run
-	if !run.WasOff || run.From == "" {
+	if !run.WasOff || run.From == "" || run.Operation == "restore" { // what is restored is wanted
 		return
 	}
 	if err := service(run).Stop(ctx); err != nil {

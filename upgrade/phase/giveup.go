@@ -33,12 +33,14 @@ func giveUp(ctx context.Context, op *Operation, why error) error {
 	if shut != nil {
 		return errors.Join(why, op.Save(), gate(run).Close(ctx), service(run).Kill(ctx))
 	}
+	if run.WasOff { // no user waits for it
+		return errors.Join(why, op.Save(), service(run).Kill(ctx), gate(run).Open(ctx))
+	}
 	if run.OpenedAt.IsZero() {
 		run.OpenedAt = time.Now().UTC()
 	}
 	err := errors.Join(why, op.Save(), service(run).Start(ctx), gate(run).Open(ctx))
 	op.Up()
-	stopAgain(ctx, op)
 	return err
 }
 

@@ -61,3 +61,38 @@ func TestCancelledTooLate(t *testing.T) {
 		})
 	}
 }
+
+// A recovery that leaves the new version, as only that has what users wrote, closes the run: nothing is left
+// to undo.
+func TestKeptByTheRecovery(t *testing.T) {
+	h := newSmallHost(t)
+	old, target := filepath.Join(h.dir, "versions/7.7.0"), filepath.Join(h.dir, "versions/9.10.0")
+	phases := []Phase{begin{state.Run{From: "7.7.0", To: "9.10.0", Unit: "mm.service", Link: h.link, OldTarget: old, NewTarget: target,
+		Address: h.op.Facts.Health.URL, Port: 8065, Migrates: true, SchemaTarget: 101}},
+		Stop{}, Checkpoint{}, Swap{}, Start{}, Verify{}, Open{}, cancelled{h, false}}
+	func() {
+		defer func() { _ = recover() }()
+		h.op.Leave = func() bool { panic("killed") }
+		_, _ = Run(t.Context(), phases, h.op)
+	}()
+	if h.op.Record.Run == nil {
+		t.Fatal("the run was not killed")
+	}
+	h.op.Record.Run.PID, h.op.Leave = 0, nil
+	err := Recover(t.Context(), phases, h.op)
+	if Code(err) != ExitNotRolledBack || h.op.Record.Run != nil {
+		t.Errorf("error %v, record %+v", err, h.op.Record.Run)
+	}
+	if n := len(h.op.Record.History); n != 1 || h.op.Record.History[0].To != "9.10.0" {
+		t.Errorf("history %+v", h.op.Record.History)
+	}
+}
+
+// Of a run that an earlier version of this program began, the service's user is asked of systemd.
+func TestUserOfAnOlderRun(t *testing.T) {
+	play(t, "host=/nowhere user=mm dbname=mm")
+	run := &state.Run{Unit: "mattermost.service", Link: t.TempDir()}
+	if err := knowUser(t.Context(), run); err != nil || run.User != "root" {
+		t.Errorf("user %q: %v", run.User, err)
+	}
+}

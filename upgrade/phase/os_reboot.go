@@ -105,6 +105,9 @@ func Resume(ctx context.Context, phases []Phase, op *Operation) (Report, error) 
 		if run == nil || run.ID != op.ID {
 			return fmt.Errorf("run %s is not in the record: there is nothing to continue", op.ID)
 		}
+		if err := knowUser(ctx, run); err != nil {
+			return err
+		}
 		l.times, r.Started = run.Phases, run.Started
 		if run.Stopped {
 			l.down = run.StoppedAt

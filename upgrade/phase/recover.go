@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"townsquare/upgrade/host"
+	"townsquare/upgrade/mattermost"
 	"townsquare/upgrade/state"
 )
 
@@ -91,6 +92,9 @@ func recoverRun(ctx context.Context, phases []Phase, op *Operation) (done state.
 		return done, &host.LockedError{Holder: host.Holder{Who: "another run", Why: left.Operation + " to " + left.To,
 			Run: left.ID, Since: left.Started, Beat: time.Now()}}
 	}
+	if err := knowUser(ctx, left); err != nil {
+		return done, err
+	}
 	if left.Operation != op.Name {
 		other, err := Find(op.Operations, left.Operation)
 		if err != nil {
@@ -121,11 +125,19 @@ func recoverRun(ctx context.Context, phases []Phase, op *Operation) (done state.
 	if err := op.try(ctx); err != nil {
 		return done, &NotRolledBack{Cause: cause, Undo: err}
 	}
-	if err := undo(ctx, phases, op); err != nil {
-		return done, &NotRolledBack{Cause: cause, Undo: op.tried(ctx, err)}
+	err = undo(ctx, phases, op)
+	mended := op.mended
+	op.mended = false // what follows is another run
+	if err != nil {
+		failed := &NotRolledBack{Cause: cause, Undo: op.tried(ctx, err)}
+		if left.Committed { // the newer version stays, and nothing is left to undo
+			done.Outcome, done.Error, done.Ended = OutcomeNotRolledBack, op.conceal(failed.Error()), time.Now().UTC()
+			return done, errors.Join(failed, closeRun(op, done))
+		}
+		return done, failed
 	}
 	done.Outcome, done.Error, done.Ended = OutcomeRolledBack, op.conceal(cause.Error()), time.Now().UTC()
-	if !left.StoppedAt.IsZero() {
+	if !left.StoppedAt.IsZero() && !mended {
 		done.Downtime = time.Since(left.StoppedAt)
 	}
 	if err := closeRun(op, done); err != nil || !op.Boot {
@@ -138,6 +150,22 @@ func recoverRun(ctx context.Context, phases []Phase, op *Operation) (done state.
 		return done, &NotRolledBack{Cause: cause, Undo: err}
 	}
 	return done, nil
+}
+
+// knowUser finds the service's user for a run that an earlier version of this program began: root touches
+// that user's files with the user's rights only.
+func knowUser(ctx context.Context, run *state.Run) error {
+	if run.User != "" || run.Unit == "" {
+		return nil
+	}
+	unit, err := mattermost.FindUnit(ctx, host.Run, run.Unit, run.Link)
+	if errors.Is(err, mattermost.ErrNoUnit) {
+		return nil
+	}
+	if err == nil {
+		run.User = unit.User
+	}
+	return err
 }
 
 // causeOf is why the run in the record is to be undone.

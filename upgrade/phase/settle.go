@@ -127,6 +127,9 @@ func reach(ctx context.Context, run *state.Run) (*mattermost.Unit, *mattermost.D
 			return nil, nil, err
 		}
 		if time.Now().After(deadline) {
+			if !mattermost.Away(err) {
+				return nil, nil, err
+			}
 			return nil, nil, fmt.Errorf("%w: %w", ErrUnreachable, err)
 		}
 		select {
@@ -143,7 +146,7 @@ func reachable(ctx context.Context, run *state.Run) bool {
 	if err == nil {
 		_, err = db.AppliedMigrations(ctx)
 	}
-	return err == nil || errors.Is(err, mattermost.ErrOtherDatabase)
+	return err == nil || !mattermost.Away(err)
 }
 
 // fit makes the database what it was at the stop, or as good as that; a *kept says it cannot.

@@ -16,7 +16,7 @@ import (
 func leftStopped(t *testing.T, err *error) (*world, *Operation, []Phase) {
 	t.Helper()
 	w, op := newWorld()
-	op.Record.Run = &state.Run{ID: op.ID, Operation: "apply", From: "1", To: "2", Unit: "mattermost.service", Port: 8065, Stopped: true, Again: true}
+	op.Record.Run = &state.Run{ID: op.ID, Operation: "apply", From: "1", To: "2", Unit: "mattermost.service", User: "root", Port: 8065, Stopped: true, Again: true}
 	phases := w.phases()
 	undo := find(phases, "stop").undo
 	find(phases, "stop").undo = func(ctx context.Context, op *Operation) error {

@@ -90,41 +90,6 @@ systemctl start mattermost`)
 	}
 }
 
-// Tables in a schema of their own, by a setting that belongs to the role in the database: it must
-// survive that a copy takes the database's place.
-func TestSchemaOfARole(t *testing.T) {
-	s := fresh(t)
-	s.Exec(t, `
-cd /tmp
-systemctl stop mattermost
-runuser -u postgres -- psql -XAtqd mattermost -v ON_ERROR_STOP=1 <<SQL
-alter schema public rename to chat;
-create schema public authorization pg_database_owner;
-alter role mmuser in database mattermost set search_path = chat;
-SQL
-systemctl start mattermost
-DEBIAN_FRONTEND=noninteractive apt-get -qq install -y restic >/dev/null
-umask 077
-head -c 32 /dev/urandom | base64 >/etc/townsquare/backup.password
-printf 'backup:\n  repository: /srv/backups\n' >>/etc/townsquare/upgrade.yaml`)
-	if err := s.Await(t.Context(), stage.Patience, stage.Before); err != nil {
-		t.Fatal(err)
-	}
-	square.Localcloud(t.Context(), "mirror", "publish", "--bad", "migrate-exit").Must(t)
-	s.Watched(t, func() { s.Apply(t, "9.10.7", "2s", 4) })
-	s.Serves(t, stage.Before)
-	s.Watched(t, func() { s.Apply(t, stage.After, "2s") })
-	s.Serves(t, stage.After)
-	s.Watched(t, func() {
-		s.Upgrade(t.Context(), "rollback", "--json", "--yes", "--watch", "2s", "--way", "downgrade").Must(t)
-	})
-	s.whole(t, stage.Before)
-	s.Upgrade(t.Context(), "backup", "create", "--json").Must(t)
-	s.Upgrade(t.Context(), "backup", "verify", "--json").Must(t)
-	s.Upgrade(t.Context(), "restore", "latest", "--replace", "--json", "--yes").Must(t)
-	s.Serves(t, stage.Before)
-}
-
 // What an administrator made in the schema does not keep a dump from going back, where the database
 // cannot be copied.
 func TestDumpBesideOtherObjects(t *testing.T) {
