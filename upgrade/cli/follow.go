@@ -66,6 +66,7 @@ func (s *session) follow(ctx context.Context, id string) (phase.Report, error) {
 			}
 			if e.Kind == phase.Result {
 				got, bad = true, phase.ReadData(e, &report)
+				report.Problems, report.Hint = s.printer.CompleteAll(report.Problems), s.printer.Complete(report.Hint)
 			}
 		}}
 		err := s.call(ctx, []string{"events", "--follow", "--run", id, "--skip", strconv.Itoa(seen)}, nil, lines)

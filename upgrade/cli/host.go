@@ -151,9 +151,7 @@ func (h *server) operationWith(config state.Config, id, name string, emit func(p
 	op.Reload = func() (*state.State, error) { return state.Load(h.path(state.Path)) }
 	h.knowSecrets()
 	if run := record.Run; run != nil { // to put it back, nobody looks at the installation first
-		if run.User != "" { // else an earlier version began it, and whose file it is is not known yet
-			h.knowConfig(run.User, run.ConfigPath)
-		}
+		h.knowConfig(run.User, run.ConfigPath)
 		h.knowConfig("", run.ConfigCopy)
 	}
 	learned := false

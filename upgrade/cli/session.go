@@ -283,6 +283,7 @@ func (s *session) examine(ctx context.Context, what string, r request) (phase.Pr
 		if e.Kind == phase.Result {
 			got = true
 			bad = cmp.Or(bad, phase.ReadData(e, &plan))
+			plan.Problems, plan.Hint = s.printer.CompleteAll(plan.Problems), s.printer.Complete(plan.Hint)
 		}
 	}}
 	r.Delivery, r.Who = s.target.delivery, who()
