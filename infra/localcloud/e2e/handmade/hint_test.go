@@ -12,7 +12,7 @@ import (
 // Every hint of the preflight that changes something is typed as it stands: then the upgrade can be done, and
 // the server that runs now still starts.
 func TestHints(t *testing.T) {
-	for _, c := range []struct{ name, change string }{
+	for i, c := range []struct{ name, change string }{
 		{"a sandbox without the new places", `
 mkdir -p /etc/systemd/system/mattermost.service.d
 printf '[Service]\nProtectSystem=strict\nReadWritePaths=/opt/mattermost\n' >/etc/systemd/system/mattermost.service.d/sandbox.conf
@@ -36,13 +36,18 @@ systemctl enable --now mattermost`},
 sed 's/^WantedBy=.*//' /lib/systemd/system/mattermost.service >/etc/systemd/system/old-chat.service
 systemctl daemon-reload`},
 	} {
+		if !due(i) {
+			continue
+		}
 		t.Run(c.name, func(t *testing.T) {
 			s := fresh(t)
 			s.Exec(t, c.change)
 			if err := s.Await(t.Context(), stage.Patience, stage.Before); err != nil {
 				t.Fatal(err)
 			}
-			var plan struct{ Problems []struct{ Where, Hint string } }
+			var plan struct {
+				Problems []struct{ Where, Hint string }
+			}
 			s.Upgrade(t.Context(), "plan", "--json", "--to", stage.After).Must(t, 3).Into(t, &plan)
 			for _, p := range plan.Problems {
 				if p.Hint == "" {
