@@ -47,7 +47,7 @@ func (a *app) runStatus(ctx context.Context, f *targetFlags) error {
 		return err
 	}
 	for i, one := range status.Attention {
-		if one.Command != "" {
+		if status.Attention[i].Hint = a.printer.Complete(one.Hint); one.Command != "" {
 			status.Attention[i].Hint = a.printer.Command(one.Command)
 		}
 	}

@@ -137,7 +137,7 @@ func (c *Comparison) compareSSH(ctx context.Context) error {
 			}
 			wrong = append(wrong, key)
 			c.add(Difference{Kind: KindSSH, Name: "sshd's setting " + key, Found: "is " + strings.Join(has[strings.ToLower(key)], " ") + ", not " + value,
-				Left: "a file of yours says so, not the stack's", Risk: sshRisk(key), Hint: "sudo grep -rin '^ *" + key + "' /etc/ssh/sshd_config /etc/ssh/sshd_config.d"})
+				Left: "set in an unmanaged file", Risk: sshRisk(key), Hint: "sudo grep -rin '^ *" + key + "' /etc/ssh/sshd_config /etc/ssh/sshd_config.d"})
 		}
 	}
 	return nil
