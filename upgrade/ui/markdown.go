@@ -151,7 +151,7 @@ func timesMarked(b *strings.Builder, r phase.Report) {
 		fmt.Fprintf(b, "| %s | %s |\n", marked(t.Title), Took(t.Took))
 	}
 	if r.From != "" {
-		away := "people had to wait"
+		away := "downtime"
 		if r.Down {
 			away = stillDown
 		}
