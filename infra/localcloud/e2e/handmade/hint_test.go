@@ -42,7 +42,9 @@ systemctl daemon-reload`},
 			if err := s.Await(t.Context(), stage.Patience, stage.Before); err != nil {
 				t.Fatal(err)
 			}
-			var plan struct{ Problems []struct{ Where, Hint string } }
+			var plan struct {
+				Problems []struct{ Where, Hint string }
+			}
 			s.Upgrade(t.Context(), "plan", "--json", "--to", stage.After).Must(t, 3).Into(t, &plan)
 			for _, p := range plan.Problems {
 				if p.Hint == "" {
