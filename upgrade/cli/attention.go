@@ -58,7 +58,7 @@ func attention(s *ui.Status, record *state.State, backups state.Backups, now tim
 	}
 	for _, of := range slices.Sorted(maps.Keys(s.Unheard)) {
 		f := s.Unheard[of]
-		add("heartbeat", fmt.Sprintf("the monitoring service has not been told of a %s since %s: %s", of, f.Since.Format(time.DateTime), f.Error), "notify test", "")
+		add("heartbeat", fmt.Sprintf("the heartbeat of the %s has not reached the monitoring service since %s: %s", of, f.Since.Format(time.DateTime), f.Error), "notify test", "")
 	}
 	return list
 }
