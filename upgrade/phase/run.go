@@ -231,7 +231,7 @@ func back(ctx context.Context, phases []Phase, op *Operation, cause error) error
 
 // undo puts phases back, the last first, and says what kept the service down, or is to be tried again.
 func undo(ctx context.Context, phases []Phase, op *Operation) error {
-	ctx, cancel := op.within(context.WithoutCancel(ctx), undoLimit(op), "putting back")
+	ctx, cancel := op.within(context.WithoutCancel(ctx), undoLimit(op), "the rollback")
 	defer cancel()
 	defer op.due.Store(nil)
 	last := len(phases) - 1
