@@ -108,7 +108,7 @@ func firstLine(s string) string {
 	return line
 }
 
-// settled takes from what waits that which does not: a version that is being installed, or is skipped.
+// settled removes from waits the versions that do not wait any more: being installed, failed or skipped.
 func settled(waits map[schedule.Kind]state.Pending, record *state.State, skipped ...map[string]string) {
 	gone := map[string]bool{}
 	if run := record.Run; run != nil {

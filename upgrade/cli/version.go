@@ -92,7 +92,7 @@ func (v version) replaces(there host.Incumbent) error {
 // update builds this program anew.
 const update = "git pull && CGO_ENABLED=0 go build -o bin/upgrade ./upgrade"
 
-// keptError says that the upgrade on the server stays.
+// keptError is returned when the upgrader on the server stays.
 type keptError struct{ why string }
 
 func (e *keptError) Error() string { return e.why }

@@ -143,7 +143,7 @@ func (c *Comparison) compareSSH(ctx context.Context) error {
 	return nil
 }
 
-// sshRisk says what a weaker setting of sshd admits.
+// sshRisk returns what a weaker setting of sshd admits.
 func sshRisk(key string) string {
 	switch strings.ToLower(key) {
 	case "permitrootlogin":

@@ -14,7 +14,7 @@ import (
 	"townsquare/upgrade/mattermost"
 )
 
-// places finds what survives the host: data, configuration, plugins, what someone added, wherever it
+// places finds what survives the host: data, configuration, plugins, what was added by hand, wherever it
 // really is, how much it weighs, and which links in it lead to what no backup holds. Logs are left out.
 func places(ctx context.Context, op *Operation, m *backup.Manifest) error {
 	f := op.Facts

@@ -43,9 +43,9 @@ type Report struct {
 	Hint     string             `json:"hint,omitempty"`       // what to type about the error
 	Skipped  bool               `json:"skipped,omitempty"`    // To is on the host's skip list now
 	Reboot   system.Reboot      `json:"reboot,omitzero"`      // one that is needed still
-	Held     []string           `json:"held,omitempty"`       // packages that a person holds back
-	Backup   *BackupReport      `json:"backup,omitempty"`     // made, proven or brought back
-	Drift    []drift.Difference `json:"drift,omitempty"`      // what is not as the stack says, still
+	Held     []string           `json:"held,omitempty"`       // packages on hold
+	Backup   *BackupReport      `json:"backup,omitempty"`     // made, verified or restored
+	Drift    []drift.Difference `json:"drift,omitempty"`      // what differs from the stack still
 	Down     bool               `json:"still_down,omitempty"` // the downtime goes on after the run
 	Exit     int                `json:"exit"`                 // the exit code of the command
 }

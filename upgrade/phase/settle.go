@@ -33,7 +33,7 @@ const (
 //   - the schema is as it was, and users may have written: nothing is put back;
 //   - nobody can have written, or nobody did: the copy made at the stop is put back;
 //   - users wrote: the new version takes its own migrations back, with everything written since;
-//   - and where it cannot, it stays, and a person decides;
+//   - and where it cannot, it stays, and an operator decides;
 //   - of a restore: users wrote on what was restored: it stays.
 func settle(ctx context.Context, op *Operation) error {
 	for try := 1; ; try++ {
