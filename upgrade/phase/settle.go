@@ -312,7 +312,7 @@ func (e *kept) Unwrap() error { return e.why }
 func (e *kept) Hint() string {
 	hint := "journalctl -u " + e.run.Unit + " -n 50"
 	if e.run.Way == "" && (e.run.CheckpointComplete || e.run.StoppedDump != "") {
-		hint += "\nto roll back all the same, after a look at what would be lost: upgrade rollback --way " + WayCheckpoint + " …"
+		hint += "    # to roll back all the same, after a look at what would be lost: upgrade rollback --way " + WayCheckpoint + " …"
 	}
 	return hint
 }
