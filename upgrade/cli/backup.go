@@ -61,8 +61,8 @@ repository. Only then it says "restorable". The scratch is removed in any case; 
 meanwhile. It needs space for a copy of database and files: on the system's disk, or else the files' own.`),
 		a.backupRun("prune", "prune", "Remove backups that are too old", `Removes the backups that backup.keep does not keep, and what is left of those that were cut short;
 those that are removed are listed. The backup that was verified last stays, and so does the one from
-before the last upgrade. create removes the same ones, except while the newest backup lacks files that
-an earlier one has: prune removes the earlier one all the same.`),
+before the last upgrade. create removes the same ones, but none while the newest backup lacks files
+that an earlier one has; prune removes them even then.`),
 		a.restore("restore BACKUP"),
 	)
 	return cmd
