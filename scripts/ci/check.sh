@@ -56,7 +56,7 @@ settle() {
 with_results check --by-itself
 pending=$(value pending) waiting=$(value waiting)
 publish 'Mattermost releases'
-[ "$code" != 13 ] || annotate warning 'no update will be installed on a server that should not stay as it is; the summary says why'
+[ "$code" != 13 ] || annotate warning 'a server needs attention and no update will be installed on it; the reason is in the summary'
 [ "$code" = 0 ] || [ "$code" = 10 ] || [ "$code" = 13 ] || {
   annotate error "upgrade check ended with exit code $code"
   exit "$code"

@@ -35,7 +35,7 @@ on_github() { [ "${GITHUB_ACTIONS:-}" = true ]; }
 
 # GitHub masks a secret of several lines as a whole only, so each line is named to it. What is
 # printed here never shows: the runner takes it away. From then on the runner obeys only what
-# annotate prints: a line of a program, which may be a server's words, is no command.
+# annotate prints: a line that a program prints, which may come from a server, is not a command.
 if on_github; then
   for name in TOWNSQUARE_SSH_KEY PULUMI_CONFIG_PASSPHRASE PULUMI_ACCESS_TOKEN AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY; do
     while IFS= read -r line; do
@@ -111,8 +111,8 @@ if [ ! -x "$root/bin/upgrade" ]; then
   (cd "$root" && CGO_ENABLED=0 go build -trimpath -o bin/upgrade ./upgrade) || die 1 "upgrade could not be built"
 fi
 
-# The shape of a version. What the program hands over is looked at again here: it came from servers, and
-# goes to commands, issues and GITHUB_OUTPUT.
+# The shape of a version. The program's output is checked again here: it came from servers, and goes to
+# commands, issues and GITHUB_OUTPUT.
 readonly version_shape='[0-9]{1,4}\.[0-9]{1,4}\.[0-9]{1,4}'
 
 # with_results COMMAND...: of upgrade, for all stacks; sets $code.

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Says what the program of a pull request would build, as a comment on it. Changes nothing. It runs that
-# program with all it is given, so give it a stack of its own, never production's secrets. See lib.sh for
-# the settings, and besides:
+# Comments on a pull request what its program would build. Changes nothing. It runs that program with all
+# it is given, so give it a stack of its own, never production's secrets. See lib.sh for the settings, and
+# besides:
 #
 #   TOWNSQUARE_PULUMI    the command to run in place of pulumi
 #   PR_NUMBER            the pull request that gets the comment (default: none)

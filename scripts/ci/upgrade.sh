@@ -42,7 +42,7 @@ waiting=$(value waiting)
 case $code in
   0 | 10) ;;
   12) annotate warning "The vendor's pages do not list the release of the notice yet; the next scheduled run sees it" ;;
-  13) annotate warning "The release of the notice is skipped, or cannot be installed; the summary says why" ;;
+  13) annotate warning "The release of the notice is skipped, or cannot be installed; the reason is in the summary" ;;
   *)
     annotate error "upgrade ended with exit code $code; the summary says what it means"
     exit "$code"

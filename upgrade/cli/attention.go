@@ -58,7 +58,7 @@ func attention(s *ui.Status, record *state.State, backups state.Backups, now tim
 	}
 	for _, of := range slices.Sorted(maps.Keys(s.Unheard)) {
 		f := s.Unheard[of]
-		add("heartbeat", fmt.Sprintf("the monitoring service has not been told of a %s since %s: %s", of, f.Since.Format(time.DateTime), f.Error), "notify test", "")
+		add("heartbeat", fmt.Sprintf("the heartbeat of the %s has not reached the monitoring service since %s: %s", of, f.Since.Format(time.DateTime), f.Error), "notify test", "")
 	}
 	return list
 }
@@ -108,7 +108,7 @@ func firstLine(s string) string {
 	return line
 }
 
-// settled takes from what waits that which does not: a version that is being installed, or is skipped.
+// settled removes from waits the versions that do not wait any more: being installed, failed or skipped.
 func settled(waits map[schedule.Kind]state.Pending, record *state.State, skipped ...map[string]string) {
 	gone := map[string]bool{}
 	if run := record.Run; run != nil {

@@ -63,7 +63,7 @@ func TestAttention(t *testing.T) {
 		"untold":           {func(s *ui.Status) { s.Untold = &notify.Failure{Since: now, Error: "webhook: 500"} }, "notifications: notifications have not arrived since 2026-12-01 12:00:00: webhook: 500: notify test"},
 		"unheard": {func(s *ui.Status) {
 			s.Unheard = map[string]*notify.Failure{notify.BeatBackup: {Since: now, Error: "404 Not Found"}}
-		}, "heartbeat: the monitoring service has not been told of a backup since 2026-12-01 12:00:00: 404 Not Found: notify test"},
+		}, "heartbeat: the heartbeat of the backup has not reached the monitoring service since 2026-12-01 12:00:00: 404 Not Found: notify test"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := ui.Status{Installed: true, Healthy: true}

@@ -51,18 +51,18 @@ aws_secret_access_key = …).`,
 		},
 	}
 	cmd.AddCommand(
-		a.backupRun("create", "backup", "Make a backup now", `Makes a backup now, and removes older ones as backup.keep says; those that are removed are listed.
-The backup that was verified last stays, and so does the one from before the last upgrade, to which
-upgrade rollback leads. What is stored already is not stored again. Mattermost serves meanwhile.`),
+		a.backupRun("create", "backup", "Make a backup now", `Makes a backup now, and removes older ones by the rules of backup.keep; those that are removed are
+listed. The backup that was verified last stays, and so does the one from before the last upgrade, to
+which upgrade rollback leads. What is stored already is not stored again. Mattermost serves meanwhile.`),
 		a.backupList(),
 		a.backupRun("verify", "verify", "Prove that the newest backup can be restored", `Restores the newest backup into a scratch database and a scratch directory, compares posts, users and
 files with what the backup says of itself, looks for the file of every attachment, and checks the
 repository. Only then it says "restorable". The scratch is removed in any case; Mattermost serves
-meanwhile. It needs room for a copy of database and files: on the system's disk, or else the files' own.`),
+meanwhile. It needs space for a copy of database and files: on the system's disk, or else the files' own.`),
 		a.backupRun("prune", "prune", "Remove backups that are too old", `Removes the backups that backup.keep does not keep, and what is left of those that were cut short;
 those that are removed are listed. The backup that was verified last stays, and so does the one from
-before the last upgrade. create does so by itself, but not while the newest lacks files that an earlier
-one has: with prune you let them go.`),
+before the last upgrade. create removes the same ones, but none while the newest backup lacks files
+that an earlier one has; prune removes them even then.`),
 		a.restore("restore BACKUP"),
 	)
 	return cmd
@@ -177,11 +177,11 @@ configuration, plugins, and what you added under the install directory. BACKUP i
 upgrade backup list, or latest: the newest of this server.
 
 On a server that has nothing, such as one just rebuilt by pulumi up, that is all. A server that has
-something is left alone without --replace; with it, everything is restored beside what serves, which
-is away only for the exchange. The restored version is then watched, and the restore is undone if it
-does not start or stay well, unless users wrote on it by then. What was written since the backup is
-counted before it asks, and is then no longer seen: the database and the files that were replaced stay
-on the server until the next upgrade or restore is finalized.
+something is left alone without --replace; with it, everything is restored while the current version
+serves, and the downtime is only the exchange. The restored version is then watched, and the restore is
+undone if it does not start or stay well, unless users have written to it by then. What was written
+since the backup is counted before you are asked. It is not in the restored database: the database and
+the files that were replaced stay on the server until the next upgrade or restore is finalized.
 
 Exit codes: 0 done; 1 an error, nothing was changed; 2 not understood; 3 refused: something has to be
 put right first; 4 it failed, and everything was put back; 5 putting back failed too; 11 someone else

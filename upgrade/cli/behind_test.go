@@ -56,12 +56,12 @@ func TestCheckBehind(t *testing.T) {
 	}
 	heard := hook(t, h)
 	wants(t, h.upgrade(t.Context(), "check", "--unattended"), phase.ExitAttention)
-	if got := heard(); len(got) != 1 || got[0].Title != "Mattermost 7.7.0 gets no update and is not supported any more" || got[0].Urgent {
+	if got := heard(); len(got) != 1 || got[0].Title != "Mattermost 7.7.0 gets no update and has reached end of life" || got[0].Urgent {
 		t.Errorf("%+v", got)
 	}
 }
 
-// Each version that a notice names gets its own word.
+// Each version that a notice names is judged separately.
 func TestNoticeNamesEachVersion(t *testing.T) {
 	h := newFakeHost(t)
 	left(h, release.Held{Version: "9.10.0", Kind: release.HeldSkipped, Reason: "breaks LDAP"})
@@ -78,8 +78,8 @@ func TestNoticeNamesEachVersion(t *testing.T) {
 		named = append(named, v)
 	}
 	says, exit := meaning(named, plan)
-	for _, part := range []string{"10.1.0 is not what this server's track leads to", "9.10.0 is skipped (breaks LDAP)", "9.5.8 is not on the vendor's pages yet",
-		"9.4.0: this server has 7.7.0, and its policy leads to 9.4.0", "7.7.0 is not newer than what is installed"} {
+	for _, part := range []string{"10.1.0 is not what this server's release track leads to", "9.10.0 is skipped (breaks LDAP)", "9.5.8 is not on the vendor's pages yet",
+		"9.4.0: this server has 7.7.0, and its release track leads to 9.4.0", "7.7.0 is not newer than what is installed"} {
 		if !strings.Contains(says, part) {
 			t.Errorf("no %q in %q", part, says)
 		}

@@ -26,9 +26,9 @@ a killed run left half done: that is put back first.
 A server that gets no update is not up to date where newer versions are held (skipped, failed before, not
 installable), or where support for the installed one has ended: each is named, and the exit code is 13.
 
-Exit codes: 0 up to date, 10 an update is available, 13 needs attention: no update will be installed, 1 an
-error, 2 not understood, 3 refused, 5 a run could not be put back and needs a person, 11 a run is in
-progress.`,
+Exit codes: 0 up to date, 10 an update is available, 13 no update will be installed and the server needs
+attention, 1 an error, 2 not understood, 3 refused, 5 a run could not be put back and needs an operator,
+11 a run is in progress.`,
 		Example: "  upgrade check --stack prod\n  upgrade check --stack prod --json",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -112,7 +112,7 @@ func (a *app) checkOn(ctx context.Context, f *targetFlags, o phase.Options) (pha
 	return plan, err
 }
 
-// judge turns a check that found nothing to install into one that says why that is not good news.
+// judge gives a check that found nothing to install the exit code of a server that needs attention.
 func judge(plan *phase.Preview) {
 	if plan.Exit == phase.ExitDone && plan.Behind() {
 		plan.UpToDate, plan.Exit = false, phase.ExitAttention

@@ -87,7 +87,7 @@ func TestHeartbeat(t *testing.T) {
 	test := h.upgrade(t.Context(), "notify", "test")
 	wants(t, test, phase.ExitError, "the check's heartbeat: 404 Not Found")
 	shown := h.upgrade(t.Context(), "status")
-	wants(t, shown, phase.ExitError, "the monitoring service has not been told of a check since", "upgrade notify test --local")
+	wants(t, shown, phase.ExitError, "the heartbeat of the check has not reached the monitoring service since", "upgrade notify test --local")
 	for _, one := range []typed{got, test, shown} {
 		if strings.Contains(one.stdout+one.stderr, "verysecret") {
 			t.Errorf("it shows an address: %+v", one)

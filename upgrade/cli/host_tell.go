@@ -198,7 +198,7 @@ func (h *server) beat(ctx context.Context, to notify.Config, of string, good boo
 	return failed
 }
 
-// journal writes what was said to the host's journal.
+// journal writes text to the server's journal.
 func (h *server) journal(ctx context.Context, text string) error {
 	_, err := h.service.Run(ctx, host.Command{Name: "systemd-cat", Args: []string{"--identifier=townsquare", "--priority=notice"},
 		Stdin: strings.NewReader(h.app.redactor.String(text))})

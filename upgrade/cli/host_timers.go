@@ -76,7 +76,7 @@ func (h *server) ranCommand() *cobra.Command {
 	}
 }
 
-// syncTimers makes the timers what the configuration says; where it says nothing, those that were
+// syncTimers sets the timers by the configuration; where it does not mention them, those that were
 // enabled keep to the rest of it.
 func (h *server) syncTimers(ctx context.Context, config state.Config) (changed []string, on bool, err error) {
 	want := host.WantedTimers(h.root, config)

@@ -283,7 +283,7 @@ func refused(t *testing.T, what string, got typed, files []string) {
 func TestServersIDIsAnID(t *testing.T) {
 	answers := map[string]string{"start": lines(t, startAnswer{Run: "20261122T013000Z-apply --run x"}),
 		"examine": lines(t, phase.Event{Kind: phase.Result, Data: phase.Preview{From: "7.7.0", To: "9.10.0", Target: "9.10.0", Newer: true, Why: "it is newer"}})}
-	if got, _ := (takenOver{answers: answers}).asks(t, "apply", "--yes"); got.code != phase.ExitError || !strings.Contains(got.stderr, "no id of a run") {
+	if got, _ := (takenOver{answers: answers}).asks(t, "apply", "--yes"); got.code != phase.ExitError || !strings.Contains(got.stderr, "is not the ID of a run") {
 		t.Errorf("%d %s", got.code, got.stderr)
 	}
 	got, _ := takenOver{answers: map[string]string{"status": lines(t, ui.Status{Installed: true, Version: "9.10.0", Healthy: true,

@@ -57,7 +57,7 @@ func foundMessage(plan phase.Preview, waits map[schedule.Kind]state.Pending, to 
 	if plan.Exit == phase.ExitAttention {
 		m.Title = "Mattermost " + plan.From + " gets no update"
 		if plan.Ended != "" {
-			m.Title += " and is not supported any more"
+			m.Title += " and has reached end of life"
 		}
 		if len(waits) == 0 {
 			f.add("Why", plan.Reasons())
@@ -106,7 +106,7 @@ func announcement(plan phase.Preview, in time.Duration) *notify.Message {
 			away = "about a minute, while the server restarts"
 		}
 	}
-	f.add("Away for", away)
+	f.add("Downtime", away)
 	return &notify.Message{Event: "announced", Facts: f, Title: fmt.Sprintf("%s in %.0f minutes", what, in.Minutes())}
 }
 
@@ -136,9 +136,9 @@ func runMessage(r phase.Report) *notify.Message {
 	if r.Downtime > 0 {
 		away := ui.Took(r.Downtime)
 		if r.Down {
-			away += " so far: it is still down"
+			away += " so far: Mattermost is still down"
 		}
-		f.add("Away for", away)
+		f.add("Downtime", away)
 		if len(restarted) == 0 {
 			restarted = []string{"Mattermost"}
 		}

@@ -32,7 +32,7 @@ the body of a webhook, or a bare version. Says what it means for each server. A 
 nothing: it only names versions, and what is installed is what the vendor's own pages list and the
 server's policy allows. With --apply it goes on as upgrade apply --unattended does.
 
-Each version that it names gets its own word.
+Each version that the notice names is judged separately.
 
 Exit codes: 0 it does not concern us (with --apply: done), 10 it does, 12 the vendor's pages do not
 list that release yet, so try again in an hour, 13 it is skipped or cannot be installed here; 1 an
@@ -137,13 +137,13 @@ func meaning(named []release.Version, plan phase.Preview) (string, int) {
 			old = append(old, v.String())
 			continue
 		case slices.Contains(plan.Unlisted, v.String()):
-			exit, says = phase.ExitNotListed, v.String()+" is not on the vendor's pages yet, so nobody can check it: try again in an hour"
+			exit, says = phase.ExitNotListed, v.String()+" is not on the vendor's pages yet and cannot be verified: try again in an hour"
 		case held >= 0:
 			exit, says = phase.ExitAttention, plan.Held[held].String()
 		case !plan.UpToDate && plan.Exit != phase.ExitAttention && !target.Less(v):
-			exit, says = phase.ExitAvailable, fmt.Sprintf("%s: %s, and its policy leads to %s", v, is, plan.Target)
+			exit, says = phase.ExitAvailable, fmt.Sprintf("%s: %s, and its release track leads to %s", v, is, plan.Target)
 		default:
-			says = fmt.Sprintf("%s is not what this server's track leads to: %s", v, strings.TrimSuffix(plan.Why, "."))
+			says = fmt.Sprintf("%s is not what this server's release track leads to: %s", v, strings.TrimSuffix(plan.Why, "."))
 		}
 		found[exit] = append(found[exit], says)
 	}

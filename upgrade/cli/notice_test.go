@@ -29,9 +29,9 @@ func TestMeaning(t *testing.T) {
 		"it is there":              {"11.7.10", plan("11.7.10", "11.7.10", true), 0, "nothing new"},
 		"newer is there":           {"11.7.9 10.11.22", plan("11.7.10", "11.7.10", true), 0, "nothing new"},
 		"not listed yet":           {"11.7.11", plan("11.7.10", "11.7.10", true, "11.7.11"), 12, "11.7.11 is not on the vendor's pages yet"},
-		"another track":            {"12.0.1", plan("11.7.10", "11.7.10", true), 0, "not what this server's track leads to: because"},
+		"another track":            {"12.0.1", plan("11.7.10", "11.7.10", true), 0, "not what this server's release track leads to: because"},
 		"several":                  {"12.0.2 11.9.4 11.7.10", plan("11.7.9", "11.7.10", false, "11.9.4"), 10, "11.7.10: this"},
-		"beyond what we take":      {"12.0.2", plan("11.7.9", "11.7.10", false), 0, "not what this server's track"},
+		"beyond what we take":      {"12.0.2", plan("11.7.9", "11.7.10", false), 0, "not what this server's release track"},
 		"invented":                 {"999.0.0", plan("11.7.9", "11.7.10", false, "999.0.0"), 12, "999.0.0 is not on"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -23,8 +23,8 @@ stack's secret townsquare:notify says (or /etc/townsquare/notify.yaml on the ser
   webhook: https://example.org/KEY                   gets JSON
   email: [ops@example.org]                           by the server's sendmail
   announce: 10m                                      how long before an unattended run to say so
-  heartbeat:                                         a monitoring service that misses calls which do not come
-    check: https://hc-ping.com/KEY                   is called after each good unattended check
+  heartbeat:                                         a monitoring service that raises the alarm when no call comes
+    check: https://hc-ping.com/KEY                   is called after each unattended check that ran to its end
     backup: https://hc-ping.com/KEY                  after each good backup
     fail: /fail                                      appended to either after a failure; default: no call then
 

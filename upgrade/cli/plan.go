@@ -55,7 +55,7 @@ func (a *app) plan() *cobra.Command {
 		Use:   "plan",
 		Short: "What would an upgrade do?",
 		Long: `Does all the checks for real and describes the rest. Changes nothing in Mattermost, but for
-what a killed run left half done: that is put back first. The settings of the stack, or of --config, are
+what a killed run left half done: that is recovered first. The settings of the stack, or of --config, are
 brought to the server (/etc/townsquare), as what is checked depends on them.
 
 Exit codes: 0 it could be done, or nothing is to do; 1 an error, 2 not understood,

@@ -18,8 +18,8 @@ func (a *app) recovery() *cobra.Command {
 		Long: `Finishes or puts back a run that was killed or whose power was cut, without questions. The server
 does so by itself, within seconds or at its next boot, and check, plan and apply do it first; this
 is for where that failed. Where the old version serves well on its own database, as after a repair by
-hand, the run is closed and nothing is put back. It may be repeated: with nothing left unfinished it
-changes nothing.
+hand, the run is closed as it is. The command is idempotent: with nothing left unfinished it changes
+nothing.
 
 Exit codes: 0 nothing is unfinished any more, 1 an error, 2 not understood, 5 it could not be put
 back: needs a person, and says what to type; 11 a run is in progress.`,
@@ -70,7 +70,7 @@ func (a *app) mend(ctx context.Context, s *session, left string, stuck bool) (re
 	if stuck {
 		a.printer.Say("The run %s failed and was not undone; it is undone now, or closed where Mattermost serves well again.", left)
 	} else {
-		a.printer.Say("The run %s was left unfinished, as by a power cut; it is put back first.", left)
+		a.printer.Say("The run %s was left unfinished, as by a power cut; it is recovered first.", left)
 	}
 	report, _, err = s.run(ctx, request{Operation: phase.OperationOf(left), Who: who(), Repair: true})
 	switch {

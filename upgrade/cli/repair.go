@@ -23,8 +23,8 @@ func (a *app) repair() *cobra.Command {
 		Short: "Put back what was changed by hand",
 		Long: `Compares the server with what its stack says and first boot made: files, packages, units, accounts, SSH
 keys and settings, the firewall, the kernel's settings; and, on every server, the timers, the recovery
-after a power cut, and who can read the files with secrets. Shows what differs, asks, and puts it back. What a
-newer program makes at first boot comes to a server that exists in the same way: after pulumi up.
+after a power cut, and who can read the files with secrets. Shows what differs, asks, and repairs it.
+What a newer program makes at first boot comes to a server that exists in the same way: after pulumi up.
 
 Files are kept as they were, and go back if something fails. Nobody's connection is cut: services read
 their files again, once they are proven. What was added by hand, and no file of the stack's says is

@@ -170,8 +170,8 @@ func (e *stackError) Hint() string {
 var pulumiHints = []struct{ said, hint string }{
 	{"PULUMI_ACCESS_TOKEN must be set", "pulumi login"},
 	{"not currently logged in", "pulumi login"},
-	{"no Pulumi.yaml project file found", "name the folder with Pulumi.yaml: --project DIR"},
-	{"passphrase must be set", "export PULUMI_CONFIG_PASSPHRASE_FILE=FILE    (the passphrase that the stack was made with)"},
-	{"incorrect passphrase", "export PULUMI_CONFIG_PASSPHRASE_FILE=FILE    (the passphrase that the stack was made with)"},
+	{"no Pulumi.yaml project file found", "name the folder with Pulumi.yaml by --project, such as --project ~/townsquare"},
+	{"passphrase must be set", "export PULUMI_CONFIG_PASSPHRASE_FILE=FILE    # a file with the passphrase that the stack was made with"},
+	{"incorrect passphrase", "export PULUMI_CONFIG_PASSPHRASE_FILE=FILE    # a file with the passphrase that the stack was made with"},
 	{"no stack named", "pulumi stack ls --cwd DIR"},
 }

@@ -23,7 +23,7 @@ booting it says so and waits. Changes nothing.
 Whatever needs attention is listed, with what to type: a run that was left unfinished or failed, drift
 (such as the firewall, a timer or the recovery after a power cut that is switched off), a setting that is a
 risk, a version past its end of life or held by the skip list, updates that have waited for too long,
-missing, old or unverified backups, notifications that do not arrive.
+missing, old or unverified backups, notifications or heartbeats that do not arrive.
 
 Exit codes: 0 healthy, or nothing is installed yet; 13 Mattermost is healthy and something needs attention;
 1 an error, or Mattermost does not answer as it should; 2 not understood.`,
@@ -47,7 +47,7 @@ func (a *app) runStatus(ctx context.Context, f *targetFlags) error {
 		return err
 	}
 	for i, one := range status.Attention {
-		if one.Command != "" {
+		if status.Attention[i].Hint = a.printer.Complete(one.Hint); one.Command != "" {
 			status.Attention[i].Hint = a.printer.Command(one.Command)
 		}
 	}

@@ -148,7 +148,7 @@ func TestRunTellsPeople(t *testing.T) {
 		t.Fatalf("%+v", got)
 	}
 	text := got[0].Plain()
-	for _, part := range []string{"7.7.0 → 9.10.0", "Away for", "Restarted"} {
+	for _, part := range []string{"7.7.0 → 9.10.0", "Downtime", "Restarted"} {
 		if !strings.Contains(text, part) {
 			t.Errorf("no %q in\n%s", part, text)
 		}

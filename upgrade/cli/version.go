@@ -81,9 +81,9 @@ func (v version) replaces(there host.Incumbent) error {
 	case theirs.Protocol != 0 && theirs.Protocol != protocol && (older || there.Running):
 		return &olderError{why: fmt.Errorf("the one on the server is %s, and this one %s", theirs, v)}
 	case there.Running:
-		return &keptError{"A run is in progress on the server; the upgrade there is not replaced meanwhile."}
+		return &keptError{"A run is in progress on the server; the upgrader there is not replaced meanwhile."}
 	case older:
-		return &keptError{fmt.Sprintf("The upgrade on the server is newer (%s) than this one (%s), and is used as it is. To bring this one up to date, in the source tree: "+
+		return &keptError{fmt.Sprintf("The upgrader on the server is newer (%s) than this one (%s), and is used as it is. To update this one, in the source tree: "+
 			update, theirs, v)}
 	}
 	return canRead(there.Record)
@@ -92,7 +92,7 @@ func (v version) replaces(there host.Incumbent) error {
 // update builds this program anew.
 const update = "git pull && CGO_ENABLED=0 go build -o bin/upgrade ./upgrade"
 
-// keptError says that the upgrade on the server stays.
+// keptError is returned when the upgrader on the server stays.
 type keptError struct{ why string }
 
 func (e *keptError) Error() string { return e.why }

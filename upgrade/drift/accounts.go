@@ -100,7 +100,7 @@ func (c *Comparison) compareAccounts(all accounts) {
 			found, risk = "was added, and is root", "a second account with root's rights"
 		}
 		c.add(Difference{Kind: KindAccount, Name: "the account " + one.name, Found: found,
-			Left: "whose it is only you know", Risk: risk, Hint: "sudo deluser " + one.name})
+			Left: "unmanaged", Risk: risk, Hint: "sudo deluser " + one.name})
 	}
 }
 
@@ -168,7 +168,7 @@ func (c *Comparison) extraKey(path string, key ssh.PublicKey, comment string, o 
 	case ssh.FingerprintSHA256(key) == o.KeepKey:
 		d.Left, d.Hint = "you came with it", "add it to townsquare:sshKeys of the stack, then: pulumi up"
 	case !o.RemoveKeys:
-		d.Left, d.Hint = "whose it is only you know", "upgrade repair --remove-keys …"
+		d.Left, d.Hint = "unmanaged", "upgrade repair --remove-keys …"
 		d.Risk = "its holder has root's rights"
 	}
 	c.add(d)

@@ -38,7 +38,7 @@ type Difference struct {
 	Lines string `json:"lines,omitempty" printable:"lines"` // of a text: what a repair changes, as diff -u writes it
 	Left  string `json:"left,omitempty"`                    // why a repair leaves it as it is; empty: it puts it back
 	Risk  string `json:"risk,omitempty"`                    // of what is left: why it needs attention all the same
-	Hint  string `json:"hint,omitempty"`                    // of what is left: what a person can type
+	Hint  string `json:"hint,omitempty"`                    // of what is left: what to type
 }
 
 // String says it in one line.

@@ -137,13 +137,13 @@ func (c *Comparison) compareSSH(ctx context.Context) error {
 			}
 			wrong = append(wrong, key)
 			c.add(Difference{Kind: KindSSH, Name: "sshd's setting " + key, Found: "is " + strings.Join(has[strings.ToLower(key)], " ") + ", not " + value,
-				Left: "a file of yours says so, not the stack's", Risk: sshRisk(key), Hint: "sudo grep -rin '^ *" + key + "' /etc/ssh/sshd_config /etc/ssh/sshd_config.d"})
+				Left: "set in an unmanaged file", Risk: sshRisk(key), Hint: "sudo grep -rin '^ *" + key + "' /etc/ssh/sshd_config /etc/ssh/sshd_config.d"})
 		}
 	}
 	return nil
 }
 
-// sshRisk says what a weaker setting of sshd admits.
+// sshRisk returns what a weaker setting of sshd admits.
 func sshRisk(key string) string {
 	switch strings.ToLower(key) {
 	case "permitrootlogin":

@@ -98,7 +98,8 @@ func (d Delivery) keepOwn(path string) error {
 	return nil
 }
 
-// Merged is the delivered configuration with what only the host's own file says, as Write would write it.
+// Merged returns the delivered configuration with the keys that only the server's own file has, as Write
+// would write it.
 func (d Delivery) Merged(root string) (state.Config, error) {
 	config := *d.Config
 	d.Config = &config

@@ -26,7 +26,7 @@ const ExitLater = 75 // EX_TEMPFAIL of sysexits.h
 // recovery comes before the service, so that nobody writes to a version that is half put in, and
 // after what putting back needs. Ordering is all: a recovery that fails does not hold the boot up.
 // One that is killed, hangs or must wait is started again, at a boot with the service still waiting
-// (RestartMode=direct), but not one that failed: that needs a person. Before systemd 254 the service
+// (RestartMode=direct), but not one that failed: that needs an operator. Before systemd 254 the service
 // starts after the first try; one that must wait has closed the gate by then.
 const recovery = `[Unit]
 Description=Put an unfinished upgrade of Mattermost back
@@ -63,7 +63,7 @@ func GuardedService(root string) string {
 	return "mattermost.service"
 }
 
-// Guarded says how the recovery unit differs from one that starts at the next boot; empty when it does not.
+// Guarded returns how the recovery unit differs from one that starts at the next boot; empty when it does not.
 func (s Service) Guarded(ctx context.Context) (string, error) {
 	facts, err := s.show(ctx, "LoadState,UnitFileState", RecoveryUnit)
 	if err != nil {

@@ -70,7 +70,6 @@ func (e *ShellError) Error() string {
 	return "the login shell on the server does not run commands: " + said
 }
 
-// Hint says what to type.
 func (e *ShellError) Hint() string {
 	return "this must print ok: " + e.Login + " echo ok    # if it does not, look at the user's login shell and at the files that it reads, such as ~/.bashrc"
 }

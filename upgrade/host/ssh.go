@@ -86,7 +86,6 @@ func (e *ConnectError) Error() string {
 
 func (e *ConnectError) Unwrap() error { return e.why }
 
-// Hint says where to look.
 func (e *ConnectError) Hint() string {
 	name, port, _ := net.SplitHostPort(e.Address)
 	var (
@@ -317,7 +316,6 @@ func (e *SessionError) Error() string {
 
 func (e *SessionError) Unwrap() error { return e.why }
 
-// Hint says where to look.
 func (*SessionError) Hint() string {
 	return "on the server, MaxSessions must be 1 or more: sudo sshd -T | grep -i maxsessions"
 }

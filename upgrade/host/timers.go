@@ -92,8 +92,8 @@ Persistent=true
 WantedBy=timers.target
 `
 
-// WantedTimers are the timers that should be on: what the configuration says decides, and where it says
-// nothing, whether timers are installed.
+// WantedTimers are the timers that should be on: the configuration decides, and where it does not mention
+// them, whether timers are installed.
 func WantedTimers(root string, c state.Config) []Timer {
 	on := HasTimers(root)
 	if c.Timers != nil {

@@ -33,7 +33,7 @@ type TimerStatus struct {
 	Failed  bool      `json:"failed,omitempty"` // the last run
 }
 
-// Off says why a timer that should be on will start nothing, or not after a boot; empty when it is on.
+// Off returns why a timer that should be on will start nothing, or not after a boot; empty when it is on.
 func (t TimerStatus) Off() string {
 	switch {
 	case !t.Wanted:

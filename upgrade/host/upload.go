@@ -51,7 +51,7 @@ trap - EXIT`
 // Incumbent is what stands in the way of replacing the upgrader on the host.
 type Incumbent struct {
 	Running bool   // a run is in progress
-	Version []byte // what the upgrader there says of itself as JSON; one from before it could says something else
+	Version []byte // of the upgrader there, as JSON; an older one that cannot tell prints something else
 	Record  []byte // the host's record; empty: there is none
 }
 

@@ -19,7 +19,7 @@ type Facts struct {
 	Ready    bool // the first boot of a host that Townsquare made went to its end
 	Root     bool // commands run as root, by sudo where needed
 
-	Sudo   string // what sudo said where it does not run commands as root; empty: there is none
+	Sudo   string // sudo's complaint where it does not run commands as root; empty: none
 	Partly bool   // it runs some commands without a password
 	Doas   bool   // doas is there, and no sudo
 }

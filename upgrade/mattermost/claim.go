@@ -104,7 +104,7 @@ func (c Claim) Check(ctx context.Context) (Evidence, error) {
 	env := settingsIn(p.Env)
 	e.Hidden = c.hidden(env)
 
-	const allowed = "one that the unit names as well: what only a start script or an edited unit says is not seen here"
+	const allowed = "one that the unit names as well: settings of a start script, or of an edited unit before its restart, are not seen here"
 	hint := fmt.Sprintf("sudo systemctl edit %s    # [Service] Environment= or EnvironmentFile= instead of the start script's own settings; then restart it", c.Unit.Name)
 	uses := configAt(&Unit{User: c.Unit.User, Args: p.Args, Env: p.Env}, p.Env, p.Dir, filepath.Dir(p.Exe))
 	if !uses.like(c.Config) {

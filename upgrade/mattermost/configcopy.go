@@ -53,7 +53,7 @@ func CopyConfig(user, path, copyPath string) error {
 func PutBackConfig(user, copyPath, path string) error {
 	data, err := os.ReadFile(copyPath)
 	if err != nil {
-		return fmt.Errorf("put the configuration back: %w", err)
+		return fmt.Errorf("restore the configuration: %w", err)
 	}
 	err = untrusted.As(user, func() error {
 		if now, err := untrusted.ReadFile(path, maxConfig); err == nil && bytes.Equal(now, data) {
@@ -74,7 +74,7 @@ func PutBackConfig(user, copyPath, path string) error {
 		err = overwriteAsRoot(user, path, data)
 	}
 	if err != nil {
-		return fmt.Errorf("put the configuration back: %w", err)
+		return fmt.Errorf("restore the configuration: %w", err)
 	}
 	return nil
 }

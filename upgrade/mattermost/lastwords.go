@@ -12,7 +12,7 @@ import (
 	"townsquare/upgrade/internal/printable"
 )
 
-// startError is a start that failed, with what the service's own log says of it.
+// startError is a start that failed, with the last lines of the service's own log.
 type startError struct {
 	error
 	hint string
@@ -75,7 +75,7 @@ func hintFor(words, execStart string) string {
 	return ""
 }
 
-// properties asks systemd for some of the unit's; what it does not say is missing.
+// properties asks systemd for some of the unit's properties; those that it does not know are missing.
 func (s Service) properties(ctx context.Context, names ...string) map[string]string {
 	out, err := s.run(ctx, "show", "--property="+strings.Join(names, ","), s.Unit)
 	if err != nil {

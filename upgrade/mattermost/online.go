@@ -43,7 +43,7 @@ func (p Program) Migrate(ctx context.Context, db *Database, wait time.Duration) 
 	return fmt.Errorf("migrate the database: %w", err)
 }
 
-// lockTimeoutText returns what PostgreSQL says, in the language of its messages for the role, when a
+// lockTimeoutText returns PostgreSQL's message, in the language of its messages for the role, when a
 // statement gave up waiting for a lock: programs pass that on, and not its code, 55P03.
 func (d *Database) lockTimeoutText(ctx context.Context) (string, error) {
 	holder, err := d.Connect(ctx)

@@ -111,7 +111,7 @@ func (f *withoutSchema) flush() error {
 func quotePattern(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`) + `"` }
 
 // Load fills an empty database with the SQL of Stream, which feed writes, in one transaction, and proves
-// that it came whole: its last line, and as many rows as want says. The tables go to the schema that
+// that it came whole: its last line, and as many rows as in want. The tables go to the schema that
 // they were in, which must be the one that the role uses here.
 func (d *Database) Load(ctx context.Context, want Rows, feed func(io.Writer) error) error {
 	if err := d.load(ctx, want, feed); err != nil {

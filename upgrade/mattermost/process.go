@@ -130,7 +130,7 @@ func (f Proc) origin(pid int) (parent int, at time.Time, err error) {
 	rest := stat[bytes.LastIndexByte(stat, ')')+1:] // the name before it may hold anything
 	fields, uptime := strings.Fields(string(rest)), strings.Fields(string(up))
 	if len(fields) < 20 || len(uptime) < 1 {
-		return 0, at, errors.New("the kernel says neither its parent nor its start")
+		return 0, at, errors.New("its stat in /proc has neither parent nor start")
 	}
 	parent, err = strconv.Atoi(fields[1])
 	ticks, ticksErr := strconv.ParseFloat(fields[19], 64)

@@ -227,9 +227,9 @@ func (s Service) WaitReady(ctx context.Context, p Patience) (Status, error) {
 		}
 		switch {
 		case time.Since(began) > p.Limit:
-			return st, fmt.Errorf("%w within %s%s", ErrNotReady, p.Limit, cite(s.lastWords(ctx, first)))
+			return st, fmt.Errorf("%w within %.0f s%s", ErrNotReady, p.Limit.Seconds(), cite(s.lastWords(ctx, first)))
 		case p.Idle > 0 && time.Since(sign) > p.Idle:
-			return st, fmt.Errorf("%w and did nothing for %s%s", ErrNotReady, p.Idle, cite(s.lastWords(ctx, first)))
+			return st, fmt.Errorf("%w and did nothing for %.0f s%s", ErrNotReady, p.Idle.Seconds(), cite(s.lastWords(ctx, first)))
 		}
 	}
 }

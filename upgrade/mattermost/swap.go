@@ -96,7 +96,7 @@ func moveBack(from, to string) error {
 	case err == nil && info.Mode()&fs.ModeSymlink == 0:
 		if !Vacant(to) {
 			// Made by a server that was started in between, which did not find its own.
-			return fmt.Errorf("it is there, and so is %s: which one is it?", to)
+			return fmt.Errorf("it exists, and so does %s: only one of them may", to)
 		}
 		return nil
 	case err == nil:

@@ -12,8 +12,8 @@ import (
 )
 
 // Heartbeat has the addresses of a monitoring service that are called after good work. The service raises the
-// alarm when no call comes: a server that is off, or whose timers are, says nothing itself. Whoever knows an
-// address can call it, so they are secrets.
+// alarm when no call comes: a server that is off, or whose timers are, reports nothing itself. A call needs
+// the address and no password, so the addresses are secrets.
 type Heartbeat struct {
 	Check  string `yaml:"check,omitempty" json:"check,omitempty"`   // after each unattended check that ran to its end
 	Backup string `yaml:"backup,omitempty" json:"backup,omitempty"` // after each backup that was made
@@ -84,6 +84,6 @@ func (d *Desk) Beat(ctx context.Context, of string, good bool, now time.Time) er
 		l.Unheard = map[string]*Failure{}
 	}
 	l.Unheard[of] = &Failure{Since: now, Error: failed.Error()}
-	fmt.Fprintf(d.Log, "the monitoring service could not be told of the %s: %v\n", of, failed)
+	fmt.Fprintf(d.Log, "the heartbeat of the %s has not reached the monitoring service: %v\n", of, failed)
 	return errors.Join(failed, d.write(l))
 }

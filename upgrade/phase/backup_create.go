@@ -103,7 +103,7 @@ func (keepBackups) Run(ctx context.Context, op *Operation) error {
 	return err
 }
 
-// prune keeps what the configuration says, and what heldBackups names.
+// prune keeps what the configuration keeps, and what heldBackups names.
 func prune(ctx context.Context, op *Operation, repo *backup.Repository) error {
 	if err := unlock(ctx, op, repo); err != nil {
 		return err
@@ -125,7 +125,7 @@ func prune(ctx context.Context, op *Operation, repo *backup.Repository) error {
 	return err
 }
 
-// heldBackups are the backups that stay whatever the rules say: the one that was verified last, and the
+// heldBackups are the backups that stay regardless of the rules: the one that was verified last, and the
 // newest of an older version, which is from before the last upgrade.
 func heldBackups(ctx context.Context, op *Operation, repo *backup.Repository) (held []string, err error) {
 	if op.Record.Backup != nil && op.Record.Backup.VerifiedID != "" {

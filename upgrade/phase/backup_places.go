@@ -14,7 +14,7 @@ import (
 	"townsquare/upgrade/mattermost"
 )
 
-// places finds what survives the host: data, configuration, plugins, what someone added, wherever it
+// places finds what survives the host: data, configuration, plugins, what was added by hand, wherever it
 // really is, how much it weighs, and which links in it lead to what no backup holds. Logs are left out.
 func places(ctx context.Context, op *Operation, m *backup.Manifest) error {
 	f := op.Facts
@@ -27,7 +27,7 @@ func places(ctx context.Context, op *Operation, m *backup.Manifest) error {
 			return err
 		}
 		if !backedUp(f, path, real, custom) {
-			op.Warn("%s is not in this backup: it leads to %s, which is not %s's", path, real, f.Unit.User)
+			op.Warn("%s is not in this backup: it leads to %s, which does not belong to %s", path, real, f.Unit.User)
 			return nil
 		}
 		if !covered(m, real) {
@@ -61,7 +61,7 @@ func places(ctx context.Context, op *Operation, m *backup.Manifest) error {
 			return err
 		}
 	} else {
-		op.Warn("the attachments are in %s and not in this backup: that store needs one of its own", m.Store)
+		op.Warn("the attachments are in %s and not in this backup: that store needs a backup of its own", m.Store)
 	}
 	return survey(ctx, op, m)
 }
@@ -104,9 +104,9 @@ func survey(ctx context.Context, op *Operation, m *backup.Manifest) error {
 	}
 	for _, l := range m.Outside {
 		if below(l.Path, m.StorePath) {
-			op.Warn("%s leads out of the file store, to %s: the backup holds the link, and not what it leads to", l.Path, l.Target)
+			op.Warn("%s leads out of the file store, to %s: the backup holds the link only", l.Path, l.Target)
 		} else {
-			op.Note("%s leads to %s: the backup holds the link, and not what it leads to", l.Path, l.Target)
+			op.Note("%s leads to %s: the backup holds the link only", l.Path, l.Target)
 		}
 	}
 	return nil
@@ -168,11 +168,11 @@ func absent(ctx context.Context, op *Operation, m *backup.Manifest) error {
 		return err
 	}
 	if n := m.BehindLinks(); n > 0 {
-		op.Warn("%d attachments are not in this backup, as they are behind links that lead out of the file store: mount there what they lead to, or back that up, too", n)
+		op.Warn("%d attachments are not in this backup: they are behind links that lead out of the file store; mount the links' targets in their place, or back those up as well", n)
 	}
 	switch n := m.Absent - m.BehindLinks(); {
 	case n > 0 && int(m.Absent) > givenUp(op):
-		op.Warn("%d attachments have no file on the server any more, such as %s: only an earlier backup can bring them back", n, m.Lost[0])
+		op.Warn("%d attachments have no file on the server any more, such as %s: they can be restored only from an earlier backup", n, m.Lost[0])
 	case n > 0:
 		op.Note("%d attachments have no file on the server any more, as before", n)
 	}
@@ -203,7 +203,7 @@ func wrongWith(store *os.Root, a mattermost.Attachment) string {
 	case err != nil:
 		return "is not in the file store: " + err.Error()
 	case !info.Mode().IsRegular():
-		return "is no file"
+		return "is not a file"
 	case info.Size() != a.Size:
 		return fmt.Sprintf("has %d bytes instead of %d", info.Size(), a.Size)
 	}

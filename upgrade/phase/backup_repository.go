@@ -29,7 +29,7 @@ type BackupReport struct {
 	Removed     int       `json:"removed,omitempty"` // older backups
 	RemovedIDs  []string  `json:"removed_ids,omitempty"`
 	Kept        int       `json:"kept,omitempty"` // backups that stay
-	Restorable  bool      `json:"restorable"`     // proven: it was restored whole
+	Restorable  bool      `json:"restorable"`     // verified: it was restored whole
 
 	Outside []backup.Link `json:"outside,omitempty"` // links in it to files that it does not hold
 }

@@ -52,7 +52,7 @@ func TestAttachmentsOfABackup(t *testing.T) {
 	for _, c := range []struct{ row, want string }{
 		{"('b', '20261122/gone.txt', 1)", "gone.txt is missing"},
 		{"('b', '20261122/charter.txt', 21)", "has 20 bytes instead of 21"},
-		{"('b', '20261122', 21)", "is no file"},
+		{"('b', '20261122', 21)", "is not a file"},
 		{"('b', '../../etc/passwd', 21)", "leads out of the file store"},
 	} {
 		exec("insert into fileinfo values " + c.row)

@@ -173,7 +173,7 @@ func (proveBackup) Run(ctx context.Context, op *Operation) (err error) {
 	m := s.Manifest
 	op.Note("restorable: %d posts, %d users, %d files, every one of %d attachments", m.Posts, m.Users, m.FileCount, m.Attachments-m.Missing()-m.BehindLinks())
 	if n := m.Missing(); n > 0 {
-		op.Warn("%d attachments were gone from the server before the backup, such as %s", n, m.Lost[0])
+		op.Warn("%d attachments were missing on the server before the backup, such as %s", n, m.Lost[0])
 	}
 	if n := m.BehindLinks(); n > 0 {
 		op.Warn("%d attachments are behind links that lead out of the file store, and not in the backup", n)
@@ -227,7 +227,7 @@ func proveFiles(ctx context.Context, op *Operation, repo *backup.Repository, s b
 }
 
 // proveAttachments looks for the file of every row of fileinfo below the directory store; what the
-// manifest says is not there is excused.
+// manifest lists as missing is excused.
 func proveAttachments(ctx context.Context, db *mattermost.Database, dir string, m *backup.Manifest) error {
 	store, err := os.OpenRoot(dir)
 	if err != nil {

@@ -23,9 +23,9 @@ func (Commit) Title() string { return "commit" }
 // Describe says it for a plan.
 func (Commit) Describe(op *Operation) string {
 	if back := op.Record.Return; back == nil && op.Facts.Installed() {
-		return "the version before and its checkpoint are kept; older ones, and a database that a rollback kept aside, are removed"
+		return "the version before and its snapshot are kept; older ones, and a database that a rollback kept, are removed"
 	}
-	return "the version before and its checkpoint are kept, older ones removed"
+	return "the version before and its snapshot are kept, older ones removed"
 }
 
 // keepDumps is how many runs' dumps are kept.
@@ -38,7 +38,7 @@ func (Commit) Run(ctx context.Context, op *Operation) error {
 		return err
 	}
 	if run.AdoptedFrom != "" {
-		op.Note("what %s was is kept in %s, with what was added or changed inside %s; copy what is wanted, and remove it when no rollback needs it",
+		op.Note("the former directory %s is kept as %s, with everything that was added or changed inside %s; copy what you need, and remove it when no rollback needs it",
 			run.Link, run.AdoptedFrom, mattermost.ShippedDirectories())
 	}
 	op.arrived(run.To)

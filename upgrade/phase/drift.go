@@ -68,7 +68,7 @@ func (Compare) Run(ctx context.Context, op *Operation) (err error) {
 	case len(op.Drift.Repairable()) > 0:
 		return nil
 	case op.Desired == nil:
-		return problem.List{{Where: "the server", Found: "nobody has said how it should be",
+		return problem.List{{Where: "the server", Found: "no stack's configuration has reached it",
 			Allowed: "a server whose stack has the output host, as pulumi up makes it", Hint: "pulumi up --stack STACK, then upgrade repair --stack STACK"}}
 	}
 	return Done

@@ -18,7 +18,7 @@ const (
 	ExitAvailable     = 10 // check: an update is available
 	ExitLocked        = 11
 	ExitNotListed     = 12 // notice: it names a release that the vendor's pages do not list yet
-	ExitAttention     = 13 // check and status: nothing failed, and the server needs attention
+	ExitAttention     = 13 // check, notice and status: nothing failed, and the server needs attention
 	ExitInterrupted   = 130
 )
 

@@ -137,7 +137,7 @@ func TestSettleOutOfTime(t *testing.T) {
 		SchemaBefore: before, SchemaTarget: 101, Address: server.URL, Port: 8065, Checkpoint: "late_checkpoint", CheckpointComplete: true}
 	op := &Operation{Record: &state.State{Run: run}, Emit: func(Event) {}, Save: func() error { return nil }}
 	ctx, cancel := context.WithCancelCause(t.Context())
-	over := errors.New("putting back took more than 30m0s")
+	over := errors.New("the rollback took more than 30m0s")
 	cancel(over)
 	err = settle(ctx, op)
 	if !errors.Is(err, over) || errors.Is(err, ErrAgain) || run.Again || run.OpenedAt.IsZero() {

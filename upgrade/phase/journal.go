@@ -37,7 +37,7 @@ func OperationOf(id string) string {
 // outside and becomes a file name.
 func JournalPath(dir, id string) (string, error) {
 	if !idShape.MatchString(id) {
-		return "", fmt.Errorf("%.40q is no id of a run", id)
+		return "", fmt.Errorf("%.40q is not the ID of a run", id)
 	}
 	return filepath.Join(dir, id+".jsonl"), nil
 }

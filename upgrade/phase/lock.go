@@ -52,7 +52,7 @@ func anchor(ctx context.Context, run *state.Run, f *mattermost.Installation) err
 	return err
 }
 
-// claim is what the record says of the service and its database.
+// claim is what the record has of the service and its database.
 func claim(ctx context.Context, run *state.Run) (mattermost.Claim, error) {
 	return mattermost.Reopen(ctx, nil, mattermost.Anchor{Unit: run.Unit, Link: run.Link, ConfigPath: run.ConfigPath, ConfigCopy: run.ConfigCopy,
 		Database: mattermost.Identity(run.Database)})

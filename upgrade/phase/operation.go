@@ -84,7 +84,7 @@ type Operation struct {
 	// Boot says that this is that boot: the service is started behind us, so that nobody may wait
 	// for it (systemd makes it wait for us) until Ready is called.
 	Boot bool
-	// Automatic says that no operator asked for this recovery: its attempts are counted.
+	// Automatic is set where no operator asked for this recovery: its attempts are counted.
 	Automatic bool
 	// Ready lets systemd start what waits for us at a boot. Repair calls it once everything is back
 	// where it was, or cannot be.

@@ -27,7 +27,7 @@ func (op *Operation) enough() error {
 	last := failed[0]
 	if !slices.ContainsFunc(failed[:triesInARow], func(f state.Finished) bool { return f.Outcome != OutcomeRolledBack }) {
 		return problem.List{{Where: "the system", Found: fmt.Sprintf("its update failed %d times in a row, with Mattermost away: %s", len(failed), firstLines(last.Error, 1)),
-			Allowed: "once; then a person looks at it first", Hint: "upgrade os apply …"}}
+			Allowed: "once; then an operator must look at it first", Hint: "upgrade os apply …"}}
 	}
 	if next := last.Ended.Add(tryAgain); time.Now().Before(next) {
 		return &Later{Why: fmt.Sprintf("the system's update failed %d times in a row, and is tried once a day: %s", len(failed), firstLines(last.Error, 1)),

@@ -113,7 +113,7 @@ func Resume(ctx context.Context, phases []Phase, op *Operation) (Report, error) 
 			l.down = run.StoppedAt
 		}
 		if !run.Rebooting() || !rebooted(run) {
-			return back(ctx, phases, op, fmt.Errorf("run %s has asked for no reboot that has happened", op.ID))
+			return back(ctx, phases, op, fmt.Errorf("run %s did not ask for a reboot, or the server has not rebooted since", op.ID))
 		}
 		at, took := indexOf(phases, run.Step), time.Since(run.System.Rebooting)
 		run.System.Rebooting, run.System.Rebooted = time.Time{}, true
@@ -123,7 +123,7 @@ func Resume(ctx context.Context, phases []Phase, op *Operation) (Report, error) 
 			return back(ctx, phases, op, err)
 		}
 		if at < 0 {
-			err = back(ctx, phases, op, fmt.Errorf("run %s cannot be continued behind the step %q: this version of upgrade does not know it", op.ID, run.Step))
+			err = back(ctx, phases, op, fmt.Errorf("run %s cannot be continued after the step %q: this version of upgrade does not know it", op.ID, run.Step))
 		} else {
 			op.current = phases[at]
 			l.took(op.current, took)

@@ -19,7 +19,7 @@ type Preview struct {
 	To        string             `json:"to,omitempty"`            // what would be installed now
 	Target    string             `json:"target,omitempty"`        // where the policy leads to; To may be a stop on the way
 	Path      []string           `json:"path,omitempty"`          // the stops before Target
-	Waiting   string             `json:"waiting,omitempty"`       // a larger step that nobody takes unattended
+	Waiting   string             `json:"waiting,omitempty"`       // a larger step, pending approval
 	Held      []release.Held     `json:"held,omitempty"`          // newer versions that are not taken, and why
 	Ended     string             `json:"support_ended,omitempty"` // last day of support of what is installed, when it is over
 	Unlisted  []string           `json:"unlisted,omitempty"`      // of Options.Named: what the vendor's pages do not list (yet)
@@ -53,7 +53,7 @@ func (p Preview) Behind() bool {
 	return p.Error == "" && p.UpToDate && p.From != "" && (len(p.Held) > 0 || p.Ended != "")
 }
 
-// Reasons says in one line, without a full stop, what Behind found.
+// Reasons returns in one line, without a full stop, what Behind found.
 func (p Preview) Reasons() string {
 	words := heldWords(p.Held)
 	if p.Ended == "" {

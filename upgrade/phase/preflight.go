@@ -256,7 +256,7 @@ func checkDatabase(ctx context.Context, op *Operation) (problem.List, error) {
 			Allowed: "a search_path with a schema that is there", Hint: showSchemas(db)}}, nil
 	case f.Installed() && f.Schema.Empty():
 		// Else the new version would start on it, and everybody's posts would seem to be gone.
-		found = append(found, problem.Problem{Where: "database " + db.Name + " on " + db.Host, Found: fmt.Sprintf("its schema %s is empty, and Mattermost is installed: is it another one?", f.Schema.Name),
+		found = append(found, problem.Problem{Where: "database " + db.Name + " on " + db.Host, Found: fmt.Sprintf("its schema %s is empty, and Mattermost is installed", f.Schema.Name),
 			Allowed: "the database that the installation uses", Hint: "sudo systemctl show --property=Environment,EnvironmentFiles " + f.Unit.Name})
 	case !f.Installed() && !f.Schema.Empty() && f.Last == "":
 		found = append(found, problem.Problem{Where: "database " + db.Name + " on " + db.Host, Found: "used by a Mattermost whose version nobody noted",

@@ -47,7 +47,7 @@ func findProxy(ctx context.Context, s system.System, config string) (proxy, erro
 	return p, err
 }
 
-// visitors says what they meet while Mattermost does not answer.
+// visitors returns what they meet while Mattermost does not answer.
 func (op *Operation) visitors() string {
 	switch p := op.proxy; {
 	case p.holds:

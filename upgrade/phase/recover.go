@@ -120,7 +120,7 @@ func recoverRun(ctx context.Context, phases []Phase, op *Operation) (done state.
 		op.Warn("%v; %s serves well on its own database, and stays as it is", cause, left.From)
 		left.UndoneTo, op.mended = Stop{}.ID(), true
 	} else {
-		op.Warn("%v; putting everything back", cause)
+		op.Warn("%v; rolling back", cause)
 	}
 	if err := op.try(ctx); err != nil {
 		return done, &NotRolledBack{Cause: cause, Undo: err}

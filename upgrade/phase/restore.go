@@ -168,7 +168,7 @@ func (restoreReady) Run(ctx context.Context, op *Operation) error {
 		}
 	}
 	if len(full) > 0 && !op.Replace {
-		add("this host", "not empty: "+strings.Join(full, ", "), "an empty one, or --replace: what is there is put aside, and put back if the restore fails",
+		add("this server", "not empty: "+strings.Join(full, ", "), "an empty one, or --replace: the current database and files are kept, and rolled back to if the restore fails",
 			"upgrade restore "+op.restore.ID+" --replace …")
 	}
 	if dir := mattermost.VersionDir(f.Link, op.Choice.Next.Dir()); !release.IsComplete(dir) {

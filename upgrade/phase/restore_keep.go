@@ -53,8 +53,8 @@ func concludeRestore(record *state.State, run *state.Run) {
 	}
 }
 
-// stays says why a restore is not undone: users wrote on the restored database, which is in place. Else
-// it is nil.
+// stays returns why a restore is not undone: users wrote on the restored database, which is in place.
+// Else it is nil.
 func stays(ctx context.Context, run *state.Run, db *mattermost.Database) error {
 	since := exposed(run)
 	if since.IsZero() || run.Replaced == "" && !run.Filled {

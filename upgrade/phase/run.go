@@ -43,9 +43,9 @@ type Report struct {
 	Hint     string             `json:"hint,omitempty"`       // what to type about the error
 	Skipped  bool               `json:"skipped,omitempty"`    // To is on the host's skip list now
 	Reboot   system.Reboot      `json:"reboot,omitzero"`      // one that is needed still
-	Held     []string           `json:"held,omitempty"`       // packages that a person holds back
-	Backup   *BackupReport      `json:"backup,omitempty"`     // made, proven or brought back
-	Drift    []drift.Difference `json:"drift,omitempty"`      // what is not as the stack says, still
+	Held     []string           `json:"held,omitempty"`       // packages on hold
+	Backup   *BackupReport      `json:"backup,omitempty"`     // made, verified or restored
+	Drift    []drift.Difference `json:"drift,omitempty"`      // what differs from the stack still
 	Down     bool               `json:"still_down,omitempty"` // the downtime goes on after the run
 	Exit     int                `json:"exit"`                 // the exit code of the command
 }
@@ -231,7 +231,7 @@ func back(ctx context.Context, phases []Phase, op *Operation, cause error) error
 
 // undo puts phases back, the last first, and says what kept the service down, or is to be tried again.
 func undo(ctx context.Context, phases []Phase, op *Operation) error {
-	ctx, cancel := op.within(context.WithoutCancel(ctx), undoLimit(op), "putting back")
+	ctx, cancel := op.within(context.WithoutCancel(ctx), undoLimit(op), "the rollback")
 	defer cancel()
 	defer op.due.Store(nil)
 	last := len(phases) - 1

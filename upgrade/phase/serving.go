@@ -88,7 +88,7 @@ func ownDatabase(ctx context.Context, op *Operation, run *state.Run) (*mattermos
 		err = fmt.Errorf("%s does not run", run.Unit)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("look which database it uses: %w", err)
+		return nil, fmt.Errorf("find the database that it uses: %w", err)
 	}
 	return c.Database, nil
 }

@@ -33,7 +33,7 @@ const (
 //   - the schema is as it was, and users may have written: nothing is put back;
 //   - nobody can have written, or nobody did: the copy made at the stop is put back;
 //   - users wrote: the new version takes its own migrations back, with everything written since;
-//   - and where it cannot, it stays, and a person decides;
+//   - and where it cannot, it stays, and an operator decides;
 //   - of a restore: users wrote on what was restored: it stays.
 func settle(ctx context.Context, op *Operation) error {
 	for try := 1; ; try++ {
@@ -312,7 +312,7 @@ func (e *kept) Unwrap() error { return e.why }
 func (e *kept) Hint() string {
 	hint := "journalctl -u " + e.run.Unit + " -n 50"
 	if e.run.Way == "" && (e.run.CheckpointComplete || e.run.StoppedDump != "") {
-		hint += "\nto go back all the same; it says first what would be lost: upgrade rollback --way " + WayCheckpoint + " …"
+		hint += "    # to roll back all the same, after a look at what would be lost: upgrade rollback --way " + WayCheckpoint + " …"
 	}
 	return hint
 }

@@ -118,7 +118,7 @@ func (Stop) Undo(ctx context.Context, op *Operation) error {
 // letIn opens the gate though the old version is not well: better a server that may be ill than a
 // closed door, and systemd starts it as soon as it can be. From then on users may write to it, and an
 // operator may repair it: only its start is left to undo. Where it only misses its database, the host
-// looks again by itself.
+// looks again unattended.
 func letIn(ctx context.Context, op *Operation, why error) error {
 	run := op.Record.Run
 	if run.OpenedAt.IsZero() {

@@ -22,7 +22,7 @@ func (Swap) Describe(op *Operation) string {
 	f := op.Facts
 	text := fmt.Sprintf("%s leads to %s", f.Link, mattermost.VersionDir(f.Link, op.Choice.Next.Dir()))
 	if f.Plain {
-		text += ", and what it was is kept beside: with it, what was added or changed inside " + mattermost.ShippedDirectories()
+		text += ", and the former directory is kept, with everything that was added or changed inside " + mattermost.ShippedDirectories()
 	}
 	if custom := f.Custom(); len(custom) > 0 {
 		text += "; carried over, as no release ships it: " + strings.Join(custom, ", ")

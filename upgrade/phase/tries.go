@@ -71,7 +71,7 @@ func giveIn(ctx context.Context, op *Operation, why error) error {
 	return errors.Join(err, gate(run).Close(ctx), service(run).Kill(ctx))
 }
 
-// exhausted is the end of the host's own attempts. It is no ErrAgain.
+// exhausted is the end of the host's own attempts. It is not an ErrAgain.
 type exhausted struct {
 	why error
 	run state.Run

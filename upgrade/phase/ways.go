@@ -141,9 +141,9 @@ func noReturn(op *Operation) problem.List {
 	case !f.Installed():
 		return refuse("nothing is installed", "an upgrade to go back from", "upgrade apply …")
 	case back == nil:
-		return refuse("none is kept: the last run on this host was not an upgrade that was kept", "the version before the last upgrade", "upgrade history …")
+		return refuse("none is kept: the last run on this server was not an upgrade that was kept", "the version before the last upgrade", "upgrade history …")
 	case back.To != f.Version.String():
-		return refuse(fmt.Sprintf("what is kept is from before %s, and %s is installed", back.To, f.Version), "an installation that nobody changed by hand since", "upgrade history …")
+		return refuse(fmt.Sprintf("what is kept is from before %s, and %s is installed", back.To, f.Version), "an installation that was not changed by hand since", "upgrade history …")
 	case op.To != "" && op.To != back.From:
 		return problem.List{{Where: "--to", Found: op.To, Allowed: back.From + ", the version before, or one of which there is a backup"}}
 	case back.Edition != string(f.Edition):

@@ -41,7 +41,7 @@ type Choice struct {
 	Next     *Release  // what to install now: Target, or the first stop-over of Path; nil when UpToDate
 	Path     []Version // the stop-overs before Target, in order; empty when the way is direct
 	UpToDate bool
-	Waiting  *Release  // lies beyond Policy.Reach and waits for a person; Target is the newest before it
+	Waiting  *Release  // lies beyond Policy.Reach and is pending approval; Target is the newest before it
 	Held     []Held    // newer versions of the track that are not taken, newest first
 	Ended    time.Time // the last day of support of what is installed; zero while it is supported, or not known
 	Why      string    // one sentence
@@ -57,7 +57,7 @@ type ChoiceError struct {
 func (e *ChoiceError) Error() string { return "choose a version: " + e.Problems.Error() }
 func (e *ChoiceError) Unwrap() error { return e.Problems }
 
-// skipped says why a version is not to be taken, and what lifts that; nothing where it may be. What
+// skipped returns why a version is not to be taken, and what lifts that; nothing where it may be. What
 // begins with a flag is to be added to the command that asked.
 func (p Policy) skipped(v Version) (why, lift string) {
 	if why, bad := p.Skip[v.String()]; bad { // nobody's --retry-failed was meant for what somebody decided

@@ -37,7 +37,7 @@ func (c *chooser) hold(v Version, kind, reason string) {
 	}
 }
 
-// held says which versions are not taken.
+// held lists which versions are not taken.
 func (c *chooser) held() string {
 	words := make([]string, len(c.choice.Held))
 	for i, h := range c.choice.Held {

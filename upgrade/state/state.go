@@ -137,7 +137,7 @@ type Run struct {
 	Public             bool      `json:"public,omitempty"`   // the public address answered well then
 	OpenedAt           time.Time `json:"opened_at,omitzero"` // users reach the new version since: the checkpoint may lose their posts
 	Committed          bool      `json:"committed,omitempty"`
-	Again              bool      `json:"again,omitempty"`     // putting back is not done: the host tries again by itself
+	Again              bool      `json:"again,omitempty"`     // the rollback is not done: the server tries again unattended
 	UndoneTo           string    `json:"undone_to,omitempty"` // ID of the step whose undo is next: what came behind it is undone, and not undone again
 	Tries              int       `json:"tries,omitempty"`     // attempts to undo it that failed or did not come to their end
 	TriedIn            string    `json:"tried_in,omitempty"`  // the boot in which

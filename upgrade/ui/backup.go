@@ -106,7 +106,7 @@ func (p *Printer) backupHeadline(r phase.Report) string {
 	case phase.OutcomeRolledBack:
 		return p.paint(red, fmt.Sprintf("%s did not work: %s\nEverything is as it was before.", what, reason))
 	case phase.OutcomeNotRolledBack:
-		return p.paint(red, fmt.Sprintf("%s did not work, and putting everything back did not work either.\n%s", what, paragraph(r.Error)))
+		return p.paint(red, fmt.Sprintf("%s did not work, and the rollback failed.\n%s", what, paragraph(r.Error)))
 	}
 	if r.Operation == "verify" {
 		return p.paint(red, "NOT restorable. "+reason)
@@ -141,7 +141,7 @@ func removed(b *phase.BackupReport) string {
 	if len(b.RemovedIDs) == 0 {
 		return ""
 	}
-	return "\nRemoved, as backup.keep says: " + strings.Join(b.RemovedIDs, ", ") + "."
+	return "\nRemoved by the rules of backup.keep: " + strings.Join(b.RemovedIDs, ", ") + "."
 }
 
 // backupRow says how the backups of a server are; empty when it has none to have.

@@ -37,7 +37,7 @@ func TestRemovedBackupsAreNamed(t *testing.T) {
 		if err := printer(&out, &errs).BackupReport(r); err != nil {
 			t.Fatal(err)
 		}
-		if !strings.Contains(out.String(), "Removed, as backup.keep says: a266f9bf, 7d4486d3.") {
+		if !strings.Contains(out.String(), "Removed by the rules of backup.keep: a266f9bf, 7d4486d3.") {
 			t.Errorf("%s", &out)
 		}
 	}

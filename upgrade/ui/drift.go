@@ -66,7 +66,7 @@ func (p *Printer) differences(w io.Writer, list []drift.Difference, lines bool) 
 			fmt.Fprintln(w, "    "+p.paint(red, "RISK: "+d.Risk))
 		}
 		if d.Hint != "" {
-			fmt.Fprintln(w, "    "+p.paint(dim, d.Hint))
+			fmt.Fprintln(w, "    "+p.paint(dim, p.Complete(d.Hint)))
 		}
 	}
 }
@@ -137,7 +137,7 @@ func (p *Printer) repairHeadline(r phase.Report) string {
 	case r.Outcome == phase.OutcomeInterrupted:
 		return p.paint(yellow, "Stopped on request. Files are as they were.")
 	case r.Outcome == phase.OutcomeNotRolledBack:
-		return p.paint(red, "It did not work, and neither did putting the files back as they were: "+paragraph(r.Error))
+		return p.paint(red, "It did not work, and the rollback of the files failed: "+paragraph(r.Error))
 	default:
 		return p.paint(red, "It did not work, and files are as they were: "+reason)
 	}

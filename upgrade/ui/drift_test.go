@@ -14,10 +14,11 @@ import (
 )
 
 func TestRepaired(t *testing.T) {
-	left := drift.Difference{Name: "the account mallory", Found: "was added", Left: "whose it is only you know", Hint: "sudo deluser mallory"}
+	left := drift.Difference{Name: "the account mallory", Found: "was added", Left: "unmanaged", Hint: "sudo deluser mallory"}
 	say := func(what func(p *Printer) error) (string, string) {
 		var out, talk bytes.Buffer
 		p := New(&out, &talk, func(string) string { return "" }, &secret.Redactor{})
+		p.Target = "--stack prod"
 		if err := what(p); err != nil {
 			t.Fatal(err)
 		}
@@ -34,18 +35,21 @@ func TestRepaired(t *testing.T) {
        ok
       -by hand
 Not the stack's, and left as it is:
-  the account mallory was added (whose it is only you know)
+  the account mallory was added (unmanaged)
     sudo deluser mallory
 `
 	if diff := cmp.Diff(want, out); diff != "" || !strings.Contains(hints, "upgrade repair") {
 		t.Errorf("(-want +got):\n%s\n%s", diff, hints)
 	}
-	left.Risk = "a second account with root's rights"
+	left.Risk, left.Hint = "a second account with root's rights", "upgrade repair --remove-keys …"
 	out, hints = say(func(p *Printer) error {
 		return p.DriftOnly(phase.Preview{Exit: phase.ExitAvailable, Drift: []drift.Difference{left}})
 	})
 	if strings.Contains(hints, "upgrade repair") || !strings.Contains(out, "RISK: a second account") {
 		t.Errorf("a repair would change nothing: %s%s", out, hints)
+	}
+	if !strings.Contains(out, "    upgrade repair --remove-keys --stack prod\n") {
+		t.Errorf("the hint does not name the server: %s", out)
 	}
 	for want, r := range map[string]phase.Report{
 		"The server is as its stack says. Nothing was changed.":             {UpToDate: true},

@@ -1,6 +1,6 @@
 package ui
 
-// Left says how the run in the record came to be there.
+// Left returns how the run in the record came to be there.
 func (s Status) Left() string {
 	switch {
 	case s.Again:

@@ -106,7 +106,7 @@ func (p *Printer) about(b *strings.Builder, r Result, several bool) {
 	case r.Report != nil:
 		paragraph(cmp.Or(r.Report.Error, r.Report.Why))
 		bullets(r.Report.Warnings)
-		problemsMarked(&text, r.Report.Problems)
+		problemsMarked(&text, p.CompleteAll(r.Report.Problems))
 		timesMarked(&text, *r.Report)
 	case r.Plan != nil:
 		paragraph(cmp.Or(r.Plan.Error, r.Plan.Why))
@@ -114,7 +114,7 @@ func (p *Printer) about(b *strings.Builder, r Result, several bool) {
 			paragraph(r.Plan.Target + " is supported until " + r.Plan.EndOf + ".")
 		}
 		bullets(r.Plan.Warnings)
-		problemsMarked(&text, r.Plan.Problems)
+		problemsMarked(&text, p.CompleteAll(r.Plan.Problems))
 		stepsMarked(&text, r.Plan.Steps)
 	}
 	if text.Len() == 0 {
@@ -125,7 +125,7 @@ func (p *Printer) about(b *strings.Builder, r Result, several bool) {
 	}
 	b.WriteString(text.String())
 	if r.Hint != "" {
-		b.WriteString("\n" + marked(r.Hint) + "\n")
+		b.WriteString("\n" + marked(p.Complete(r.Hint)) + "\n")
 	}
 }
 
@@ -151,7 +151,7 @@ func timesMarked(b *strings.Builder, r phase.Report) {
 		fmt.Fprintf(b, "| %s | %s |\n", marked(t.Title), Took(t.Took))
 	}
 	if r.From != "" {
-		away := "people had to wait"
+		away := "downtime"
 		if r.Down {
 			away = stillDown
 		}

@@ -49,7 +49,7 @@ func (p *Printer) Check(plan phase.Preview) error {
 	return err
 }
 
-// noUpdate says why no update will be installed on a server that should not stay as it is.
+// noUpdate returns why no update will be installed on a server that should not stay as it is.
 func noUpdate(reasons string) string { return "No update will be installed: " + reasons + "." }
 
 // commands are what looks at an operation and what does it.
@@ -92,7 +92,7 @@ func (p *Printer) why(w io.Writer, plan phase.Preview) {
 	}
 }
 
-// support says until when a version is, or was, supported.
+// support returns until when a version is, or was, supported.
 func support(version, last string, now time.Time) string {
 	if last < now.UTC().Format(time.DateOnly) {
 		return version + " reached end of life on " + last + "."

@@ -140,8 +140,8 @@ func (p *Printer) CompleteAll(list problem.List) problem.List {
 	return list
 }
 
-// paragraph is text of several lines, of which all but the first are marked: no line of what a server
-// says is taken for one of ours, or for a command of GitHub's runner, which may be indented.
+// paragraph is text of several lines, of which all but the first are marked: no line of a server's
+// text is taken for one of ours, or for a command of GitHub's runner, which may be indented.
 func paragraph(text string) string {
 	return strings.ReplaceAll(printable.Lines(text), "\n", "\n  | ")
 }

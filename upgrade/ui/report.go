@@ -81,7 +81,7 @@ func (p *Printer) headline(r phase.Report) string {
 	case r.Outcome == phase.OutcomeRolledBack:
 		return p.paint(red, fmt.Sprintf("%s did not work: %s\n%s serves again. %s.", to, reason, r.From, as))
 	case r.Outcome == phase.OutcomeNotRolledBack:
-		return p.paint(red, fmt.Sprintf("%s did not work, and putting everything back did not work either.\n%s\nMattermost may be down until someone looks.", to, paragraph(r.Error)))
+		return p.paint(red, fmt.Sprintf("%s did not work, and the rollback failed.\n%s\nMattermost may be down until an operator intervenes.", to, paragraph(r.Error)))
 	case r.Outcome == phase.OutcomeInterrupted:
 		return p.paint(yellow, "Stopped on request. "+as+".")
 	case r.From == "":

@@ -41,7 +41,7 @@ func (p *Printer) ways(w io.Writer, plan phase.Preview) {
 		for _, problem := range way.Problems {
 			fmt.Fprintf(w, "      %s\n", p.paint(yellow, "not possible: "+problem.Found))
 			if problem.Hint != "" {
-				fmt.Fprintf(w, "      %s\n", problem.Hint)
+				fmt.Fprintf(w, "      %s\n", p.Complete(problem.Hint))
 			}
 		}
 	}

@@ -36,7 +36,7 @@ type Status struct {
 	Elsewhere  map[string]string    `json:"failed_elsewhere,omitempty"` // on other stacks' servers, and how
 	Running    string               `json:"running,omitempty"`          // the run in progress
 	Unfinished string               `json:"unfinished,omitempty"`       // a run in the record
-	Stuck      bool                 `json:"stuck,omitempty"`            // it said itself that it could not be undone
+	Stuck      bool                 `json:"stuck,omitempty"`            // it ended, and reported that it could not be undone
 	Again      bool                 `json:"again,omitempty"`            // the server tries that again
 	Lock       *host.Holder         `json:"lock,omitempty"`
 	Repository string               `json:"backup_repository,omitempty"` // where the backups go
@@ -166,7 +166,7 @@ func (p *Printer) statusText(w io.Writer, s Status) {
 	p.problems(w, s.Problems)
 }
 
-// between says which version is there while a run may have stopped it.
+// between returns which version is there while a run may have stopped it.
 func between(version string) string {
 	if version == "" {
 		return ""
@@ -174,8 +174,8 @@ func between(version string) string {
 	return "Mattermost " + version + " does not answer now."
 }
 
-// needsAttention lists what an operator should do something about; what is typed for several of them in a
-// row is said once.
+// needsAttention lists what an operator should do something about; a hint that several in a row
+// share is written once.
 func (p *Printer) needsAttention(w io.Writer, list []Attention) {
 	if len(list) == 0 {
 		return

@@ -179,7 +179,7 @@ func TestHistoryAndStatus(t *testing.T) {
 		p.Status(Status{Host: "h"}), p.Status(Status{Running: "20261201T000000Z-apply", Installed: true, Version: "9.10.0"}),
 		p.Status(Status{Running: "20261201T000000Z-backup", Installed: true, Healthy: true, Version: "9.10.0", System: &phase.OSFacts{}, Exit: phase.ExitAttention,
 			Pending: map[schedule.Kind]state.Pending{schedule.System: {What: "3 packages: openssl"}, schedule.Upgrade: {What: "Mattermost 9.10.1", Since: began}},
-			Drift:   []drift.Difference{{Name: "caddy.service", Found: "does not run"}, {Name: "/etc/x", Found: "was added", Left: "whose it is only you know"}},
+			Drift:   []drift.Difference{{Name: "caddy.service", Found: "does not run"}, {Name: "/etc/x", Found: "was added", Left: "unmanaged"}},
 			Attention: []Attention{{What: "caddy.service does not run", Hint: "upgrade repair"}, {What: "the firewall is off", Hint: "upgrade repair"},
 				{What: "no backup was made from this server yet", Hint: "upgrade backup create"}}})); err != nil {
 		t.Fatal(err)

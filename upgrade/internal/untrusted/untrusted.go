@@ -154,7 +154,7 @@ func walk(path string, mode fs.FileMode) (dir *os.Root, next string, err error) 
 	return dir, "", nil
 }
 
-// follow is what the link says, if no other user can change it.
+// follow returns the target of the link, if no other user can change it.
 func follow(dir *os.Root, name string, link fs.FileInfo) (string, error) {
 	in, err := dir.Stat(".")
 	if err != nil {

@@ -63,7 +63,7 @@ echo 'window: daily 00:00-24:00' >>/etc/townsquare/upgrade.yaml
 /usr/local/lib/townsquare/upgrade apply --unattended --watch 2s --local`)
 	wantPost(t, s, channel, "Mattermost is upgraded in 0 minutes") // by the server itself, before it goes away
 	post := wantPost(t, s, channel, "Mattermost is now "+stage.Patch)
-	for _, row := range []string{"| Version | " + stage.After + " → " + stage.Patch + " |", "| Away for |", "| Restarted | Mattermost |"} {
+	for _, row := range []string{"| Version | " + stage.After + " → " + stage.Patch + " |", "| Downtime |", "| Restarted | Mattermost |"} {
 		if !strings.Contains(post, row) {
 			t.Errorf("no %q in the post\n%s", row, post)
 		}
