@@ -80,14 +80,20 @@ func (a archive) publish(packages ...deb) {
 // index tells apt what lies in the archive.
 func (a archive) index() {
 	a.t.Helper()
-	a.s.Exec(a.t, `cd /srv/archive
+	a.s.Exec(a.t, indexed("/srv/archive", "Debian-Security", "stable-security", "trixie-security"))
+}
+
+// indexed is a script that makes dir an archive of its packages, which calls itself one of Debian's.
+func indexed(dir, label, suite, codename string) string {
+	return fmt.Sprintf(`cd %[1]s
 for file in *.deb; do
 	[ -e "$file" ] || continue
 	dpkg-deb --field "$file"
-	printf 'Filename: ./%s\nSize: %s\nSHA256: %s\n\n' "$file" "$(stat -c %s "$file")" "$(sha256sum "$file" | cut -d' ' -f1)"
+	printf 'Filename: ./%%s\nSize: %%s\nSHA256: %%s\n\n' "$file" "$(stat -c %%s "$file")" "$(sha256sum "$file" | cut -d' ' -f1)"
 done >Packages
-printf 'Origin: Debian\nLabel: Debian-Security\nSuite: stable-security\nCodename: trixie-security\nDate: %s\nSHA256:\n %s %s Packages\n' \
-	"$(date -Ru)" "$(sha256sum Packages | cut -d' ' -f1)" "$(stat -c %s Packages)" >Release`)
+printf 'Origin: Debian\nLabel: %[2]s\nSuite: %[3]s\nCodename: %[4]s\nDate: %%s\nSHA256:\n %%s %%s Packages\n' \
+	"$(date -Ru)" "$(sha256sum Packages | cut -d' ' -f1)" "$(stat -c %%s Packages)" >Release
+`, dir, label, suite, codename)
 }
 
 // withdraw takes packages out of the archive.

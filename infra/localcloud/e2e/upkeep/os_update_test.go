@@ -14,27 +14,33 @@ import (
 	"townsquare/infra/localcloud/stage"
 )
 
-// older takes packages back to what the release's own archive had before the security archive had
-// something newer, as on a server that was not looked after, and restarts what used them. Caddy is
-// packed again under a lower number from the files that are installed: the archive has one only.
-const older = `
+// older takes real packages of Debian's back to a version before theirs, with the same files, and leaves their
+// own to be had: OpenSSL's and PostgreSQL's from an archive that calls itself the security archive, Caddy's from
+// another one. What Debian's own archives have of each moves between them with its point releases.
+var older = `
 export DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1
 apt-get -q update >/dev/null
-wanted=
-for package in libssl3t64 openssl openssl-provider-legacy postgresql-17 postgresql-client-17 libpq5; do
-	version=$(apt-cache madison $package | awk -F'|' '$3 ~ / trixie\/main/ {gsub(/ /, "", $2); print $2; exit}')
-	wanted="$wanted $package=$version"
+mkdir -p /root/older /srv/archive /srv/plain /root/sources
+chown _apt /root/older
+cd /root/older
+for package in libssl3t64 openssl openssl-provider-legacy postgresql-17 postgresql-client-17 libpq5 caddy; do
+	apt-get -q download $package >/dev/null 2>&1
+	file=$(ls ${package}_*.deb)
+	version=$(dpkg-deb --field $file Version)
+	dpkg-deb --raw-extract $file tree
+	sed -i "/^Version:/s/$/~old/; /^Depends:/s/= $version)/= $version~old)/g" tree/DEBIAN/control
+	dpkg-deb -Znone --build tree older-$package.deb >/dev/null
+	rm -r tree
+	case $package in
+		caddy) mv $file /srv/plain/ ;;
+		*) mv $file /srv/archive/ ;;
+	esac
 done
-apt-get -q -y -o Dpkg::Use-Pty=0 --allow-downgrades --no-install-recommends install $wanted >/dev/null
-mkdir -p /root/caddy/DEBIAN
-dpkg -L caddy | while read -r path; do
-	if [ -f "$path" ] && [ ! -L "$path" ]; then install -D -p "$path" "/root/caddy$path"; fi
-done
-cp -p /etc/caddy/Caddyfile /root/caddy/etc/caddy/Caddyfile
-for script in postinst prerm postrm; do cp -p /var/lib/dpkg/info/caddy.$script /root/caddy/DEBIAN/; done
-dpkg-query -W -f='Package: caddy\nVersion: 2.11.0~old\nArchitecture: ${Architecture}\nMaintainer: Tests <tests@townsquare.test>\nDepends: ${Depends}\nDescription: older\n' caddy >/root/caddy/DEBIAN/control
-dpkg-deb -Znone --root-owner-group --build /root/caddy /root/caddy.deb >/dev/null
-apt-get -q -y -o Dpkg::Use-Pty=0 -o Dpkg::Options::=--force-confold --allow-downgrades install /root/caddy.deb >/dev/null
+dpkg --force-confold --install older-*.deb >/dev/null 2>&1
+mv /etc/apt/sources.list.d/* /root/sources/
+printf 'deb [trusted=yes] file:/srv/%s ./\n' archive plain >/etc/apt/sources.list.d/test.list
+` + indexed("/srv/archive", "Debian-Security", "stable-security", "trixie-security") +
+	indexed("/srv/plain", "Debian", "stable-backports", "trixie-backports") + `
 systemctl restart postgresql@17-main caddy
 needrestart -r a </dev/null >/dev/null
 systemctl restart systemd-logind mattermost

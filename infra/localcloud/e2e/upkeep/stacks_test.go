@@ -65,7 +65,7 @@ func policy(t *testing.T, all *stage.Server, text string) {
 }
 
 // alone is what a server finds by itself, as its timers ask: with nobody's policy file at hand.
-const alone = "/usr/local/lib/townsquare/upgrade check --local"
+const alone = "/usr/local/lib/townsquare/upgrade check --local 2>&1 || [ $? = 13 ]"
 
 // unchangeable is a fault of one server's database: its tables cannot be altered, so that the new
 // version cannot migrate it, while the old one works on.
@@ -105,7 +105,7 @@ func TestStacks(t *testing.T) {
 
 	policy(t, all, "canary: dev\nparallel: 1\nskip: {9.10.0: breaks LDAP}\n")
 	all.Upgrade(t.Context(), "check").Must(t, 13)
-	if said := servers["west"].Exec(t, alone+" 2>&1"); !strings.Contains(said, "breaks LDAP") {
+	if said := servers["west"].Exec(t, alone); !strings.Contains(said, "breaks LDAP") {
 		t.Errorf("by itself the third server would take what the policy skips:\n%s", said)
 	}
 	policy(t, all, "canary: dev\nparallel: 1\n")
@@ -156,7 +156,7 @@ func TestStacks(t *testing.T) {
 		t.Errorf("up to date: %v", reports)
 	}
 	servers["west"].Serves(t, stage.Before)
-	if said := servers["west"].Exec(t, alone+" 2>&1"); !strings.Contains(said, "failed on east on ") {
+	if said := servers["west"].Exec(t, alone); !strings.Contains(said, "failed on east on ") {
 		t.Errorf("by itself the third server would take what failed on the second:\n%s", said)
 	}
 }
