@@ -143,7 +143,7 @@ func TestRecoverKnowsTheConfigsSecrets(t *testing.T) {
 	h := newFakeHost(t)
 	h.leave()
 	s := h.record()
-	s.Run.ConfigPath = "/opt/mattermost/config/config.json"
+	s.Run.User, s.Run.ConfigPath = "root", "/opt/mattermost/config/config.json"
 	if err := s.Save(filepath.Join(h.root, state.Path)); err != nil {
 		t.Fatal(err)
 	}

@@ -91,7 +91,7 @@ func TestKeptByTheRecovery(t *testing.T) {
 // Of a run that an earlier version of this program began, the service's user is asked of systemd.
 func TestUserOfAnOlderRun(t *testing.T) {
 	play(t, "host=/nowhere user=mm dbname=mm")
-	run := &state.Run{Unit: "mattermost.service", Link: t.TempDir()}
+	run := &state.Run{Unit: "mattermost.service", Link: t.TempDir(), ConfigPath: "/nowhere/config.json"}
 	if err := knowUser(t.Context(), run); err != nil || run.User != "root" {
 		t.Errorf("user %q: %v", run.User, err)
 	}

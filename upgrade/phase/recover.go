@@ -155,7 +155,7 @@ func recoverRun(ctx context.Context, phases []Phase, op *Operation) (done state.
 // knowUser finds the service's user for a run that an earlier version of this program began: root touches
 // that user's files with the user's rights only.
 func knowUser(ctx context.Context, run *state.Run) error {
-	if run.User != "" || run.Unit == "" {
+	if run.User != "" || run.ConfigPath == "" {
 		return nil
 	}
 	unit, err := mattermost.FindUnit(ctx, host.Run, run.Unit, run.Link)
