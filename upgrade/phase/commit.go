@@ -156,7 +156,9 @@ func keepCopies(ctx context.Context, op *Operation, keep int) error {
 		if err := admin.Drop(ctx, name); err != nil {
 			return err
 		}
-		op.Note("the older copy of the database is removed: %s", name)
+		if keep > 0 { // else it is that of an empty database
+			op.Note("the older copy of the database is removed: %s", name)
+		}
 	}
 	return pruneReplaced(op, copies[old:])
 }
