@@ -65,10 +65,7 @@ func (c Claim) insist(ctx context.Context, look func() (done bool, err error)) e
 // working directory, and its connections as PostgreSQL shows them.
 func (c Claim) Check(ctx context.Context) (Evidence, error) {
 	var e Evidence
-	proc := c.Proc
-	if proc == "" {
-		proc = procDir
-	}
+	proc := cmp.Or(c.Proc, procDir)
 	var status Status
 	var servers []Process
 	err := c.insist(ctx, func() (done bool, err error) {

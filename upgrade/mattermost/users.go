@@ -1,6 +1,7 @@
 package mattermost
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"path/filepath"
@@ -57,12 +58,9 @@ func serverUnits(ctx context.Context, run Runner) ([]*Unit, error) {
 // install directory, which link leads to: an upgrade would exchange the program under it, and its next
 // start would migrate a database of which nothing was kept.
 func (c Claim) Others(ctx context.Context, link string) (problem.List, error) {
-	run, proc := c.Run, c.Proc
+	run, proc := c.Run, cmp.Or(c.Proc, procDir)
 	if run == nil {
 		run = host.Run
-	}
-	if proc == "" {
-		proc = procDir
 	}
 	units, err := serverUnits(ctx, run)
 	if err != nil {
