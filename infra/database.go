@@ -3,8 +3,10 @@ package infra
 import (
 	"fmt"
 	"net/url"
+	"strconv"
 
 	do "github.com/pulumi/pulumi-digitalocean/sdk/v4/go/digitalocean"
+	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
@@ -33,6 +35,7 @@ type DatabaseArgs struct {
 	Config  *Config         // required
 	VPC     *do.Vpc         // required: where a managed cluster has its private address
 	Droplet pulumi.IDOutput // required: the only machine that may connect
+	Refuse  refuser         // required
 }
 
 // NewDatabase registers the cluster, or nothing at all with database: local.
@@ -63,6 +66,10 @@ func (d *Database) local(*pulumi.Context, string, *DatabaseArgs) error {
 
 func (d *Database) managed(ctx *pulumi.Context, name string, args *DatabaseArgs) error {
 	c, parent, protect := args.Config, pulumi.Parent(d), pulumi.Protect(args.Config.Protect)
+	upwards, err := args.Refuse("databaseVersion", refuseOlderDatabase)
+	if err != nil {
+		return err
+	}
 	cluster, err := do.NewDatabaseCluster(ctx, name+"-cluster", &do.DatabaseClusterArgs{
 		Name:               pulumi.String(name),
 		Engine:             pulumi.String("pg"),
@@ -74,7 +81,7 @@ func (d *Database) managed(ctx *pulumi.Context, name string, args *DatabaseArgs)
 		MaintenanceWindows: do.DatabaseClusterMaintenanceWindowArray{do.DatabaseClusterMaintenanceWindowArgs{
 			Day: pulumi.String(c.MaintenanceDay), Hour: pulumi.String(c.MaintenanceHour),
 		}},
-	}, parent, protect)
+	}, parent, protect, upwards)
 	if err != nil {
 		return err
 	}
@@ -107,6 +114,24 @@ func (d *Database) managed(ctx *pulumi.Context, name string, args *DatabaseArgs)
 	d.ClusterID = cluster.ID().ToStringPtrOutput()
 	d.URNs = pulumi.StringArray{cluster.ClusterUrn}
 	return nil
+}
+
+// refuseOlderDatabase keeps a cluster's PostgreSQL from becoming older: DigitalOcean upgrades in place,
+// and answers 422 to the way back, after which the right version is refused once more.
+// Source: https://docs.digitalocean.com/products/databases/postgresql/how-to/upgrade-version/
+func refuseOlderDatabase(before, after resource.PropertyMap) Problems {
+	from, to, ok := changed(before, after, "version")
+	old, oldErr := strconv.Atoi(from)
+	asked, err := strconv.Atoi(to)
+	if !ok || oldErr != nil || err != nil || asked > old {
+		return nil
+	}
+	return Problems{{
+		Key: full("databaseVersion"), Value: to,
+		Wrong:   "is older than the cluster's PostgreSQL " + from + ", and DigitalOcean only upgrades",
+		Allowed: from + " and later; for an older one restore a backup into a new cluster",
+		Type:    set("databaseVersion", from),
+	}}
 }
 
 // databaseURL asks for a certificate of the cluster's own authority, for its private name.

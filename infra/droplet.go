@@ -22,6 +22,7 @@ type ServerArgs struct {
 	Config  *Config        // required
 	VPC     *do.Vpc        // required: the droplet's private network
 	Address *do.ReservedIp // required: the address it gets
+	Refuse  refuser        // required
 }
 
 // NewServer registers the operators' keys, the volumes, the droplet, and the assignment of the

@@ -18,6 +18,18 @@ type recorder struct {
 	mu       sync.Mutex
 	all      []registered
 	problems []string
+	rules    map[string]changeRule // by name
+}
+
+// refuse keeps a rule, as the SDK's mocks have no hooks that would obey it.
+func (r *recorder) refuse(name string, rule changeRule) (pulumi.ResourceOption, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.rules[name] != nil {
+		r.problems = append(r.problems, fmt.Sprintf("there are two rules named %s", name))
+	}
+	r.rules[name] = rule
+	return pulumi.ResourceHooks(&pulumi.ResourceHookBinding{}), nil
 }
 
 // registered is one resource as the program asked for it.
@@ -106,12 +118,12 @@ type output struct {
 // deploy builds a stack with changes to a valid configuration.
 func deploy(t *testing.T, changes map[string]string) (*recorder, map[string]output) {
 	t.Helper()
-	r := &recorder{}
+	r := &recorder{rules: map[string]changeRule{}}
 	outputs := map[string]output{}
 	var wait sync.WaitGroup // the engine waits for resources, not for outputs
 	c := testConfig(t, changes)
 	err := pulumi.RunErr(func(ctx *pulumi.Context) error {
-		all, err := build(ctx, c)
+		all, err := build(ctx, c, r.refuse)
 		if err != nil {
 			return err
 		}
