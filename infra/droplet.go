@@ -6,6 +6,8 @@ import (
 
 	do "github.com/pulumi/pulumi-digitalocean/sdk/v4/go/digitalocean"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"townsquare/infra/slug"
 )
 
 // Server is the droplet and the volumes that outlive it.
@@ -141,7 +143,7 @@ func newHostData(c *Config) hostData {
 		FilesVolume: c.Name + "-files",
 		ACMEEmail:   c.ACMEEmail, ACMEDirectory: c.ACMEDirectory,
 		DatabaseMode: c.Database,
-		MemoryMB:     dropletSizes[c.Size],
+		MemoryMB:     slug.Droplets[c.Size].MemoryMB,
 	}
 	for _, key := range c.SSHKeys {
 		d.AdminKeys = append(d.AdminKeys, key.Line)
@@ -150,7 +152,7 @@ func newHostData(c *Config) hostData {
 		d.DatabaseVolume = c.Name + "-database"
 		d.MaxConnections = localConnections
 	} else {
-		d.MaxConnections = databaseSizes[c.DatabaseSize].connections * 4 / 5
+		d.MaxConnections = slug.Databases[c.DatabaseSize].Connections() * 4 / 5
 	}
 	return d
 }
