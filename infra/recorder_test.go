@@ -21,14 +21,14 @@ type recorder struct {
 	rules    map[string]changeRule // by name
 }
 
-// refuse keeps a rule, as the SDK's mocks have no hooks that would obey it.
-func (r *recorder) refuse(name string, rule changeRule) (pulumi.ResourceOption, error) {
+// refuse keeps the rules, as the SDK's mocks have no hooks that would obey them.
+func (r *recorder) refuse(name string, rules ...changeRule) (pulumi.ResourceOption, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.rules[name] != nil {
 		r.problems = append(r.problems, fmt.Sprintf("there are two rules named %s", name))
 	}
-	r.rules[name] = rule
+	r.rules[name] = func(before, after resource.PropertyMap) Problems { return judge(rules, before, after) }
 	return pulumi.ResourceHooks(&pulumi.ResourceHookBinding{}), nil
 }
 
