@@ -39,6 +39,7 @@ type registered struct {
 	IgnoreChanges      []string
 	DeleteFirst        bool
 	SecretOutputs      []string
+	Timeouts           pulumi.CustomTimeouts
 	Inputs             resource.PropertyMap
 	Custom             bool
 }
@@ -68,6 +69,9 @@ func (r *recorder) NewResource(args pulumi.MockResourceArgs) (string, resource.P
 		Type: args.TypeToken, Name: args.Name, Parent: rpc.GetParent(), Custom: args.Custom,
 		Protect: rpc.GetProtect(), IgnoreChanges: rpc.GetIgnoreChanges(), DeleteFirst: rpc.GetDeleteBeforeReplace(),
 		SecretOutputs: rpc.GetAdditionalSecretOutputs(), Inputs: args.Inputs,
+		Timeouts: pulumi.CustomTimeouts{
+			Create: rpc.GetCustomTimeouts().GetCreate(), Update: rpc.GetCustomTimeouts().GetUpdate(), Delete: rpc.GetCustomTimeouts().GetDelete(),
+		},
 	}
 	if slices.ContainsFunc(r.all, func(o registered) bool { return o.Type == got.Type && o.Name == got.Name }) {
 		r.problems = append(r.problems, fmt.Sprintf("%s %s is there twice", got.Type, got.Name))
