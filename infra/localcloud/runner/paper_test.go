@@ -135,7 +135,11 @@ func (b *paper) ResizeMachine(_ context.Context, name string, memoryMB int) erro
 	return b.change(func(s *sheet) error { s.Machines[name].MemoryMB = memoryMB; return nil })
 }
 
-func (b *paper) RemoveMachine(_ context.Context, name string, _ bool) error {
+func (b *paper) ShutDownMachine(_ context.Context, name string) error {
+	return b.change(func(s *sheet) error { s.Machines[name].Status = "off"; return nil })
+}
+
+func (b *paper) RemoveMachine(_ context.Context, name string) error {
 	return b.change(func(s *sheet) error { delete(s.Machines, name); return nil })
 }
 
