@@ -145,8 +145,8 @@ func (b *paper) RemoveMachine(_ context.Context, name string) error {
 
 func (b *paper) Run(context.Context, string, io.Reader, ...string) ([]byte, error) { return nil, nil }
 
-func (b *paper) CreateVolume(_ context.Context, volume provider.VolumeSpec) error {
-	return b.GrowVolume(nil, volume.Name, volume.GiB)
+func (b *paper) CreateVolume(ctx context.Context, volume provider.VolumeSpec) error {
+	return b.GrowVolume(ctx, volume.Name, volume.GiB)
 }
 
 func (b *paper) GrowVolume(_ context.Context, name string, gib int) error {
@@ -163,8 +163,8 @@ func (b *paper) DetachVolume(context.Context, string, string) error { return nil
 
 func (b *paper) ApplyNetwork(context.Context, provider.Network) error { return nil }
 
-func (b *paper) CreateBucket(_ context.Context, bucket string, versioned bool) error {
-	return b.SetVersioning(nil, bucket, versioned)
+func (b *paper) CreateBucket(ctx context.Context, bucket string, versioned bool) error {
+	return b.SetVersioning(ctx, bucket, versioned)
 }
 
 func (b *paper) SetVersioning(_ context.Context, bucket string, on bool) error {
