@@ -46,7 +46,7 @@ type Backend interface {
 	MachineStatus(ctx context.Context, machine string) (string, error)
 	// ResizeMachine gives a machine another amount of memory, switching it off and on.
 	ResizeMachine(ctx context.Context, machine string, memoryMB int) error
-	// ShutDownMachine powers a machine off in order. One that takes longer than ctx has goes on with it,
+	// ShutDownMachine powers a machine off in order. One that takes longer than ctx allows goes on with it,
 	// and that is an error.
 	ShutDownMachine(ctx context.Context, machine string) error
 	// RemoveMachine cuts the power of one that is on.

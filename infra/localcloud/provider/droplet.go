@@ -294,8 +294,8 @@ func (d droplets) look(ctx context.Context, id string, state *DropletState) erro
 }
 
 // destroy does what DigitalOcean's provider does, with its words: a droplet that is gone already is an
-// error, as is a volume that was detached meanwhile, and a shutdown has as long as ctx has. A refresh
-// helps against the former two.
+// error, as is a volume that was detached meanwhile, until a refresh has found it so. A shutdown may take
+// as long as ctx allows.
 func (d droplets) destroy(ctx context.Context, id string, state DropletState) error {
 	place, err := d.cloud.placement(id)
 	if err != nil {

@@ -91,12 +91,7 @@ func (l *local) ShutDownMachine(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	// PowerOff gives up after two minutes; ctx may have more.
-	for {
-		if err := m.PowerOff(ctx); err == nil || ctx.Err() != nil {
-			return err
-		}
-	}
+	return m.PowerOff(ctx)
 }
 
 func (l *local) RemoveMachine(ctx context.Context, name string) error {
