@@ -8,22 +8,29 @@ import (
 	"testing"
 )
 
-// Another operator, another order or another comment changes no resource.
+// Another operator, another order or another comment changes what the server is told, and no resource.
 func TestOperatorsAreNoResources(t *testing.T) {
-	registered := func(stack, keys string) string {
-		r, _ := deploy(t, map[string]string{"townsquare:name": stack, "townsquare:sshKeys": keys})
+	registered := func(stack, keys string) (public, operators string) {
+		r, out := deploy(t, map[string]string{"townsquare:name": stack, "townsquare:sshKeys": keys})
 		key := r.one(t, "sshKey:SshKey")
 		if !slices.Contains(key.IgnoreChanges, "publicKey") {
 			t.Error("another host key would replace the registered key")
 		}
-		return plain(key.Inputs["publicKey"]).(string)
+		if host := out["host"]; !host.secret {
+			t.Error("the engine would show all of host")
+		}
+		return plain(key.Inputs["publicKey"]).(string), strings.Join(out["operators"].value.([]string), "\n")
 	}
 	const other = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKv9Ck8L3v0ZcW2yD2fYq0f0jM1kq5m1o5eWcXo0pF3d"
-	one := registered("townsquare-prod", `["`+testSSHKey+`"]`)
-	if same := registered("townsquare-prod", `["`+other+`","`+testSSHKey+`"]`); same != one {
-		t.Errorf("registered %s, was %s", same, one)
+	one, operators := registered("townsquare-prod", `["`+testSSHKey+`"]`)
+	if operators != "SHA256:P0Q4DjM5OnLa/ZcB6EkMpl/sLn3O3XRcu+1CfhKX77o ops@example.org" {
+		t.Errorf("operators: %s", operators)
 	}
-	if again := registered("townsquare-test", `["`+testSSHKey+`"]`); again == one {
+	same, operators := registered("townsquare-prod", `["`+other+`","`+testSSHKey+`"]`)
+	if same != one || strings.Count(operators, "SHA256:") != 2 {
+		t.Errorf("registered %s, was %s; operators %s", same, one, operators)
+	}
+	if again, _ := registered("townsquare-test", `["`+testSSHKey+`"]`); again == one {
 		t.Error("two stacks of an account register the same key")
 	}
 	if c := testConfig(t, nil); strings.Contains(one, strings.Fields(c.HostKey.Public)[1]) || strings.Contains(one, strings.Fields(testSSHKey)[1]) {

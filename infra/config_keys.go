@@ -14,6 +14,7 @@ import (
 type SSHKey struct {
 	Line        string // "ssh-ed25519 AAAA… comment"
 	Fingerprint string // SHA-256, as ssh-keygen -l shows it
+	Comment     string // such as ops@example.org
 }
 
 // HostKey is the key by which the server proves who it is.
@@ -76,7 +77,7 @@ func parseSSHKey(line string) (SSHKey, string) {
 	if comment != "" {
 		text += " " + comment
 	}
-	return SSHKey{Line: text, Fingerprint: ssh.FingerprintSHA256(public)}, ""
+	return SSHKey{Line: text, Fingerprint: ssh.FingerprintSHA256(public), Comment: comment}, ""
 }
 
 func (r *reader) hostKey(key string) HostKey {
