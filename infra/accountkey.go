@@ -29,8 +29,8 @@ func NewAccountKey(ctx *pulumi.Context, name string, c *Config, opts ...pulumi.R
 		append(opts, pulumi.IgnoreChanges([]string{"publicKey"}))...)
 }
 
-// lockedKey returns the public half of an ed25519 key whose private half is not known to anyone: its point is
-// a hash, the same for the same seed. The host key would do as well for DigitalOcean, but its private half is
+// lockedKey returns the public half of an ed25519 key that has no known private half: its point is a hash, the
+// same for the same seed. The host key would do as well for DigitalOcean, but its private half is
 // on the server, and would open every other droplet that is made with all keys of the account.
 func lockedKey(seed string) (string, error) {
 	for i := 0; ; i++ {

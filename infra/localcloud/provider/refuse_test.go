@@ -112,7 +112,7 @@ func TestNoToken(t *testing.T) {
 	configured(t, in{"cloud": text("unit")}).create("Domain", "zone", zone)
 }
 
-// A key is once in an account, whoever registers it: another comment, or a replacement, is no other key.
+// A key is once in an account, under any name and with any comment.
 func TestKeyIsOnceInAnAccount(t *testing.T) {
 	a := newAccount(t)
 	const inUse = "SSH Key is already in use on your account"
