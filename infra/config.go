@@ -3,6 +3,7 @@ package infra
 import (
 	"encoding/json"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -43,10 +44,9 @@ type Config struct {
 	Image    string   `key:"image"`    // default debian-13-x64; a change is for the next droplet only
 	VPCRange string   `key:"vpcRange"` // private CIDR /16 to /28; default: DigitalOcean chooses
 
-	SSHKeys          []SSHKey `key:"sshKeys"`          // required: public keys of operators
-	SSHKeysInAccount bool     `key:"sshKeysInAccount"` // true if DigitalOcean knows them already
-	SSHFrom          []string `key:"sshFrom"`          // required: CIDRs that may reach port 22
-	HostKey          HostKey  `key:"hostKey"`          // required, secret: made by scripts/new-host-key.sh
+	SSHKeys []SSHKey `key:"sshKeys"` // required: public keys of operators
+	SSHFrom []string `key:"sshFrom"` // required: CIDRs that may reach port 22
+	HostKey HostKey  `key:"hostKey"` // required, secret: made by scripts/new-host-key.sh
 
 	Database         string `key:"database"`         // managed (default) or local
 	DatabaseSize     string `key:"databaseSize"`     // managed: default db-s-1vcpu-2gb
@@ -83,6 +83,8 @@ type Config struct {
 
 	Environment string `key:"environment"` // of the DigitalOcean project: Production (default), Staging, Development
 	Protect     bool   `key:"protect"`     // default true; false only where nothing needs to be kept
+
+	warnings []string // about settings that are accepted
 }
 
 // Releases are the addresses an upgrade reads; an empty one is the vendor's own.
@@ -96,10 +98,10 @@ type Releases struct {
 
 // Keep is how many backups stay: the last ones, and the newest of so many days, weeks and months.
 type Keep struct {
-	Last    int `json:"last"`
-	Daily   int `json:"daily"`
-	Weekly  int `json:"weekly"`
-	Monthly int `json:"monthly"`
+	Last    count `json:"last"`
+	Daily   count `json:"daily"`
+	Weekly  count `json:"weekly"`
+	Monthly count `json:"monthly"`
 }
 
 // SiteHost is the name people type, such as chat.example.org.
@@ -117,12 +119,22 @@ func (c *Config) URL() string { return "https://" + c.SiteHost() }
 // it at once. Nothing is checked later than here: an error inside an ApplyT comes too late.
 func Load(ctx *pulumi.Context) (*Config, error) {
 	src := source{
-		get:    ctx.GetConfig,
-		secret: ctx.IsConfigSecret,
-		keys:   keysFromEnvironment(os.Getenv("PULUMI_CONFIG")),
-		env:    os.Getenv,
+		get:     ctx.GetConfig,
+		secret:  ctx.IsConfigSecret,
+		keys:    keysFromEnvironment(os.Getenv("PULUMI_CONFIG")),
+		env:     os.Getenv,
+		numbers: numbersOf(filepath.Join(ctx.RootDirectory(), "Pulumi."+ctx.Stack()+".yaml")),
 	}
-	return parse(src, ctx.Stack())
+	c, err := parse(src, ctx.Stack())
+	if err != nil {
+		return nil, err
+	}
+	for _, warning := range c.warnings {
+		if err := ctx.Log.Warn(warning, nil); err != nil {
+			return nil, err
+		}
+	}
+	return c, nil
 }
 
 // keysFromEnvironment lists the keys of the stack as the engine hands them to a program started
@@ -145,8 +157,8 @@ func parse(src source, stack string) (*Config, error) {
 	r := &reader{source: src}
 	c := &Config{}
 	c.Name = r.text("name", namespace+"-"+strings.ToLower(stack), checkResourceName)
-	c.Domain = r.required("domain", "example.org", checkDomain)
-	c.Host = r.text("host", "chat", checkHost)
+	c.Domain = r.required("domain", "example.org", checkDomain, plainName)
+	c.Host = r.text("host", "chat", checkHost, plainName, within(c.Domain))
 	c.DNS = r.choice("dns", DNSExisting, DNSCreate, DNSExisting, DNSElsewhere)
 	c.Region = r.requiredChoice("region", "fra1", slug.Names(slug.Regions)...)
 	c.Size = r.text("size", usualSize, checkSize)
@@ -154,8 +166,7 @@ func parse(src source, stack string) (*Config, error) {
 	c.VPCRange = r.text("vpcRange", "", checkVPCRange)
 
 	c.SSHKeys = r.sshKeys("sshKeys")
-	c.SSHKeysInAccount = r.boolean("sshKeysInAccount", false)
-	c.SSHFrom = r.list("sshFrom", "203.0.113.7/32", checkCIDR)
+	c.SSHFrom = r.list("sshFrom", "203.0.113.7/32", checkCIDR, plainCIDR)
 	c.HostKey = r.hostKey("hostKey")
 
 	c.Database = r.choice("database", DatabaseManaged, DatabaseManaged, DatabaseLocal)
@@ -175,7 +186,7 @@ func parse(src source, stack string) (*Config, error) {
 	c.BackupKeepDays = r.number("backupKeepDays", 30, 1, 3650)
 	c.BackupKeep = r.keep("backupKeep", Keep{Last: 5, Daily: 7, Weekly: 5, Monthly: 12})
 	c.BackupPassword = r.backupPassword("backupPassword", c.Backups)
-	r.spacesCredentials(c.Backups)
+	r.credentials(c.Backups)
 
 	c.AlertEmails = r.list("alertEmails", "ops@example.org", checkEmail)
 	c.ACMEEmail = r.text("acmeEmail", first(c.AlertEmails), checkEmail)
@@ -186,7 +197,7 @@ func parse(src source, stack string) (*Config, error) {
 	c.Track = r.text("track", "esr", checkTrack)
 	c.Window = r.text("window", "", checkWindow)
 	c.Releases = r.releases("releases")
-	c.Freeze = r.optional("freeze", "2026-12-20..2027-01-06", checkPeriod)
+	c.Freeze = r.optional("freeze", "2026-12-20..2027-01-06", checkPeriod, plainDay)
 	c.SecurityWithin = r.text("securityWithin", "", checkSecurityWithin)
 	c.Automatic = r.choice("automatic", "patch", "patch", "minor", "any")
 	c.Timers = r.boolean("timers", true)
@@ -195,20 +206,20 @@ func parse(src source, stack string) (*Config, error) {
 	c.Environment = r.choice("environment", "Production", "Production", "Staging", "Development")
 	c.Protect = r.boolean("protect", true)
 
+	r.unquoted(c.Track)
 	r.whole(c)
 	r.unknown()
 	if len(r.problems) > 0 {
 		return nil, r.problems
 	}
+	c.warnings = r.warnings
 	return c, nil
 }
 
+// bucketName is the end of the site's name that fits, as a bucket may have it.
 func bucketName(c *Config) string {
-	name := strings.ReplaceAll(strings.TrimPrefix(c.SiteHost(), "@."), ".", "-") + "-backups"
-	if len(name) > 63 {
-		return name[len(name)-63:]
-	}
-	return name
+	name := strings.ReplaceAll(c.SiteHost(), ".", "-") + "-backups"
+	return strings.TrimLeft(name[max(0, len(name)-63):], "-")
 }
 
 func first(list []string) string {

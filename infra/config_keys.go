@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 
 	"golang.org/x/crypto/ssh"
@@ -13,7 +14,8 @@ import (
 // SSHKey is one operator's public key.
 type SSHKey struct {
 	Line        string // "ssh-ed25519 AAAA… comment"
-	Fingerprint string // MD5 in hex, by which DigitalOcean names a key it already has
+	Fingerprint string // SHA-256, as ssh-keygen -l shows it
+	Comment     string // such as ops@example.org
 }
 
 // HostKey is the key by which the server proves who it is.
@@ -35,21 +37,22 @@ func (r *reader) sshKeys(key string) []SSHKey {
 		return nil
 	}
 	var keys []SSHKey
-	seen := map[string]bool{}
+	seen, before := map[string]bool{}, len(r.problems)
 	for i, line := range lines {
 		k, wrong := parseSSHKey(line)
+		at := fmt.Sprintf("%s[%d]", key, i)
+		command := fmt.Sprintf(`pulumi config set --path '%s' "$(cat ~/.ssh/id_ed25519.pub)"`, full(at))
 		if wrong == "" && seen[k.Fingerprint] {
-			wrong = "is there twice"
+			wrong, command = "is there twice", remove(at)
 		}
 		if wrong != "" {
-			at := fmt.Sprintf("%s[%d]", key, i)
-			r.add(at, line, wrong, sshKeyAllowed,
-				fmt.Sprintf(`pulumi config set --path '%s' "$(cat ~/.ssh/id_ed25519.pub)"`, full(at)))
+			r.add(at, line, wrong, sshKeyAllowed, command)
 			continue
 		}
 		seen[k.Fingerprint] = true
 		keys = append(keys, k)
 	}
+	slices.Reverse(r.problems[before:])
 	return keys
 }
 
@@ -76,7 +79,7 @@ func parseSSHKey(line string) (SSHKey, string) {
 	if comment != "" {
 		text += " " + comment
 	}
-	return SSHKey{Line: text, Fingerprint: ssh.FingerprintLegacyMD5(public)}, ""
+	return SSHKey{Line: text, Fingerprint: ssh.FingerprintSHA256(public), Comment: comment}, ""
 }
 
 func (r *reader) hostKey(key string) HostKey {
@@ -148,26 +151,36 @@ func (r *reader) keep(key string, fallback Keep) Keep {
 	return k
 }
 
-// spacesCredentials asks for what the provider needs to make a bucket and only asks for at `up`.
-func (r *reader) spacesCredentials(wanted bool) {
-	if !wanted {
-		return
+// credentials asks for what the provider only asks for at `up`: the account's token, and what makes a bucket.
+func (r *reader) credentials(bucket bool) {
+	type credential struct {
+		key, wrong, allowed string
+		instead             string   // of the credential
+		environment         []string // variables from which the provider reads it, too
 	}
-	for _, c := range []struct{ key, env string }{
-		{"digitalocean:spacesAccessId", "SPACES_ACCESS_KEY_ID"},
-		{"digitalocean:spacesSecretKey", "SPACES_SECRET_ACCESS_KEY"},
-	} {
-		v, ok := r.get(c.key)
-		if (ok && v != "") || r.env(c.env) != "" {
-			if ok && !r.secret(c.key) {
-				r.problems = append(r.problems, Problem{Key: c.key, Wrong: "is in the stack's file in clear",
-					Allowed: "a secret", Type: "pulumi config set --secret " + c.key})
-			}
-			continue
+	wanted := []credential{{
+		key: "digitalocean:token", wrong: "is not set, and nothing can be built without it",
+		allowed: "an API token of the account", environment: []string{"DIGITALOCEAN_TOKEN", "DIGITALOCEAN_ACCESS_TOKEN"},
+	}}
+	for _, half := range [][2]string{{"digitalocean:spacesAccessId", "SPACES_ACCESS_KEY_ID"}, {"digitalocean:spacesSecretKey", "SPACES_SECRET_ACCESS_KEY"}} {
+		if bucket {
+			wanted = append(wanted, credential{
+				key: half[0], wrong: "is not set, and the backup bucket needs it",
+				allowed: "a Spaces key with full access, or no bucket", environment: half[1:],
+				instead: "   # or: " + set("backups", "false"),
+			})
 		}
-		r.problems = append(r.problems, Problem{Key: c.key, Wrong: "is not set, and the backup bucket needs it",
-			Allowed: "a Spaces key with full access (or " + c.env + " in the environment), or no bucket",
-			Type:    "pulumi config set --secret " + c.key + "   # or: " + set("backups", "false")})
+	}
+	for _, c := range wanted {
+		v, ok := r.get(c.key)
+		set := "pulumi config set --secret " + c.key
+		switch {
+		case ok && v != "" && !r.secret(c.key):
+			r.problems = append(r.problems, Problem{Key: c.key, Wrong: "is in the stack's file in clear", Allowed: "a secret", Type: set})
+		case v == "" && !slices.ContainsFunc(c.environment, func(name string) bool { return r.env(name) != "" }):
+			r.problems = append(r.problems, Problem{Key: c.key, Wrong: c.wrong, Type: set + c.instead,
+				Allowed: c.allowed + "; in the environment: " + strings.Join(c.environment, " or ")})
+		}
 	}
 }
 
@@ -181,8 +194,7 @@ func (r *reader) authorities(key, directory string) []string {
 		}
 		return nil
 	}
-	r.each(key, "letsencrypt.org", list, checkDomain)
-	return list
+	return r.each(key, "letsencrypt.org", list, checkDomain, []func(string) string{plainName})
 }
 
 func (r *reader) releases(key string) Releases {

@@ -11,16 +11,18 @@ import (
 
 // source is where values come from: the engine, or a test's map.
 type source struct {
-	get    func(key string) (string, bool) // with the namespace: "townsquare:size"
-	secret func(key string) bool
-	keys   []string // every key that is set, as far as known
-	env    func(name string) string
+	get     func(key string) (string, bool) // with the namespace: "townsquare:size"
+	secret  func(key string) bool
+	keys    []string // every key that is set, as far as known
+	env     func(name string) string
+	numbers map[string]number // see numbersOf
 }
 
 // reader takes one key after the other and collects what is wrong.
 type reader struct {
 	source
 	problems Problems
+	warnings []string
 }
 
 // check judges a value: ok, or what is wrong with it and what is allowed.
@@ -39,6 +41,8 @@ func set(key, value string) string {
 	return "pulumi config set " + full(key) + " " + value
 }
 
+func remove(key string) string { return fmt.Sprintf("pulumi config rm --path '%s'", full(key)) }
+
 func setFirst(key, value string) string {
 	return fmt.Sprintf("pulumi config set --path '%s[0]' %q", full(key), value)
 }
@@ -50,30 +54,55 @@ func (r *reader) lookup(key string) (string, bool) {
 	return v, ok && v != ""
 }
 
-func (r *reader) text(key, fallback string, judge check) string {
-	v, ok := r.lookup(key)
+// text returns the value, or the fallback where there is none or it is wrong.
+func (r *reader) text(key, fallback string, judge check, normal ...func(string) string) string {
+	typed, ok := r.lookup(key)
 	if !ok {
+		r.judgeDefault(key, fallback, judge)
 		return fallback
 	}
+	v := normalised(typed, normal)
 	if wrong, allowed := judge(v); wrong != "" {
 		command := "pulumi config rm " + full(key)
 		if fallback != "" {
 			command = set(key, fallback)
 		}
-		r.add(key, v, wrong, allowed, command)
+		r.add(key, typed, wrong, allowed, command)
+		return fallback
 	}
 	return v
 }
 
-func (r *reader) required(key, example string, judge check) string {
-	v, ok := r.lookup(key)
+// judgeDefault refuses a default that is made from other settings and cannot be used.
+func (r *reader) judgeDefault(key, fallback string, judge check) {
+	if fallback == "" {
+		return
+	}
+	if wrong, allowed := judge(fallback); wrong != "" {
+		r.add(key, "", fmt.Sprintf("is not set, and its default %s %s", quoted(fallback), wrong), allowed, set(key, asName(fallback)))
+	}
+}
+
+// required returns the value; an empty one if there is none or it is wrong.
+func (r *reader) required(key, example string, judge check, normal ...func(string) string) string {
+	typed, ok := r.lookup(key)
 	if !ok {
 		_, allowed := judge("")
 		r.add(key, "", "is not set", allowed, set(key, example))
 		return ""
 	}
+	v := normalised(typed, normal)
 	if wrong, allowed := judge(v); wrong != "" {
-		r.add(key, v, wrong, allowed, set(key, example))
+		r.add(key, typed, wrong, allowed, set(key, example))
+		return ""
+	}
+	return v
+}
+
+// normalised is a value in the one form in which it is compared and sent.
+func normalised(v string, normal []func(string) string) string {
+	for _, f := range normal {
+		v = f(v)
 	}
 	return v
 }
@@ -95,14 +124,16 @@ func among(values []string) check {
 	}
 }
 
+// boolean takes every form of YAML 1.1: only true and false are more than a text to the engine.
 func (r *reader) boolean(key string, fallback bool) bool {
 	v, ok := r.lookup(key)
-	switch {
-	case !ok:
+	if !ok {
 		return fallback
-	case v == "true":
+	}
+	switch strings.ToLower(v) {
+	case "true", "yes", "on", "y":
 		return true
-	case v == "false":
+	case "false", "no", "off", "n":
 		return false
 	}
 	r.add(key, v, "is neither true nor false", "true, false", set(key, strconv.FormatBool(fallback)))
@@ -126,25 +157,48 @@ func (r *reader) number(key string, fallback, lowest, highest int) int {
 	return n
 }
 
-// items reads a list, which the engine hands over as JSON.
+// items reads a list, which the engine hands over as JSON. A text is a list with an item a line.
 func (r *reader) items(key, example string) ([]string, bool) {
 	v, ok := r.lookup(key)
 	if !ok {
 		return nil, false
 	}
-	var list []string
-	if err := json.Unmarshal([]byte(v), &list); err != nil {
+	if strings.Contains(v, "PRIVATE KEY") {
+		return []string{v}, true // whole, so that no line of it gets into a message
+	}
+	if !strings.HasPrefix(v, "[") && !strings.HasPrefix(v, "{") {
+		return slices.DeleteFunc(trimmed(strings.Split(v, "\n")), func(line string) bool { return line == "" }), true
+	}
+	var list []any
+	decoder := json.NewDecoder(strings.NewReader(v))
+	decoder.UseNumber()
+	if err := decoder.Decode(&list); err != nil {
 		r.add(key, v, "is not a list", "a list of texts", "pulumi config rm "+full(key)+"; "+setFirst(key, example))
 		return nil, true
 	}
+	texts := make([]string, len(list))
+	for i, item := range list {
+		switch item := item.(type) {
+		case nil: // judged as an empty text
+		case string, json.Number, bool:
+			texts[i] = fmt.Sprint(item)
+		default:
+			r.add(fmt.Sprintf("%s[%d]", key, i), "", "is not a text", "a list of texts", "pulumi config rm "+full(key)+"; "+setFirst(key, example))
+			return nil, true
+		}
+	}
+	return trimmed(texts), true
+}
+
+func trimmed(list []string) []string {
 	for i := range list {
 		list[i] = strings.TrimSpace(list[i])
 	}
-	return list, true
+	return list
 }
 
-// list reads a list with at least one entry, each valid, none twice.
-func (r *reader) list(key, example string, judge check) []string {
+// list reads a list with at least one entry. It returns the valid ones, each once.
+func (r *reader) list(key, example string, judge check, normal ...func(string) string) []string {
 	list, ok := r.items(key, example)
 	if len(list) == 0 {
 		if _, allowed := judge(""); !ok || list != nil {
@@ -152,28 +206,38 @@ func (r *reader) list(key, example string, judge check) []string {
 		}
 		return nil
 	}
-	r.each(key, example, list, judge)
-	return list
+	return r.each(key, example, list, judge, normal)
 }
 
 // optional reads a list that may be missing or empty.
-func (r *reader) optional(key, example string, judge check) []string {
+func (r *reader) optional(key, example string, judge check, normal ...func(string) string) []string {
 	list, _ := r.items(key, example)
-	r.each(key, example, list, judge)
-	return list
+	return r.each(key, example, list, judge, normal)
 }
 
-func (r *reader) each(key, example string, list []string, judge check) {
-	for i, v := range list {
+func (r *reader) each(key, example string, list []string, judge check, normal []func(string) string) (valid []string) {
+	before := len(r.problems)
+	for i, typed := range list {
 		at := fmt.Sprintf("%s[%d]", key, i)
+		v := normalised(typed, normal)
 		wrong, allowed := judge(v)
-		if wrong == "" && slices.Contains(list[:i], v) {
-			wrong, allowed = "is there twice", "each once"
+		command := fmt.Sprintf("pulumi config set --path '%s' %q", full(at), example)
+		if wrong == "" && slices.ContainsFunc(valid, func(other string) bool { return strings.EqualFold(other, v) }) {
+			wrong, allowed, command = "is there twice", "each once", remove(at)
 		}
 		if wrong != "" {
-			r.add(at, v, wrong, allowed, fmt.Sprintf("pulumi config set --path '%s' %q", full(at), example))
+			r.add(at, typed, wrong, allowed, command)
+			continue
 		}
+		valid = append(valid, v)
 	}
+	slices.Reverse(r.problems[before:]) // a command that removes an item moves those behind it
+	return valid
+}
+
+// retired are keys of earlier releases that have no effect any more, and why.
+var retired = map[string]string{
+	"sshKeysInAccount": "operators' keys are not registered with DigitalOcean any more",
 }
 
 // unknown refuses keys that nothing reads: a typing error would otherwise be silent.
@@ -181,7 +245,9 @@ func (r *reader) unknown() {
 	known := Keys()
 	for _, key := range r.keys {
 		name, ours := strings.CutPrefix(key, namespace+":")
-		if ours && !slices.Contains(known, name) {
+		if why, old := retired[name]; ours && old {
+			r.warnings = append(r.warnings, fmt.Sprintf("%s has no effect: %s. To remove it, type: pulumi config rm %[1]s", key, why))
+		} else if ours && !slices.Contains(known, name) {
 			r.add(name, "", "is not a key of this program", oneOf(known), "pulumi config rm "+key)
 		}
 	}
@@ -191,7 +257,9 @@ func (r *reader) unknown() {
 func Keys() []string {
 	var keys []string
 	for field := range reflect.TypeFor[Config]().Fields() {
-		keys = append(keys, field.Tag.Get("key"))
+		if key := field.Tag.Get("key"); key != "" {
+			keys = append(keys, key)
+		}
 	}
 	slices.Sort(keys)
 	return keys

@@ -74,6 +74,9 @@ func checkVPCRange(v string) (string, string) {
 func checkCIDR(v string) (string, string) {
 	const allowed = "an address range, such as 203.0.113.7/32 or 2001:db8:7::/48"
 	p, err := netip.ParsePrefix(v)
+	if err == nil && p.Addr().Is4In6() && p.Bits() >= 96 {
+		return "is an IPv4 range in the form of IPv6", netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96).Masked().String()
+	}
 	if err != nil {
 		if a, aerr := netip.ParseAddr(v); aerr == nil {
 			return "has no length", fmt.Sprintf("%s/%d for this address alone", a, a.BitLen())

@@ -49,6 +49,7 @@ func settings(t *testing.T, changes map[string]string) map[string]string {
 		"townsquare:hostKey":           testHostKey(t),
 		"townsquare:alertEmails":       `["ops@example.org"]`,
 		"townsquare:backupPassword":    "correct horse battery staple",
+		"digitalocean:token":           "token-of-the-account",
 		"digitalocean:spacesAccessId":  "access",
 		"digitalocean:spacesSecretKey": "secret-of-spaces",
 	}
@@ -57,7 +58,7 @@ func settings(t *testing.T, changes map[string]string) map[string]string {
 	return all
 }
 
-var testSecrets = []string{"townsquare:hostKey", "townsquare:backupPassword", "digitalocean:spacesAccessId", "digitalocean:spacesSecretKey"}
+var testSecrets = []string{"townsquare:hostKey", "townsquare:backupPassword", "digitalocean:token", "digitalocean:spacesAccessId", "digitalocean:spacesSecretKey"}
 
 func testSource(all map[string]string) source {
 	return source{
@@ -81,7 +82,7 @@ func TestExamplesAreComplete(t *testing.T) {
 	prod := readStackFile(t, "../Pulumi.prod.yaml")
 	secrets := map[string]string{
 		"townsquare:hostKey": testHostKey(t), "townsquare:backupPassword": "correct horse battery staple",
-		"digitalocean:spacesAccessId": "a", "digitalocean:spacesSecretKey": "b",
+		"digitalocean:token": "t", "digitalocean:spacesAccessId": "a", "digitalocean:spacesSecretKey": "b",
 	}
 	maps.Copy(prod, secrets)
 	if _, err := parse(testSource(prod), "prod"); err != nil {
@@ -137,7 +138,8 @@ func TestOneWrongSetting(t *testing.T) {
 	key := func(bits string) string { return `["` + bits + `"]` }
 	tests := []struct{ key, value, wrong string }{
 		{"domain", "", `townsquare:domain: is not set`},
-		{"domain", "Example.org", `"Example.org" is not a domain name`},
+		{"domain", "https://example.org/chat", `"https://example.org/chat" is not a domain name`},
+		{"domain", "example.org:8443", `is not a domain name`},
 		{"domain", "localhost", `"localhost" is not a domain name`},
 		{"domain", "exa mple.org", `is not a domain name`},
 		{"domain", "-a.example.org", `is not a domain name`},
@@ -157,10 +159,12 @@ func TestOneWrongSetting(t *testing.T) {
 		{"vpcRange", "10.0.0.0/8", `cannot be a VPC's range`},
 		{"sshKeys", "", `townsquare:sshKeys: is not set`},
 		{"sshKeys", "[]", `townsquare:sshKeys: is not set`},
-		{"sshKeys", "ssh-ed25519 AAAA", `is not a list`},
+		{"sshKeys", "ssh-ed25519 AAAA", `townsquare:sshKeys[0]: "ssh-ed25519 AAAA" is not a public key`},
+		{"sshKeys", `{"a":"b"}`, `is not a list`},
+		{"sshKeys", `[["a"]]`, `townsquare:sshKeys[0]: is not a text`},
 		{"sshKeys", key("ssh-ed25519 AAAA"), `townsquare:sshKeys[0]: "ssh-ed25519 AAAA" is not a public key`},
 		{"sshKeys", key("no-pty " + testSSHKey), `is not a public key`},
-		{"sshKeys", "-----BEGIN OPENSSH PRIVATE KEY-----b3Bl", `townsquare:sshKeys: "(a private key)" is not a list`},
+		{"sshKeys", "-----BEGIN OPENSSH PRIVATE KEY-----b3Bl", `townsquare:sshKeys[0]: "(a private key)" is a private key`},
 		{"sshKeys", key("-----BEGIN OPENSSH PRIVATE KEY-----"), `"(a private key)" is a private key`},
 		{"sshKeys", `["` + testSSHKey + `","` + testSSHKey + ` again"]`, `townsquare:sshKeys[1]:`},
 		{"sshFrom", "", `townsquare:sshFrom: is not set`},
@@ -168,6 +172,11 @@ func TestOneWrongSetting(t *testing.T) {
 		{"sshFrom", `["203.0.113.7/24"]`, `(203.0.113.0/24)`},
 		{"sshFrom", `["office"]`, `townsquare:sshFrom[0]: "office" is not an address range`},
 		{"sshFrom", `["203.0.113.0/24","203.0.113.0/24"]`, `townsquare:sshFrom[1]: "203.0.113.0/24" is there twice`},
+		{"sshFrom", `["2001:db8:7::/48","2001:0DB8:0007:0::/48"]`, `townsquare:sshFrom[1]: "2001:0DB8:0007:0::/48" is there twice
+    allowed: each once
+    type:    pulumi config rm --path 'townsquare:sshFrom[1]'`},
+		{"sshFrom", `["::ffff:203.0.113.0/120"]`, `is an IPv4 range in the form of IPv6` + "\n    allowed: 203.0.113.0/24"},
+		{"sshFrom", `[null]`, `townsquare:sshFrom[0]: is not an address range`},
 		{"hostKey", "", `scripts/new-host-key.sh`},
 		{"hostKey", "not a key", `townsquare:hostKey: cannot be used`},
 		{"database", "mysql", `allowed: managed, local`},
@@ -181,13 +190,15 @@ func TestOneWrongSetting(t *testing.T) {
 		{"maintenanceHour", "03:30", `is not an hour`},
 		{"volumeGB", "5", `allowed: 10 to 16384`},
 		{"dropletBackups", "hourly", `allowed: off, weekly, daily`},
-		{"backups", "yes", `is neither true nor false`},
+		{"backups", "perhaps", `is neither true nor false`},
 		{"backupRegion", "nyc1", `"nyc1" is not known`},
 		{"backupBucket", "My_Bucket", `cannot name a bucket`},
 		{"backupKeepDays", "0", `allowed: 1 to 3650`},
 		{"backupPassword", "", `scripts/new-backup-password.sh`},
 		{"backupPassword", "short", `is too short`},
 		{"alertEmails", "", `townsquare:alertEmails: is not set`},
+		{"alertEmails", `["ops@example.org","Ops@Example.org"]`, `townsquare:alertEmails[1]: "Ops@Example.org" is there twice`},
+		{"alertEmails", "ops@example.org, dev@example.org", `townsquare:alertEmails[0]: "ops@example.org, dev@example.org" is not`},
 		{"alertEmails", `["nobody"]`, `townsquare:alertEmails[0]: "nobody" is not an e-mail address`},
 		{"alertEmails", `["Ops <ops@example.org>"]`, `is not an e-mail address`},
 		{"acmeEmail", "x@localhost", `is not an e-mail address`},
@@ -203,10 +214,11 @@ func TestOneWrongSetting(t *testing.T) {
 		{"window", "Sun 02:00-02:00", `is empty`},
 		{"window", "Sun 02:00-04:00 Europe/Atlantis", `time zone that does not exist, "Europe/Atlantis"`},
 		{"freeze", `["2027-01-06..2026-12-20"]`, `townsquare:freeze[0]: "2027-01-06..2026-12-20" ends before it begins`},
-		{"freeze", `Christmas`, `is not a list`},
+		{"freeze", `Christmas`, `townsquare:freeze[0]: "Christmas" is not a day`},
+		{"freeze", `["2026-12-24 18:00:00 +0000 UTC"]`, `is not a day`},
 		{"securityWithin", "three days", `allowed: 1h to 2160h`},
 		{"automatic", "all", `allowed: patch, minor, any`},
-		{"timers", "yes", `is neither true nor false`},
+		{"timers", "2", `is neither true nor false`},
 		{"notify", `{"mattermost":"https://chat.example.org/hooks/k"}`, `is in the stack's file in clear`},
 		{"releases", "https://mirror", `cannot be read`},
 		{"releases", `{"arhcive":"https://a.example.org/"}`, `cannot be read`},
@@ -238,7 +250,7 @@ func TestOneWrongSetting(t *testing.T) {
 func TestAllProblemsAtOnce(t *testing.T) {
 	all := settings(t, map[string]string{
 		"townsquare:domain": "x", "townsquare:size": "tiny", "townsquare:sshFrom": "[]", "townsquare:database": "local",
-		"townsquare:maintenanceHour": "25:00", "digitalocean:spacesAccessId": "", "townsquare:sise": "s-4vcpu-8gb",
+		"townsquare:maintenanceHour": "25:00", "digitalocean:token": "", "digitalocean:spacesAccessId": "", "townsquare:sise": "s-4vcpu-8gb",
 	})
 	_, err := parse(testSource(all), "prod")
 	if err == nil {
@@ -259,7 +271,7 @@ func TestSecretsMustBeSecret(t *testing.T) {
 			t.Errorf("says nothing of %s:\n%v", key, err)
 		}
 	}
-	for _, s := range []string{"correct horse", "secret-of-spaces", "BEGIN"} {
+	for _, s := range []string{"correct horse", "secret-of-spaces", "token-of", "BEGIN"} {
 		if strings.Contains(err.Error(), s) {
 			t.Errorf("the message has %q in it", s)
 		}

@@ -39,10 +39,9 @@ func golden(t *testing.T, name, got string) {
 // A stack is read in one list: type, name, what protects it. The golden files are that list.
 func TestResources(t *testing.T) {
 	stacks := map[string]map[string]string{
-		"managed": {},
-		"local":   {"townsquare:database": "local", "townsquare:backups": "false"},
-		"elsewhere": {"townsquare:dns": "elsewhere", "townsquare:sshKeysInAccount": "true",
-			"townsquare:dropletBackups": "off"},
+		"managed":     {},
+		"local":       {"townsquare:database": "local", "townsquare:backups": "false"},
+		"elsewhere":   {"townsquare:dns": "elsewhere", "townsquare:dropletBackups": "off"},
 		"unprotected": {"townsquare:dns": "create", "townsquare:protect": "false"},
 	}
 	for name, changes := range stacks {

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -91,6 +92,7 @@ func recorded(description string) pulumi.RunFunc {
 		ctx.Export("range", vpc.IpRange)
 		ctx.Export("fqdn", record.Fqdn)
 		ctx.Export("key", pulumi.ToSecret(pulumi.String("a secret of the program")))
+		ctx.Export("host", pulumi.ToSecret(pulumi.Map{"keys": pulumi.ToStringArray([]string{"one"})}))
 		return nil
 	}
 }
@@ -132,6 +134,9 @@ func TestRecorded(t *testing.T) {
 			t.Errorf("outputs: %v", outputs)
 		}
 		secret, _ = outputs["key"].(string)
+		if host, ok := outputs["host"].(map[string]any); !ok || fmt.Sprint(host["keys"]) != "[one]" { // as `upgrade` reads it
+			t.Errorf("an output that is a secret object: %v", outputs["host"])
+		}
 		hidden, hiddenErr := s.Outputs(ctx, false)
 		if hidden["key"] != "[secret]" || hiddenErr != nil {
 			t.Errorf("hidden outputs: %v %v", hidden, hiddenErr)
