@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -43,7 +44,10 @@ func (Swap) Run(ctx context.Context, op *Operation) error {
 		return err
 	}
 	for _, m := range run.Moves {
-		if err := mattermost.Move(m.From, m.To); err != nil {
+		err := mattermost.Move(m.From, m.To)
+		if err != nil && below(m.From, filepath.Join(op.Facts.Dir, "client")) { // the service's user may have exchanged it since the checks
+			op.Warn("%v; it stays in %s and is not carried over", err, op.Facts.Dir)
+		} else if err != nil {
 			return err
 		}
 	}
