@@ -179,9 +179,6 @@ func (r *Repository) Make(ctx context.Context) (made bool, err error) {
 	return true, r.know(out)
 }
 
-// Fresh says that nothing was ever backed up there.
-func (r *Repository) Fresh() bool { return r.fresh }
-
 // note is what we remember of a repository that opened once.
 type note struct {
 	Repository string `json:"repository"`

@@ -79,7 +79,7 @@ func TestBackupAndBack(t *testing.T) {
 	data := filepath.Join(t.TempDir(), "data [1]*")
 	write(t, filepath.Join(data, "a", "charter.txt"), "we, the people", 0o640)
 	r := open(t, o)
-	if !r.Fresh() {
+	if !r.fresh {
 		t.Error("a repository that nobody made is there")
 	}
 	if list, err := r.Snapshots(t.Context()); err != nil || len(list) != 0 {
@@ -225,7 +225,7 @@ func TestOpenSaysWhatIsWrong(t *testing.T) {
 	}
 	fresh := o
 	fresh.Dir = t.TempDir()
-	if r, err := Open(t.Context(), fresh); err != nil || !r.Fresh() {
+	if r, err := Open(t.Context(), fresh); err != nil || !r.fresh {
 		t.Errorf("a host that never saw it: %v", err)
 	}
 
@@ -274,7 +274,7 @@ func TestWhatResticSays(t *testing.T) {
 			}
 			r, err := Open(t.Context(), o)
 			if c.fresh {
-				if err != nil || !r.Fresh() {
+				if err != nil || !r.fresh {
 					t.Errorf("%v", err)
 				}
 				return

@@ -192,7 +192,9 @@ func (a *app) bring(ctx context.Context, f *targetFlags, r request, sure bool) (
 
 // instead says of both which one has something to do; its own operation does it.
 func (a *app) instead(plan phase.Preview) string {
-	a.printer.Say("%s%s.", strings.ToUpper(plan.Why[:1]), plan.Why[1:])
+	if plan.Why != "" {
+		a.printer.Say("%s%s.", strings.ToUpper(plan.Why[:1]), plan.Why[1:])
+	}
 	return plan.Instead
 }
 

@@ -226,6 +226,23 @@ func TestServersTextIsText(t *testing.T) {
 	}
 }
 
+// A server that names a run to follow, another operation or a run to recover for ever ends the command.
+func TestServerThatNeverComesToAnEnd(t *testing.T) {
+	report := phase.Report{Finished: state.Finished{ID: "20261122T013000Z-backup", Operation: "backup", Outcome: phase.OutcomeDone}}
+	for name, plan := range map[string]phase.Preview{
+		"another run":       {Running: "20261122T013000Z-backup"},
+		"another operation": {Instead: "repair"},
+		"a run left":        {Left: "20261122T013000Z-backup"},
+	} {
+		answers := map[string]string{"start": lines(t, startAnswer{Run: "20261122T013000Z-backup"}), "events": lines(t, phase.Event{Kind: phase.Result, Data: report}),
+			"examine": lines(t, phase.Event{Kind: phase.Result, Data: plan})}
+		got, _ := (takenOver{answers: answers}).asks(t, "apply", "--yes")
+		if got.code != phase.ExitError || !strings.Contains(got.stderr, "still asks for another") || !strings.Contains(got.stderr, "upgrade history") {
+			t.Errorf("%s: exit code %d\n%.500s", name, got.code, got.stderr)
+		}
+	}
+}
+
 // What a server calls a version is one, or nothing of its answer is used.
 func TestServersVersionsAreVersions(t *testing.T) {
 	result := func(v any) map[string]string {

@@ -38,7 +38,22 @@ type session struct {
 	way     way
 	again   func(ctx context.Context, limit time.Duration) (way, error) // connects, for the first time or after a cut
 	aside   bool                                                        // the host is a machine of ours, which goes when we do
+	looks   int                                                         // by examine
 }
+
+// maxLooks is how often a command looks at the server before it gives up: twice as often as one that waits
+// for the lock. A server that always names another run would keep it busy for ever.
+const maxLooks = 2 * int(waitForLock/askForLock)
+
+// endlessError is returned when a server has been looked at maxLooks times and another look is needed.
+type endlessError struct{ printer *ui.Printer }
+
+func (*endlessError) Error() string {
+	return fmt.Sprintf("after %d looks the server still asks for another; expected: an end after a few", maxLooks)
+}
+
+// Hint shows what the server does all the time.
+func (e *endlessError) Hint() string { return e.printer.Command("history") }
 
 // open finds the server, waits until it has booted, and brings it this program.
 func (a *app) open(ctx context.Context, f *targetFlags) (*session, error) {
@@ -261,6 +276,9 @@ func remote(err error) error {
 
 // examine runs the checks on the host and returns their plan; events may be nil.
 func (s *session) examine(ctx context.Context, what string, r request) (phase.Preview, error) {
+	if s.looks++; s.looks > maxLooks {
+		return phase.Preview{}, &endlessError{s.printer}
+	}
 	s.printer.Busy("looking at the server")
 	defer s.printer.Idle()
 	var (

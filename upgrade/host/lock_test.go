@@ -210,9 +210,10 @@ func TestAlive(t *testing.T) {
 	}
 	_, boot := Process()
 	pid := cmd.Process.Pid
-	ticks, runs := startOf("/proc", pid)
-	if !runs || ticks < Ticks() {
-		t.Errorf("it started at %d, we at %d", ticks, Ticks())
+	stat, err := ReadStat("/proc", pid)
+	ticks := stat.Ticks
+	if err != nil || ticks < Ticks() || stat.Parent != os.Getpid() || stat.Ended {
+		t.Errorf("%+v, %v; we started at %d", stat, err, Ticks())
 	}
 	for _, c := range []struct {
 		name  string

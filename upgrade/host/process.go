@@ -1,6 +1,8 @@
 package host
 
 import (
+	"cmp"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -15,8 +17,8 @@ func Process() (pid int, bootID string) {
 
 // Ticks returns when this process started. With Process it tells it from all others.
 func Ticks() uint64 {
-	ticks, _ := startOf("/proc", os.Getpid())
-	return ticks
+	stat, _ := ReadStat("/proc", os.Getpid()) // off Linux there is none
+	return stat.Ticks
 }
 
 // Alive reports whether another process than ours still runs: in this boot, under its number, and
@@ -31,28 +33,38 @@ func alive(proc string, pid int, bootID string, ticks uint64) bool {
 	if pid <= 0 || bootID == "" || bootID != bootOf(proc) {
 		return false
 	}
-	started, runs := startOf(proc, pid)
-	if ticks != 0 || !runs {
-		return runs && started == ticks
+	stat, err := ReadStat(proc, pid)
+	if err != nil || stat.Ended {
+		return false
+	}
+	if ticks != 0 {
+		return stat.Ticks == ticks
 	}
 	program, err := os.Readlink(filepath.Join(proc, strconv.Itoa(pid), "exe"))
 	return err == nil && strings.HasPrefix(filepath.Base(program), filepath.Base(Upgrader))
 }
 
-// startOf returns the start of a process in clock ticks since the boot, field 22 of its stat (proc(5)),
-// and whether it runs. Setting the clock does not change it.
-func startOf(proc string, pid int) (ticks uint64, runs bool) {
-	stat, err := os.ReadFile(filepath.Join(proc, strconv.Itoa(pid), "stat"))
+// Stat is what the kernel says of a process. Setting the clock does not change it.
+type Stat struct {
+	Parent int
+	Ticks  uint64 // its start after the boot, in 1/100 s
+	Ended  bool   // a zombie: only its parent has to take note
+}
+
+// ReadStat reads fields 3, 4 and 22 of the process's stat in proc (proc(5)).
+func ReadStat(proc string, pid int) (Stat, error) {
+	data, err := os.ReadFile(filepath.Join(proc, strconv.Itoa(pid), "stat"))
 	if err != nil {
-		return 0, false
+		return Stat{}, err
 	}
-	text := string(stat)
+	text := string(data)
 	fields := strings.Fields(text[strings.LastIndexByte(text, ')')+1:]) // from field 3 on: the name before may hold anything
-	if len(fields) < 20 || fields[0] == "Z" || fields[0] == "X" {
-		return 0, false
+	if len(fields) < 20 {
+		return Stat{}, fmt.Errorf("process %d: its stat has %d fields after its name", pid, len(fields))
 	}
-	ticks, err = strconv.ParseUint(fields[19], 10, 64)
-	return ticks, err == nil
+	parent, err := strconv.Atoi(fields[1])
+	ticks, ticksErr := strconv.ParseUint(fields[19], 10, 64)
+	return Stat{Parent: parent, Ticks: ticks, Ended: fields[0] == "Z" || fields[0] == "X"}, cmp.Or(err, ticksErr)
 }
 
 // uptime is how long ago the boot was, suspension included (proc_uptime(5)); 0 where that is not known.

@@ -27,7 +27,7 @@ const ExitLater = 75 // EX_TEMPFAIL of sysexits.h
 // after what putting back needs. Ordering is all: a recovery that fails does not hold the boot up.
 // One that is killed, hangs or must wait is started again, at a boot with the service still waiting
 // (RestartMode=direct), but not one that failed: that needs an operator. Before systemd 254 the service
-// starts after the first try; one that must wait has closed the gate by then.
+// starts after the first try; traffic is held by then, until one succeeds or gives up.
 const recovery = `[Unit]
 Description=Put an unfinished upgrade of Mattermost back
 ConditionPathExists=%[1]s

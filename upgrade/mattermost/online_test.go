@@ -165,9 +165,11 @@ func TestEndMigratorBeforePostgres14(t *testing.T) {
 	s := startPostgres(t)
 	root := s.as(t, "postgres", "postgres")
 	root.sql(t, "create role app login", "create database chat owner app")
-	root.On("chat").sql(t, "revoke execute on function pg_terminate_backend(int, bigint) from public",
-		"update pg_proc set pronargdefaults = 0, proargdefaults = null where oid = 'pg_terminate_backend(int, bigint)'::regprocedure",
-		"set allow_system_table_mods = on; create function pg_catalog.pg_terminate_backend(int) returns boolean language sql security definer as 'select pg_terminate_backend($1, 0)'")
+	if s.major >= 14 {
+		root.On("chat").sql(t, "revoke execute on function pg_terminate_backend(int, bigint) from public",
+			"update pg_proc set pronargdefaults = 0, proargdefaults = null where oid = 'pg_terminate_backend(int, bigint)'::regprocedure",
+			"set allow_system_table_mods = on; create function pg_catalog.pg_terminate_backend(int) returns boolean language sql security definer as 'select pg_terminate_backend($1, 0)'")
+	}
 	app := s.as(t, "app", "chat")
 	conn := connect(t, app)
 	if _, err := conn.Exec(t.Context(), "set application_name = "+literal(migrator)); err != nil {

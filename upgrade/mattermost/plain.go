@@ -197,6 +197,25 @@ func (d *Database) Empty(ctx context.Context) error {
 	return nil
 }
 
+// Occupants names what is in the role's schema, whoever owns it, apart from the members of extensions; at
+// most ten of it. A dump cannot be restored over any of it.
+func (d *Database) Occupants(ctx context.Context) ([]string, error) {
+	conn, err := d.Connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close(ctx)
+	rows, err := conn.Query(ctx, `select o.type || ' ' || o.identity from pg_depend d cross join lateral pg_identify_object(d.classid, d.objid, 0) o
+		where d.refclassid = 'pg_namespace'::regclass and d.refobjid = quote_ident(current_schema())::regnamespace and d.deptype = 'n'
+		and d.classid <> 'pg_extension'::regclass
+		and not exists (select from pg_depend e where e.classid = d.classid and e.objid = d.objid and e.deptype in ('e', 'i') and e.refobjid <> e.objid)
+		order by 1 limit 10`)
+	if err != nil {
+		return nil, fmt.Errorf("look into the schema of database %s: %w", d.Name, err)
+	}
+	return pgx.CollectRows(rows, pgx.RowTo[string])
+}
+
 // Attachment is a file that a row of fileinfo names, relative to the file store.
 type Attachment struct {
 	Path string

@@ -14,6 +14,7 @@ import (
 type server struct {
 	dir   string
 	tools Tools
+	major int
 }
 
 func startPostgres(t *testing.T) *server {
@@ -23,7 +24,7 @@ func startPostgres(t *testing.T) *server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &server{dir, tools}
+	return &server{dir, tools, major}
 }
 
 func (s *server) as(t *testing.T, role, database string) *Database {

@@ -15,6 +15,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"townsquare/upgrade/host"
 )
 
 // Proc is where the kernel shows its processes; a test has a directory of its own.
@@ -116,10 +118,9 @@ func (f Proc) read(pid int, exe string) (Process, error) {
 	return p, err
 }
 
-// origin is who started the process and when: fields 4 and 22 of stat, the latter in ticks of 1/100 s
-// since boot (proc(5)).
+// origin is who started the process and when.
 func (f Proc) origin(pid int) (parent int, at time.Time, err error) {
-	stat, err := os.ReadFile(f.path(pid, "stat"))
+	stat, err := host.ReadStat(string(f), pid)
 	if err != nil {
 		return 0, at, err
 	}
@@ -127,16 +128,10 @@ func (f Proc) origin(pid int) (parent int, at time.Time, err error) {
 	if err != nil {
 		return 0, at, err
 	}
-	rest := stat[bytes.LastIndexByte(stat, ')')+1:] // the name before it may hold anything
-	fields, uptime := strings.Fields(string(rest)), strings.Fields(string(up))
-	if len(fields) < 20 || len(uptime) < 1 {
-		return 0, at, errors.New("its stat in /proc has neither parent nor start")
-	}
-	parent, err = strconv.Atoi(fields[1])
-	ticks, ticksErr := strconv.ParseFloat(fields[19], 64)
-	seconds, upErr := strconv.ParseFloat(uptime[0], 64)
-	age := time.Duration((seconds - ticks/100) * float64(time.Second))
-	return parent, time.Now().Add(-age), cmp.Or(err, ticksErr, upErr)
+	uptime, _, _ := strings.Cut(string(up), " ")
+	seconds, err := strconv.ParseFloat(uptime, 64)
+	age := time.Duration((seconds - float64(stat.Ticks)/100) * float64(time.Second))
+	return stat.Parent, time.Now().Add(-age), err
 }
 
 // unit is the last unit in the path of the process's control group. Of version 1 there is a line for

@@ -21,6 +21,10 @@ func TestSettingsSurviveACopy(t *testing.T) {
 	root.sql(t, "create role app login", "create role grafana login", "create role upgrader login createdb", "grant app to upgrader",
 		"create role doadmin login createdb createrole", "set allow_in_place_tablespaces = on", "create tablespace fast location ''",
 		"grant create on tablespace fast to public")
+	icu := " locale_provider icu icu_locale 'de'"
+	if s.major < 15 {
+		icu = ""
+	}
 	for _, admin := range []string{"postgres", "upgrader", "doadmin", "app"} {
 		t.Run(admin, func(t *testing.T) {
 			name, owner := "chat_"+admin, "app"
@@ -30,7 +34,7 @@ func TestSettingsSurviveACopy(t *testing.T) {
 			if admin == "app" {
 				root.sql(t, "alter role app createdb")
 			}
-			root.sql(t, "create database "+name+" owner "+owner+" template template0 locale_provider icu icu_locale 'de' tablespace fast connection limit 40",
+			root.sql(t, "create database "+name+" owner "+owner+" template template0"+icu+" tablespace fast connection limit 40",
 				"comment on database "+name+" is 'Ada''s \"chat\"'",
 				"revoke all on database "+name+" from public", "grant connect on database "+name+" to grafana with grant option", "grant all on database "+name+" to app",
 				"alter database "+name+" set work_mem = '8MB'", "alter database "+name+` set search_path = "$user", public`,

@@ -82,13 +82,18 @@ func (AllReboot) Undo(_ context.Context, op *Operation) error {
 	return nil
 }
 
-// HoldBack keeps users from a version that the boot starts and that nobody has verified. It is
-// called before the service starts.
+// HoldBack holds traffic from a version that the boot starts and that is not verified. It is called
+// before the service starts.
 func HoldBack(ctx context.Context, run *state.Run) error {
-	if run.To == "" || !run.Stopped || !run.OpenedAt.IsZero() {
+	if !unverified(run) {
 		return nil
 	}
 	return gate(run).Close(ctx)
+}
+
+// unverified reports whether the run can have a version in place to which no user was let in.
+func unverified(run *state.Run) bool {
+	return run.To != "" && run.Stopped && run.OpenedAt.IsZero() && !run.Committed
 }
 
 // AllFacts looks at the host again, behind a reboot: what was known before is gone.

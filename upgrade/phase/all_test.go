@@ -131,22 +131,57 @@ func TestPackagesStayWhenTheVersionGoes(t *testing.T) {
 	}
 }
 
-// A host that restarts for an upgrade lets nobody in before the new version is verified; one that
-// restarts for its system alone does.
+// A server that reboots in an upgrade holds traffic until the new version is verified; one that reboots
+// for its system alone does not.
 func TestHoldBack(t *testing.T) {
+	calls := play(t, "")
 	for name, c := range map[string]struct {
 		run  state.Run
-		want int
+		want string
 	}{
-		"an upgrade":           {state.Run{To: "9.10.0", Stopped: true, Port: 8065}, 1},
-		"the system":           {state.Run{Stopped: true, Port: 8065}, 0},
-		"one that is verified": {state.Run{To: "9.10.0", Stopped: true, OpenedAt: time.Now(), Port: 8065}, 0},
+		"an upgrade":               {state.Run{To: "9.10.0", Stopped: true, Port: 8065}, "nft close\n"},
+		"the system":               {state.Run{Stopped: true, Port: 8065}, ""},
+		"one that is verified":     {state.Run{To: "9.10.0", Stopped: true, OpenedAt: time.Now(), Port: 8065}, ""},
+		"one that was not stopped": {state.Run{To: "9.10.0", Port: 8065}, ""},
+		"one that is complete":     {state.Run{To: "9.10.0", Stopped: true, Committed: true, Port: 8065}, ""},
 	} {
-		h := newSmallHost(t)
-		must(t, h.op.Record.Save(filepath.Join(h.dir, "state.json")))
+		before := calls()
 		must(t, HoldBack(t.Context(), &c.run))
-		if got := h.commands(); len(got) != c.want {
-			t.Errorf("%s: %v", name, got)
+		if got := strings.TrimPrefix(calls(), before); got != c.want {
+			t.Errorf("%s: %q", name, got)
 		}
+	}
+}
+
+// A recovery at a boot holds traffic before it undoes anything: where it is killed, systemd before 254
+// starts the service. It resumes traffic when it is done, and when it gives up.
+func TestRecoveryAtABootHoldsTraffic(t *testing.T) {
+	stuck := errors.New("the disk is read-only")
+	for name, c := range map[string]struct {
+		fails error
+		want  string
+	}{
+		"undone":           {nil, "nft close\nundo\nnft open\n"},
+		"given up":         {stuck, "nft close\nundo\nnft open\n"},
+		"to be tried":      {ErrUnreachable, "nft close\nundo\n"},
+		"to be tried soon": {errUnproven, "nft close\nundo\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			calls := play(t, "")
+			w, op := newWorld()
+			op.Boot, op.Automatic = true, true
+			op.Record.Run = &state.Run{ID: op.ID, Operation: "apply", From: "1", To: "2", Unit: "mattermost.service", User: "root", Port: 8065,
+				Stopped: true, BootID: "the boot before"}
+			last := undoStep{&step{title: "last", w: w, undo: func(ctx context.Context, _ *Operation) error {
+				_, err := host.Run(ctx, host.Command{Name: "systemctl", Args: []string{"undo"}})
+				return errors.Join(err, c.fails)
+			}}}
+			if err := Recover(t.Context(), []Phase{Stop{}, last}, op); !errors.Is(err, c.fails) {
+				t.Error(err)
+			}
+			if got := strings.ReplaceAll(calls(), "systemctl ", ""); got != c.want {
+				t.Errorf("it did\n%s, want\n%s", got, c.want)
+			}
+		})
 	}
 }

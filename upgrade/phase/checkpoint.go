@@ -80,13 +80,24 @@ func (Checkpoint) Run(ctx context.Context, op *Operation) error {
 	return op.Save()
 }
 
-// Undo puts the configuration and the plugins back; the database is put back by Start's undo, before the link.
+// Undo restores the plugins. The database is restored by Start's undo and the configuration by Swap's, both
+// before the link, except that of a rollback by hand: TakeBack changes it before it switches the version.
 func (Checkpoint) Undo(_ context.Context, op *Operation) error {
 	run := op.Record.Run
 	if !run.Stopped {
 		return nil
 	}
 	putPluginsBack(op)
+	if run.Way == "" {
+		return nil
+	}
+	return restoreConfig(op)
+}
+
+// restoreConfig restores the configuration as it was at the stop; it is idempotent. What users may have
+// changed since is kept in another file.
+func restoreConfig(op *Operation) error {
+	run := op.Record.Run
 	if run.ConfigCopy == "" {
 		return nil
 	}

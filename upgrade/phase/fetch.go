@@ -55,22 +55,45 @@ func (Fetch) Run(ctx context.Context, op *Operation) error {
 	if err != nil {
 		return err
 	}
-	places := append(added, f.Places...)
-	err = mattermost.Furnish(run.NewTarget, f.Unit.User, places)
-	if errors.Is(err, untrusted.ErrLink) {
-		op.Warn("%v: it is unpacked anew", err)
-		if err := release.Remove(run.NewTarget); err != nil {
-			return err
-		}
-		if err := unpack(ctx, op, next, program); err != nil {
-			return err
-		}
-		err = mattermost.Furnish(run.NewTarget, f.Unit.User, places)
-	}
-	if err != nil {
+	if err := furnish(ctx, op, append(added, f.Places...)); err != nil {
 		return err
 	}
 	return planMigrations(ctx, op, program)
+}
+
+// furnish gives the version its places. One in which the service's user has put a link in their way is
+// unpacked anew, unless it is the version that serves.
+func furnish(ctx context.Context, op *Operation, places []mattermost.Place) error {
+	run, next, f := op.Record.Run, *op.Choice.Next, op.Facts
+	err := mattermost.Furnish(run.NewTarget, f.Unit.User, places)
+	switch {
+	case !errors.Is(err, untrusted.ErrLink):
+		return err
+	case f.Dir == run.NewTarget:
+		return &linkError{cause: err, dir: run.NewTarget}
+	}
+	op.Warn("%v: it is unpacked anew", err)
+	if err := release.Remove(run.NewTarget); err != nil {
+		return err
+	}
+	if err := unpack(ctx, op, next, f.Program(run.NewTarget)); err != nil {
+		return err
+	}
+	return mattermost.Furnish(run.NewTarget, f.Unit.User, places)
+}
+
+// linkError is returned for a link of the service's user in the version that serves.
+type linkError struct {
+	cause error
+	dir   string
+}
+
+func (e *linkError) Error() string { return e.cause.Error() }
+func (e *linkError) Unwrap() error { return e.cause }
+
+// Hint lists the links below the directory that the service's user can change.
+func (e *linkError) Hint() string {
+	return "remove the link that leads elsewhere: sudo find " + filepath.Join(e.dir, "client") + " -type l -ls"
 }
 
 func unpack(ctx context.Context, op *Operation, next release.Release, program mattermost.Program) error {

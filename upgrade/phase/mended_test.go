@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"townsquare/upgrade/host"
 	"townsquare/upgrade/mattermost"
 	"townsquare/upgrade/state"
 )
@@ -89,14 +90,15 @@ func TestARepairStays(t *testing.T) {
 // closed as it is. Where it does not, it is undone.
 func TestARepairByHandStays(t *testing.T) {
 	for name, c := range map[string]struct {
-		ill, migrated, newer, off bool
-		stays                     bool
+		ill, migrated, newer, off, boot bool
+		stays                           bool
 	}{
 		"it serves well":                {stays: true},
 		"it does not answer as itself":  {ill: true},
 		"its database is not as it was": {migrated: true},
 		"the new version serves":        {newer: true},
 		"it is off":                     {off: true},
+		"the power is cut before":       {off: true, boot: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := newSmallHost(t)
@@ -126,8 +128,18 @@ func TestARepairByHandStays(t *testing.T) {
 			if c.off {
 				must(t, os.WriteFile(filepath.Join(h.dir, "unit"), []byte("inactive\n"), 0o644))
 			}
+			if c.boot {
+				run.BootID, h.op.Boot = "the boot before", true
+				h.op.Ready = func() { _, _ = host.Run(t.Context(), host.Command{Name: "systemctl", Args: []string{"start"}}) }
+			}
 			before := len(h.commands())
 			err := Recover(t.Context(), phases, h.op)
+			if c.boot {
+				if data, e := os.ReadFile(h.configFile()); err != nil || e != nil || h.op.Record.Run != nil || !strings.Contains(string(data), "8") {
+					t.Errorf("error %v, %v, record %+v, configuration %s", err, e, h.op.Record, data)
+				}
+				return
+			}
 			if c.stays {
 				h.keptMended(before, err)
 				return

@@ -122,10 +122,19 @@ func recoverRun(ctx context.Context, phases []Phase, op *Operation) (done state.
 	} else {
 		op.Warn("%v; rolling back", cause)
 	}
+	held := op.Boot && unverified(left)
+	if held {
+		if err := HoldBack(ctx, left); err != nil {
+			op.Warn("%v", err) // a service that waits for this recovery is not started before it is done
+		}
+	}
 	if err := op.try(ctx); err != nil {
 		return done, &NotRolledBack{Cause: cause, Undo: err}
 	}
 	err = undo(ctx, phases, op)
+	if held && err != nil && !errors.Is(err, ErrAgain) {
+		err = errors.Join(err, gate(left).Open(ctx)) // systemd starts the service behind us, and nothing else would resume traffic
+	}
 	mended := op.mended
 	op.mended = false // what follows is another run
 	if err != nil {

@@ -184,7 +184,16 @@ func (restoreReady) Run(ctx context.Context, op *Operation) error {
 		found = append(found, noAdmin(f, "in use, and no role here may make another", "one that may, so that what is there can be put back"))
 	case err != nil && !errors.Is(err, mattermost.ErrNoAdmin):
 		return err
-	case err == nil && f.Database.Local():
+	case err != nil: // the backup goes into the schema that is there
+		there, err := f.Database.Occupants(ctx)
+		if err != nil {
+			return err
+		}
+		if len(there) > 0 {
+			found = append(found, noAdmin(f, "no role here may make another, and its schema holds "+strings.Join(there, ", "),
+				"an empty schema, or a role that may make a database"))
+		}
+	case f.Database.Local():
 		if data := admin.DataDirectory(ctx); data != "" {
 			r.need(data, uint64(m.Bytes)*2+spareBytes, 0, "the database of the backup")
 		}
@@ -349,5 +358,5 @@ func (reinstall) Run(ctx context.Context, op *Operation) error {
 			places = append(places, mattermost.Place{Name: p.Name, Target: placeOf(op, p), Custom: true})
 		}
 	}
-	return mattermost.Furnish(run.NewTarget, f.Unit.User, places)
+	return furnish(ctx, op, places)
 }

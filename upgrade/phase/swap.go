@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -43,7 +44,10 @@ func (Swap) Run(ctx context.Context, op *Operation) error {
 		return err
 	}
 	for _, m := range run.Moves {
-		if err := mattermost.Move(m.From, m.To); err != nil {
+		err := mattermost.Move(m.From, m.To)
+		if err != nil && below(m.From, filepath.Join(op.Facts.Dir, "client")) { // the service's user may have exchanged it since the checks
+			op.Warn("%v; it stays in %s and is not carried over", err, op.Facts.Dir)
+		} else if err != nil {
 			return err
 		}
 	}
@@ -65,13 +69,20 @@ func (Swap) Run(ctx context.Context, op *Operation) error {
 	return mattermost.Point(run.Link, run.NewTarget)
 }
 
-// Undo makes it lead to the old version, and moves back what was moved out of an adopted directory.
+// Undo restores the configuration, makes the path lead to the old version, and moves back what was moved
+// out of an adopted directory. Where the path leads to the old version already, the configuration was
+// never changed, is restored, or was repaired by an operator, and stays as it is.
 func (Swap) Undo(ctx context.Context, op *Operation) error {
 	run := op.Record.Run
 	if !run.Stopped {
 		return nil
 	}
 	var err error
+	if run.Way == "" && run.Backup == "" && !leadsToOld(run) {
+		if err := restoreConfig(op); err != nil {
+			return err
+		}
+	}
 	switch {
 	case run.AdoptedFrom != "":
 		err = mattermost.Unadopt(run.Link, run.AdoptedFrom)

@@ -21,6 +21,7 @@ import (
 // Start runs a server until the test is over and returns the directory of its Unix socket, and its
 // major version. Everyone may connect as any role; postgres is the superuser. PostgreSQL refuses to
 // run as root: then it runs as nobody. Options such as "port=5433" are added to its own.
+// TOWNSQUARE_PGBIN is the directory with initdb and postgres of another major version to test with.
 func Start(t *testing.T, options ...string) (socket string, major int) {
 	t.Helper()
 	dir, err := os.MkdirTemp("/tmp", "pg") // the path of a socket has at most 107 bytes
@@ -103,9 +104,12 @@ func nobody(t *testing.T) *syscall.Credential {
 	return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
 }
 
-// program finds one of the server's programs where Debian or PATH has it.
+// program finds one of the server's programs in TOWNSQUARE_PGBIN, or where Debian or PATH has it.
 func program(t *testing.T, name string) string {
 	t.Helper()
+	if dir := os.Getenv("TOWNSQUARE_PGBIN"); dir != "" {
+		return filepath.Join(dir, name)
+	}
 	found, err := filepath.Glob(filepath.Join("/usr/lib/postgresql", "*", "bin", name))
 	if err != nil {
 		t.Fatal(err)
