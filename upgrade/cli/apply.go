@@ -133,6 +133,7 @@ func (a *app) bring(ctx context.Context, f *targetFlags, r request, sure bool) (
 	}
 	defer s.close()
 	began, announced := time.Now(), false
+	r.Follow, r.KeepKey = true, s.key()
 	for {
 		plan, err := s.examine(ctx, "plan", r)
 		if again, ended := patiently(ctx, r.Unattended && plan.Running == "", began, err, plan.Exit); again {
@@ -146,6 +147,13 @@ func (a *app) bring(ctx context.Context, f *targetFlags, r request, sure bool) (
 		}
 		if plan.Instead != "" {
 			r.Operation = a.instead(plan)
+			continue
+		}
+		if plan.First != "" && r.Follow {
+			r.Follow = false // once
+			if report, err := a.followStack(ctx, s, plan, r, sure); err != nil || report.Exit == phase.ExitRolledBack || report.Exit == phase.ExitNotRolledBack {
+				return report, err
+			}
 			continue
 		}
 		if plan.Left != "" {

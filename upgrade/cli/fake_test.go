@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"townsquare/upgrade/drift"
 	"townsquare/upgrade/host"
 	"townsquare/upgrade/phase"
 	"townsquare/upgrade/release"
@@ -27,6 +28,8 @@ type fakeHost struct {
 	t    *testing.T
 	root string
 	acts map[string]func(ctx context.Context, op *phase.Operation) error // what a phase does instead
+
+	drift func(context.Context, *state.Desired, drift.Options) (*drift.Comparison, error)
 
 	mu        sync.Mutex
 	unit      string // description of the run in progress
@@ -190,11 +193,12 @@ func (h *fakeHost) main(ctx context.Context, args []string, in io.Reader, out, e
 	a.server = func() *server {
 		checks := []string{"facts", "choose", "preflight"}
 		return &server{app: a, root: h.root, service: host.Service{Run: h.systemd}, self: filepath.Join(h.root, "upgrade"),
-			choice: h.phases(checks[:2]...),
+			choice: h.phases(checks[:2]...), drift: h.drift,
 			operations: map[string]phase.Sequence{
-				"apply": {All: h.phases(append(checks, "lock", "fetch", "stop", "start", "open", "commit", "timers")...)(), Looks: len(checks)},
-				"all":   {All: h.phases("facts", "both", "lock", "install", "stop", "start", "open", "commit", "timers")(), Looks: 2},
-				"os":    {All: h.phases("facts", "packages", "lock", "install", "commit")(), Looks: 2},
+				"apply":  {All: h.phases(append(checks, "lock", "fetch", "stop", "start", "open", "commit", "timers")...)(), Looks: len(checks)},
+				"all":    {All: h.phases("facts", "both", "lock", "install", "stop", "start", "open", "commit", "timers")(), Looks: 2},
+				"repair": {All: h.phases("compare", "take", "files", "proof")(), Looks: 1},
+				"os":     {All: h.phases("facts", "packages", "lock", "install", "commit")(), Looks: 2},
 			}}
 	}
 	return a.main(ctx, args)

@@ -33,6 +33,7 @@ type request struct {
 	Who     string `json:"who,omitempty"`
 	Look    bool   `json:"look,omitempty"`    // nothing is done after the examination, so a run that leaves the server as it is does not matter
 	Try     bool   `json:"try,omitempty"`     // the delivered configuration is for this examination only
+	Follow  bool   `json:"follow,omitempty"`  // of a plan that a run comes after: name the operation that must come first
 	Compare bool   `json:"compare,omitempty"` // of a status: with what the stack says
 	Repair  bool   `json:"repair,omitempty"`  // put back what was left unfinished, and nothing else
 }
@@ -47,8 +48,8 @@ type server struct {
 	choice  func() []phase.Phase // what check does
 
 	operations map[string]phase.Sequence
-	system     func(context.Context, *state.State, state.Config) (*phase.OSFacts, error)   // what waits for the operating system
-	drift      func(context.Context, *state.Desired, drift.Own) (*drift.Comparison, error) // how the host differs from its stack
+	system     func(context.Context, *state.State, state.Config) (*phase.OSFacts, error)       // what waits for the operating system
+	drift      func(context.Context, *state.Desired, drift.Options) (*drift.Comparison, error) // how the host differs from its stack
 }
 
 func (a *app) thisServer() *server {
@@ -130,8 +131,12 @@ func (h *server) operationWith(config state.Config, id, name string, emit func(p
 	if err != nil {
 		return nil, err
 	}
+	url := config.URL
+	if config.URL, err = h.site(config.URL); err != nil {
+		return nil, err
+	}
 	op := &phase.Operation{
-		ID: id, Name: name,
+		ID: id, Name: name, URL: url,
 		Operations: h.operations,
 		Record:     record,
 		Config:     config,
@@ -165,6 +170,15 @@ func (h *server) operationWith(config state.Config, id, name string, emit func(p
 		emit(e)
 	}
 	return op, nil
+}
+
+// site returns the address that is in use: where the stack says another one, that waits for a repair.
+func (h *server) site(url string) (string, error) {
+	site, err := host.SiteURL(h.root)
+	if err != nil || site == "" || url == "" {
+		return url, err
+	}
+	return site, nil
 }
 
 // secretSettings are the settings of Mattermost that nobody may read in a log.

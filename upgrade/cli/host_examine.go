@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"townsquare/upgrade/drift"
 	"townsquare/upgrade/host"
 	"townsquare/upgrade/phase"
 	"townsquare/upgrade/problem"
@@ -68,6 +69,15 @@ func (h *server) examine(ctx context.Context, what string, r request) error {
 		return h.refuse(emit, err)
 	}
 	op.Notices = append(op.Notices, notices...)
+	if r.Follow && h.drift != nil {
+		switch first, err := h.first(ctx, op, r); {
+		case err != nil:
+			op.Notices = append(op.Notices, "the server could not be compared with its stack: "+err.Error())
+		case first.First != "":
+			emit(phase.Event{Kind: phase.Result, Data: first})
+			return nil
+		}
+	}
 	if r.Try && r.Delivery.Config != nil {
 		if op.Config, err = r.Delivery.Merged(h.root); err != nil {
 			return h.refuse(emit, err)
@@ -89,6 +99,18 @@ func (h *server) examine(ctx context.Context, what string, r request) error {
 	}
 	_, err = phase.Examine(ctx, checks, rest, op)
 	return exitWith(phase.Code(err))
+}
+
+// first names the repair that comes before a run, where the stack has changed since the last one, or a
+// volume is larger than its file system.
+func (h *server) first(ctx context.Context, op *phase.Operation, r request) (plan phase.Preview, err error) {
+	own := drift.OwnOf(h.root, op.Record, op.Config)
+	own.URL = op.URL
+	c, err := h.drift(ctx, nil, drift.Options{Changed: true, KeepKey: r.KeepKey, Own: own})
+	if err != nil || c == nil || len(c.Repairable()) == 0 {
+		return plan, err
+	}
+	return phase.Preview{First: "repair", Why: phase.Summary(c.Repairable())}, nil
 }
 
 // refuse makes a plan of findings in what the operator or the host brought, so that they arrive

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -63,7 +64,10 @@ func (h *server) status(ctx context.Context, r request) (ui.Status, error) {
 	if err == nil {
 		s.Repository, s.Backup = config.Backup.Repository, record.Backup
 		s.Warnings = append(s.Warnings, config.Ignored...)
-		s.Track, s.Window, s.URL, s.Elsewhere = config.Track, config.Window, config.URL, config.Elsewhere
+		s.Track, s.Window, s.Elsewhere = config.Track, config.Window, config.Elsewhere
+		if s.URL, err = h.site(config.URL); err != nil {
+			return s, err
+		}
 		if h.system != nil && quiet(s.Running) {
 			if s.System, err = h.system(ctx, record, config); err != nil {
 				s.Warnings = append(s.Warnings, err.Error())
@@ -77,7 +81,8 @@ func (h *server) status(ctx context.Context, r request) (ui.Status, error) {
 	}
 	h.installed(ctx, &s)
 	if r.Compare && h.drift != nil && quiet(s.Running) && (s.Unfinished == "" || s.Running == s.Unfinished) {
-		c, err := h.drift(ctx, r.Delivery.Desired, own)
+		own.URL = cmp.Or(r.Delivery.SiteURL, own.URL)
+		c, err := h.drift(ctx, r.Delivery.Desired, drift.Options{Own: own})
 		if err != nil {
 			s.Warnings = append(s.Warnings, err.Error())
 		} else if c != nil {

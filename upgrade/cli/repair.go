@@ -24,6 +24,8 @@ func (a *app) repair() *cobra.Command {
 		Long: `Compares the server with what its stack says and first boot made: files, packages, units, accounts, SSH
 keys and settings, the firewall, the kernel's settings; and, on every server, the timers, the recovery
 after a power cut, and who can read the files with secrets. Shows what differs, asks, and repairs it.
+What the stack has changed comes with it: SSH keys, the site's address (its certificate first; Mattermost
+restarts, with requests held), and file systems of volumes that have grown.
 What a newer program makes at first boot comes to a server that exists in the same way: after pulumi up.
 
 Files are kept as they were, and go back if something fails. Nobody's connection is cut: services read
@@ -40,7 +42,7 @@ error, or something still differs; 2 not understood, 3 refused, 11 someone else 
 	}
 	flags := cmd.Flags()
 	flags.BoolVar(&o.show, "show", false, "only say what differs, and how")
-	flags.BoolVar(&o.removeKeys, "remove-keys", false, "remove SSH keys that the stack does not know, too; never the one that you come with")
+	flags.BoolVar(&o.removeKeys, "remove-keys", false, "also remove SSH keys that the stack never had; the one that you connect with stays")
 	flags.BoolVarP(&o.yes, "yes", "y", false, "do not ask")
 	a.common(cmd, &o.targetFlags)
 	return cmd

@@ -17,7 +17,8 @@ func (a *app) status() *cobra.Command {
 		Use:   "status",
 		Short: "How is the server?",
 		Long: `Says which version is installed, whether it answers, what goes on, and what is not as the stack says
-and first boot made it: files, packages, units, accounts, SSH, the firewall. On a server that is still
+and first boot made it: files, packages, units, accounts, SSH, the firewall, the site's address, file
+systems smaller than their volumes. On a server that is still
 booting it says so and waits. Changes nothing.
 
 Whatever needs attention is listed, with what to type: a run that was left unfinished or failed, drift
@@ -81,7 +82,7 @@ func (a *app) askStatus(ctx context.Context, f *targetFlags, compare bool) (ui.S
 	defer s.close()
 	a.printer.Busy("looking at the server")
 	defer a.printer.Idle()
-	err = s.ask(ctx, []string{"status"}, request{Delivery: host.Delivery{Desired: s.target.delivery.Desired}, Compare: compare}, &status)
+	err = s.ask(ctx, []string{"status"}, request{Delivery: host.Delivery{Desired: s.target.delivery.Desired, SiteURL: s.target.delivery.SiteURL}, Compare: compare}, &status)
 	status.Host = s.target.name()
 	return status, err
 }

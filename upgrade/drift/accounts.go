@@ -107,8 +107,9 @@ func (c *Comparison) compareAccounts(all accounts) {
 // keyFiles are those that Debian's sshd reads (AuthorizedKeysFile of sshd_config(5)).
 var keyFiles = []string{".ssh/authorized_keys", ".ssh/authorized_keys2"}
 
-// compareKeys looks at who may log in. A key that is missing is put back; one that was added is
-// removed only when a person asks for it, as it may be the one that they come with.
+// compareKeys looks at which keys open the operators' account. A key of the stack is added, and one that
+// the stack does not have any more is removed; one that was added by hand is removed only on request.
+// The key of the operator's own connection stays.
 func (c *Comparison) compareKeys(ctx context.Context, all accounts, o Options) error {
 	user, known := all.named(c.want.User)
 	if c.want.User == "" || len(c.want.Keys) == 0 {
@@ -149,7 +150,7 @@ func (c *Comparison) compareKeys(ctx context.Context, all accounts, o Options) e
 		}
 		for _, line := range c.want.Keys {
 			key, comment, _, _, _ := ssh.ParseAuthorizedKey([]byte(line)) // it was parsed above
-			if i == 0 && !there[string(key.Marshal())] {
+			if i == 0 && !there[string(key.Marshal())] && (!o.Changed || !hasKey(c.before.Keys, key)) {
 				lines, changed = append(lines, line), true
 				c.add(Difference{Kind: KindKey, Name: keyName(key, comment), Found: "is missing in " + path})
 			}
@@ -164,12 +165,26 @@ func (c *Comparison) compareKeys(ctx context.Context, all accounts, o Options) e
 // extraKey notes a key that the stack does not know, and tells whether it goes.
 func (c *Comparison) extraKey(path string, key ssh.PublicKey, comment string, o Options) bool {
 	d := Difference{Kind: KindKey, Name: keyName(key, comment), Found: "was added to " + path + ": the stack does not know it"}
+	former := hasKey(c.before.Keys, key)
+	if former {
+		d.Found = "is still in " + path + ": the stack does not have it any more"
+	}
 	switch {
 	case ssh.FingerprintSHA256(key) == o.KeepKey:
-		d.Left, d.Hint = "you came with it", "add it to townsquare:sshKeys of the stack, then: pulumi up"
+		d.Left, d.Hint = "you connected with it", "add it to townsquare:sshKeys of the stack, then: pulumi up"
+	case former && o.KeepKey != "":
+	case former && !o.RemoveKeys:
+		d.Left, d.Hint = "removed by a command with --stack, over SSH", "upgrade repair --stack STACK"
+		d.Risk = "its holder has root's rights"
 	case !o.RemoveKeys:
 		d.Left, d.Hint = "unmanaged", "upgrade repair --remove-keys …"
 		d.Risk = "its holder has root's rights"
+	}
+	if o.Changed && !former { // the stack has not changed it
+		return false
+	}
+	if former && d.Left != "" {
+		c.formerKeys = append(c.formerKeys, strings.TrimSpace(string(ssh.MarshalAuthorizedKey(key))))
 	}
 	c.add(d)
 	return d.Left == ""

@@ -28,6 +28,8 @@ const (
 	KindFirewall  Kind = "firewall"
 	KindSSH       Kind = "ssh"
 	KindKernel    Kind = "kernel"
+	KindVolume    Kind = "volume"
+	KindSite      Kind = "site"
 )
 
 // Difference is one thing that is not as it should be.
@@ -47,8 +49,9 @@ func (d Difference) String() string { return d.Name + " " + d.Found }
 // Options are what a person asked for.
 type Options struct {
 	RemoveKeys bool   // SSH keys that the stack does not know are removed
-	KeepKey    string // but for the one with this fingerprint: the person came with it
+	KeepKey    string // but for the one with this fingerprint, which the operator connects with
 	Own        Own    // compared as well
+	Changed    bool   // only what the stack has changed since the host last followed it, and file systems that are too small
 }
 
 // Host is the one that we run on.
@@ -59,7 +62,11 @@ type Comparison struct {
 	Differences []Difference
 
 	host        Host
-	want        *state.Desired
+	stack       bool           // want is a stack's
+	want        *state.Desired // by the stack
+	look        *state.Desired // the part of want that is compared
+	before      *state.Desired // that the host last followed
+	formerKeys  []string       // of the stack, in before only, that are still there and stay
 	files       []state.File
 	directories []state.Directory
 	accounts    []string
@@ -69,6 +76,8 @@ type Comparison struct {
 	units       []order
 	firewall    bool
 	kernel      bool
+	site        *Site
+	grow        []mount      // whose file systems are smaller than their volumes
 	secrets     []string     // files to be given back to root
 	timers      []host.Timer // to be enabled; nil: they are as they should be
 	recovery    bool         // the recovery unit is to be enabled
@@ -80,25 +89,40 @@ func (h Host) Compare(ctx context.Context, want *state.Desired, o Options) (*Com
 	if !stack {
 		want = &state.Desired{}
 	}
-	c := &Comparison{host: h, want: want}
+	c := &Comparison{host: h, want: want, look: want, stack: stack}
 	accounts, err := h.accounts()
 	if err != nil {
 		return nil, err
 	}
-	if err := c.compareOwn(ctx, accounts, o.Own); err != nil || !stack {
+	if c.before, err = h.before(want); err != nil {
+		return nil, err
+	}
+	if o.Changed {
+		if !stack {
+			return c, nil
+		}
+		c.look = h.changed(want, c.before)
+	} else if err := c.compareOwn(ctx, accounts, o.Own); err != nil || !stack {
 		return c, err
 	}
 	for _, look := range []func() error{
 		func() error { return c.comparePackages(ctx) },
-		func() error { c.compareAccounts(accounts); return nil },
+		func() error {
+			if !o.Changed {
+				c.compareAccounts(accounts)
+			}
+			return nil
+		},
 		func() error { return c.compareDirectories(accounts) },
 		func() error { return c.compareFiles(ctx, accounts) },
 		func() error { return c.compareKeys(ctx, accounts, o) },
+		func() error { return c.compareSite(o.Own.URL) },
 		func() error { return c.compareClusters(ctx) }, // Mattermost needs one to start
 		func() error { return c.compareUnits(ctx) },
 		func() error { return c.compareFirewall(ctx) },
 		func() error { return c.compareSSH(ctx) },
 		func() error { return c.compareKernel(ctx) },
+		func() error { return c.compareVolumes(ctx) },
 	} {
 		if err := look(); err != nil {
 			return nil, fmt.Errorf("compare this host with its stack: %w", err)
@@ -128,10 +152,15 @@ func (h Host) ask(ctx context.Context, name string, args ...string) (string, err
 }
 
 // file finds what the stack says of a file.
-func (c *Comparison) file(path string) *state.File {
-	for i := range c.want.Files {
-		if c.want.Files[i].Path == path {
-			return &c.want.Files[i]
+func (c *Comparison) file(path string) *state.File { return fileOf(c.want, path) }
+
+// compared finds a file among those that are compared.
+func (c *Comparison) compared(path string) *state.File { return fileOf(c.look, path) }
+
+func fileOf(d *state.Desired, path string) *state.File {
+	for i := range d.Files {
+		if d.Files[i].Path == path {
+			return &d.Files[i]
 		}
 	}
 	return nil

@@ -244,7 +244,7 @@ func TestRestore(t *testing.T) {
 		t.Fatal(err)
 	}
 	was := compare(t, h, d, Options{})
-	kept, err := was.Keep("/kept")
+	kept, err := h.Keep("/kept", was.Files()...)
 	if err != nil {
 		t.Fatal(err)
 	}

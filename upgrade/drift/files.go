@@ -20,7 +20,7 @@ import (
 
 // compareDirectories looks at those that first boot makes, not at what is in them.
 func (c *Comparison) compareDirectories(accounts accounts) error {
-	for _, want := range c.want.Directories {
+	for _, want := range c.look.Directories {
 		info, err := os.Lstat(c.host.path(want.Path))
 		d := Difference{Kind: KindDirectory, Name: want.Path}
 		switch {
@@ -45,7 +45,7 @@ func (c *Comparison) compareDirectories(accounts accounts) error {
 
 // compareFiles looks at each file's content, owner and mode.
 func (c *Comparison) compareFiles(ctx context.Context, accounts accounts) error {
-	for _, want := range c.want.Files {
+	for _, want := range c.look.Files {
 		found, lines, err := c.host.differs(ctx, want, accounts)
 		if err != nil {
 			return err
@@ -163,11 +163,11 @@ func (c *Comparison) Files() (paths []string) {
 	return paths
 }
 
-// Keep copies what Write changes into dir, where Restore finds it.
-func (c *Comparison) Keep(dir string) (kept []state.Kept, err error) {
-	for _, f := range c.files {
-		k := state.Kept{Path: f.Path}
-		from, to := c.host.path(f.Path), filepath.Join(dir, f.Path)
+// Keep copies files into dir, where Restore finds them.
+func (h Host) Keep(dir string, paths ...string) (kept []state.Kept, err error) {
+	for _, path := range paths {
+		k := state.Kept{Path: path}
+		from, to := h.path(path), filepath.Join(dir, path)
 		info, err := os.Lstat(from)
 		switch {
 		case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
@@ -177,11 +177,11 @@ func (c *Comparison) Keep(dir string) (kept []state.Kept, err error) {
 			return kept, err
 		}
 		k.Copy = to
-		if err := os.MkdirAll(c.host.path(filepath.Dir(to)), 0o700); err != nil {
+		if err := os.MkdirAll(h.path(filepath.Dir(to)), 0o700); err != nil {
 			return kept, err
 		}
-		if err := copyFile(from, c.host.path(to), info); err != nil {
-			return kept, fmt.Errorf("keep %s: %w", f.Path, err)
+		if err := copyFile(from, h.path(to), info); err != nil {
+			return kept, fmt.Errorf("keep %s: %w", path, err)
 		}
 		kept = append(kept, k)
 	}

@@ -28,7 +28,7 @@ const ownRules = "do-agent.nft"
 // into a network namespace where nobody is, and read back by the same program, so that both are
 // written alike.
 func (c *Comparison) compareFirewall(ctx context.Context) error {
-	want := c.file(firewallFile)
+	want := c.compared(firewallFile)
 	if want == nil {
 		return nil
 	}
@@ -109,7 +109,7 @@ func tables(ruleset string) (all []table) {
 
 // compareSSH asks sshd by which settings it would let people in: another file may come before ours.
 func (c *Comparison) compareSSH(ctx context.Context) error {
-	want := c.file(sshFile)
+	want := c.compared(sshFile)
 	if want == nil || c.writes(sshFile) { // that is said already
 		return nil
 	}
@@ -156,7 +156,7 @@ func sshRisk(key string) string {
 
 // compareKernel looks at the settings that are in force. A container's kernel is its host's.
 func (c *Comparison) compareKernel(ctx context.Context) error {
-	want := c.file(sysctlFile)
+	want := c.compared(sysctlFile)
 	if want == nil {
 		return nil
 	}

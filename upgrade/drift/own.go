@@ -18,11 +18,12 @@ type Own struct {
 	Installed bool         // this program has installed a version of Mattermost here
 	Timers    []host.Timer // that should be on
 	Backups   bool         // a repository is configured
+	URL       string       // the stack's address of the site
 }
 
 // OwnOf returns what this program should keep on a host with this record and configuration.
 func OwnOf(root string, record *state.State, config state.Config) Own {
-	own := Own{Installed: record.Active != "", Backups: config.Backup.Repository != ""}
+	own := Own{Installed: record.Active != "", Backups: config.Backup.Repository != "", URL: config.URL}
 	if own.Installed || host.HasTimers(root) { // the first apply sets the timers
 		own.Timers = host.WantedTimers(root, config)
 	}

@@ -13,7 +13,7 @@ import (
 
 // comparePackages looks at what dpkg says is installed, and at which archives apt would ask.
 func (c *Comparison) comparePackages(ctx context.Context) error {
-	asked := slices.Concat(c.want.Packages, c.want.Unwanted)
+	asked := slices.Concat(c.look.Packages, c.look.Unwanted)
 	if len(asked) == 0 {
 		return nil
 	}
@@ -29,23 +29,23 @@ func (c *Comparison) comparePackages(ctx context.Context) error {
 			installed[name] = true
 		}
 	}
-	if c.want.Suite != "" {
+	if c.look.Suite != "" {
 		out, err := c.host.ask(ctx, "apt-get", "indextargets", "--format", "$(RELEASE)", "Created-By: Packages")
 		if err != nil {
 			return err
 		}
-		if !slices.Contains(strings.Fields(out), c.want.Suite) {
-			c.add(Difference{Kind: KindArchive, Name: "the archive " + c.want.Suite, Found: "is not among apt's sources"})
+		if !slices.Contains(strings.Fields(out), c.look.Suite) {
+			c.add(Difference{Kind: KindArchive, Name: "the archive " + c.look.Suite, Found: "is not among apt's sources"})
 			c.suite = true
 		}
 	}
-	for _, name := range c.want.Packages {
+	for _, name := range c.look.Packages {
 		if !installed[name] {
 			c.add(Difference{Kind: KindPackage, Name: "the package " + name, Found: "is not installed"})
 			c.packages = append(c.packages, name)
 		}
 	}
-	for _, name := range c.want.Unwanted {
+	for _, name := range c.look.Unwanted {
 		if installed[name] {
 			c.add(Difference{Kind: KindPackage, Name: "the package " + name, Found: "is installed, and would change the system by itself"})
 			c.unwanted = append(c.unwanted, name)

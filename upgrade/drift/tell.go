@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"townsquare/upgrade/state"
 )
 
 const caddyFile = "/etc/caddy/Caddyfile"
@@ -21,7 +23,7 @@ func (c *Comparison) Prove(ctx context.Context) error {
 		{sshFile, []string{"/usr/sbin/sshd", "-t"}},
 		{firewallFile, []string{"nft", "--check", "--file", firewallFile}},
 	} {
-		if !c.writes(check.file) {
+		if !c.writes(check.file) && (check.file != caddyFile || !c.caddy()) {
 			continue
 		}
 		if _, err := c.host.ask(ctx, check.argv[0], check.argv[1:]...); err != nil {
@@ -35,6 +37,11 @@ var (
 	clusterFile = regexp.MustCompile(`^/etc/postgresql/([0-9]+)/([^/]+)/`)
 	unitFile    = regexp.MustCompile(`^` + unitDir + `([^/]+?)(\.d/.*)?$`)
 )
+
+// caddy reports whether a repair writes a file that Caddy reads.
+func (c *Comparison) caddy() bool {
+	return slices.ContainsFunc(c.files, func(f state.File) bool { return strings.HasPrefix(f.Path, "/etc/caddy/") })
+}
 
 // clusterOf is the unit of the database server that reads a file; empty when none does.
 func clusterOf(path string) string {
@@ -68,7 +75,7 @@ func (c *Comparison) Tell(ctx context.Context) (notes []string, err error) {
 	if c.writes(sysctlFile) || c.kernel {
 		certain = append(certain, order{[]string{"restart"}, "systemd-sysctl.service"})
 	}
-	if c.writes(caddyFile) {
+	if c.caddy() {
 		certain = append(certain, order{[]string{"reload"}, "caddy.service"})
 	}
 	for _, unit := range clusters {

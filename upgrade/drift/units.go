@@ -24,7 +24,7 @@ type unitFacts struct {
 
 // compareUnits asks systemd whether they are on, and what else says how they run.
 func (c *Comparison) compareUnits(ctx context.Context) error {
-	names := slices.Concat(c.want.Enabled, c.want.Disabled, c.want.Masked)
+	names := slices.Concat(c.look.Enabled, c.look.Disabled, c.look.Masked)
 	if len(names) == 0 {
 		return nil
 	}
@@ -39,9 +39,9 @@ func (c *Comparison) compareUnits(ctx context.Context) error {
 	for i, name := range names {
 		u := readUnit(name, blocks[i])
 		switch {
-		case i < len(c.want.Enabled):
+		case i < len(c.look.Enabled):
 			c.enabled(u)
-		case i < len(c.want.Enabled)+len(c.want.Disabled):
+		case i < len(c.look.Enabled)+len(c.look.Disabled):
 			c.disabled(u)
 		default:
 			c.masked(u)
@@ -124,7 +124,7 @@ func (h Host) installed() bool {
 // postgresql.service is active as soon as it was started once, whatever became of its clusters.
 func (c *Comparison) compareClusters(ctx context.Context) error {
 	var names []string
-	for _, f := range c.want.Files {
+	for _, f := range c.look.Files {
 		if name := clusterOf(f.Path); name != "" && !slices.Contains(names, name) {
 			names = append(names, name)
 		}

@@ -96,6 +96,9 @@ func (d Delivery) pending(root string) ([]file, error) {
 	if err := d.sameDatabase(root); err != nil {
 		return nil, err
 	}
+	if err := d.keepSite(root); err != nil {
+		return nil, err
+	}
 	if d.Config != nil {
 		if err := d.keepOwn(filepath.Join(root, state.ConfigFile)); err != nil {
 			return nil, err
@@ -104,6 +107,16 @@ func (d Delivery) pending(root string) ([]file, error) {
 	files, err := d.files()
 	if err != nil {
 		return nil, err
+	}
+	for _, f := range files {
+		if f.path == state.DesiredFile {
+			first, err := firstFollowed(root, f.data)
+			if err != nil {
+				return nil, err
+			}
+			files = append(first, files...) // before what it may be a copy of is replaced
+			break
+		}
 	}
 	var differ []file
 	for _, f := range files {

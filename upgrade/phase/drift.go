@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"townsquare/upgrade/drift"
 	"townsquare/upgrade/host"
@@ -18,7 +19,7 @@ import (
 // PutBack makes the host what its stack says it should be. Files are kept as they were, and go back if
 // a run does not end; packages, accounts and switched units stay, as each is better than none.
 func PutBack() []Phase {
-	return []Phase{Compare{}, RepairLock{}, RepairPackages{}, RepairFiles{}, RepairServices{}, RepairProof{}}
+	return []Phase{Compare{}, RepairLock{}, RepairPackages{}, RepairFiles{}, RepairServices{}, RepairSite{}, RepairProof{}}
 }
 
 // repairedDir keeps files as they were before a repair, by its run.
@@ -29,20 +30,22 @@ const keepRepaired = 5
 
 func (op *Operation) compare(ctx context.Context) (err error) {
 	system := op.machine()
+	own := drift.OwnOf(system.Root, op.Record, op.Config)
+	own.URL = op.URL
 	op.Drift, err = drift.Host{System: system}.Compare(ctx, op.Desired, drift.Options{RemoveKeys: op.RemoveKeys, KeepKey: op.KeepKey,
-		Own: drift.OwnOf(system.Root, op.Record, op.Config)})
+		Changed: op.Changed, Own: own})
 	return err
 }
 
 // Drift compares the host with want, or without with what it was last told; where there is neither, only
 // what this program keeps itself.
-func Drift(ctx context.Context, want *state.Desired, own drift.Own) (c *drift.Comparison, err error) {
+func Drift(ctx context.Context, want *state.Desired, o drift.Options) (c *drift.Comparison, err error) {
 	if want == nil {
 		if want, err = state.LoadDesired(state.DesiredFile); err != nil {
 			return nil, err
 		}
 	}
-	return drift.Host{System: system.Host()}.Compare(ctx, want, drift.Options{Own: own})
+	return drift.Host{System: system.Host()}.Compare(ctx, want, o)
 }
 
 // Compare finds out what differs.
@@ -61,7 +64,13 @@ func (Compare) Run(ctx context.Context, op *Operation) (err error) {
 	if err := op.compare(ctx); err != nil {
 		return err
 	}
-	if err := op.Due(schedule.Drift, Waiting{What: summary(op.Drift.Differences)}); err != nil {
+	if op.Changed {
+		if len(op.Drift.Repairable()) == 0 {
+			return Done
+		}
+		return op.begin(schedule.Drift, time.Time{})
+	}
+	if err := op.Due(schedule.Drift, Waiting{What: Summary(op.Drift.Differences)}); err != nil {
 		return err
 	}
 	switch {
@@ -74,8 +83,8 @@ func (Compare) Run(ctx context.Context, op *Operation) (err error) {
 	return Done
 }
 
-// summary says in a line what differs; empty when nothing does.
-func summary(list []drift.Difference) string {
+// Summary returns in a line what differs; it is empty when nothing does.
+func Summary(list []drift.Difference) string {
 	const most = 3
 	var words []string
 	for i, d := range list {
@@ -99,7 +108,14 @@ func (RepairLock) Describe(op *Operation) string { return "nobody else works on 
 
 // Run saves what the recovery at a boot comes before.
 func (RepairLock) Run(ctx context.Context, op *Operation) error {
-	return op.Acquire(ctx, state.Run{From: op.Record.Active, Unit: host.GuardedService(op.machine().Root)})
+	run := state.Run{From: op.Record.Active, Unit: host.GuardedService(op.machine().Root)}
+	if op.Drift.Site() != nil { // Mattermost restarts
+		if err := (Facts{}).Run(ctx, op); err != nil {
+			return err
+		}
+		run = serviceRun(op.Facts)
+	}
+	return op.Acquire(ctx, run)
 }
 
 // RepairPackages brings what must be there before files have an owner and a place.
@@ -164,7 +180,7 @@ func (RepairFiles) Describe(op *Operation) string {
 func (RepairFiles) Run(ctx context.Context, op *Operation) (err error) {
 	run := op.Record.Run
 	dir := filepath.Join(repairedDir, run.ID)
-	kept, err := op.Drift.Keep(dir)
+	kept, err := drift.Host{System: op.machine()}.Keep(dir, op.Drift.Files()...)
 	if err != nil {
 		return err
 	}
@@ -204,7 +220,8 @@ func (RepairServices) Title() string { return "let services know" }
 
 // Describe says it for a plan.
 func (RepairServices) Describe(op *Operation) string {
-	return "each reads its files again, without a pause for anybody; units to switch: " + differing(op.Drift, drift.KindUnit)
+	return "each reads its files again, without downtime; units to switch: " + differing(op.Drift, drift.KindUnit) +
+		"; to grow: " + differing(op.Drift, drift.KindVolume)
 }
 
 // Run reloads rather than restarts.
@@ -216,7 +233,13 @@ func (RepairServices) Run(ctx context.Context, op *Operation) error {
 	if err != nil {
 		return err
 	}
-	return op.Drift.Units(ctx)
+	if err := op.Drift.Units(ctx); err != nil {
+		return err
+	}
+	if err := op.Drift.Grow(ctx); err != nil { // no reason to undo the rest; the comparison names it again
+		op.Warn("%v", err)
+	}
+	return nil
 }
 
 // RepairProof compares once more, and makes it final.
@@ -243,13 +266,19 @@ func (RepairProof) Run(ctx context.Context, op *Operation) error {
 			op.repaired = append(op.repaired, d.String())
 		}
 	}
+	if err := op.Drift.Follow(); err != nil {
+		return err
+	}
 	run := op.Record.Run
 	run.Committed = true
 	if err := op.Save(); err != nil {
 		run.Committed = false
 		return err
 	}
-	_ = op.Due(schedule.Drift, Waiting{What: summary(op.Drift.Differences)}) // nobody is unattended here
+	if op.Changed {
+		return pruneRepaired(filepath.Join(op.machine().Root, repairedDir))
+	}
+	_ = op.Due(schedule.Drift, Waiting{What: Summary(op.Drift.Differences)}) // nobody is unattended here
 	return pruneRepaired(filepath.Join(op.machine().Root, repairedDir))
 }
 

@@ -49,7 +49,8 @@ type Options struct {
 	Reboot       bool `json:"reboot,omitempty"`        // if one is needed, also outside the window
 
 	RemoveKeys bool   `json:"remove_keys,omitempty"` // of a repair: SSH keys that the stack does not know
-	KeepKey    string `json:"keep_key,omitempty"`    // but for the one with this fingerprint, with which the person came
+	KeepKey    string `json:"keep_key,omitempty"`    // but for the one with this fingerprint, which the operator connects with
+	Changed    bool   `json:"changed,omitempty"`     // of a repair: only what the stack has changed, and file systems that are too small
 }
 
 // Operation is all that phases share. The first part is filled by the command, before Run; the
@@ -63,7 +64,8 @@ type Operation struct {
 
 	Record *state.State // the host's record; Acquire reads it again once the lock is held
 	Save   func() error // writes Record to the disk, atomically and fsynced; before each mutation
-	Config state.Config // the host's /etc/townsquare/upgrade.yaml
+	Config state.Config // the host's /etc/townsquare/upgrade.yaml, with the URL that is in use
+	URL    string       // the one that the stack says; a repair brings it into use
 	Options
 	Releases *release.Client
 	Arch     string      // "amd64", "arm64"

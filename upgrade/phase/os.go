@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"townsquare/upgrade/mattermost"
 	"townsquare/upgrade/problem"
 	"townsquare/upgrade/schedule"
 	"townsquare/upgrade/state"
@@ -281,11 +282,16 @@ func (OSLock) Describe(op *Operation) string { return "nobody else works on this
 
 // Run saves what putting back needs. The version stays.
 func (OSLock) Run(ctx context.Context, op *Operation) error {
-	f := op.Facts
+	run := serviceRun(op.Facts)
+	run.System = &state.System{Packages: op.OS.Changes()}
+	return op.Acquire(ctx, run)
+}
+
+// serviceRun begins a run that restarts the service as it is.
+func serviceRun(f *mattermost.Installation) state.Run {
 	run := state.Run{
 		Edition: string(f.Edition), Unit: f.Unit.Name, Link: f.Link, OldTarget: f.OldTarget, NewTarget: f.OldTarget,
 		Address: f.Health.URL, ServerName: f.Health.ServerName, Port: f.Port,
-		System: &state.System{Packages: op.OS.Changes()},
 	}
 	if f.Installed() {
 		run.From = f.Version.String()
@@ -293,7 +299,7 @@ func (OSLock) Run(ctx context.Context, op *Operation) error {
 	if f.Config != nil && !f.Config.InDatabase {
 		run.ConfigPath = f.Config.Path
 	}
-	return op.Acquire(ctx, run)
+	return run
 }
 
 // reportSystem puts what was done to the system into the report.

@@ -44,6 +44,7 @@ type Preview struct {
 	System    *OSFacts           `json:"system,omitempty"`         // of the operating system
 	Drift     []drift.Difference `json:"drift,omitempty"`          // of a repair: what is not as the stack says
 	Instead   string             `json:"instead,omitempty"`        // of both, only this operation has something to do, and was not examined; Why says what holds the other one back
+	First     string             `json:"first,omitempty"`          // this operation must come first, and nothing else was examined; Why says what for
 	Exit      int                `json:"exit"`
 }
 

@@ -74,4 +74,5 @@ func (RepairLock) ID() string     { return "lock" }
 func (RepairPackages) ID() string { return "packages" }
 func (RepairFiles) ID() string    { return "files" }
 func (RepairServices) ID() string { return "services" }
+func (RepairSite) ID() string     { return "change-address" }
 func (RepairProof) ID() string    { return "compare-again" }

@@ -17,7 +17,7 @@ const (
 	Upgrade Kind = "upgrade" // of Mattermost
 	System  Kind = "os"      // packages of the operating system
 	Reboot  Kind = "reboot"
-	Drift   Kind = "drift"  // a repair; nothing begins one by itself
+	Drift   Kind = "drift"  // a repair; unattended, only what the stack has changed
 	Larger  Kind = "larger" // a step of Mattermost that waits for a person; nothing begins one by itself either
 	Backup  Kind = "backup" // or the verification of one: it disturbs nobody
 

@@ -19,6 +19,10 @@ import (
 // DesiredFile is what the host was last told of how it should be; without it nobody knows.
 const DesiredFile = "/etc/townsquare/desired.json"
 
+// FollowedFile is the Desired that the host was last brought to, by a repair or a run that follows the
+// stack. What DesiredFile has and this one has not, the stack has changed since.
+const FollowedFile = "/etc/townsquare/followed.json"
+
 // Desired is how a host should be: what first boot makes of it, as the stack's output "host" says.
 // There is no secret in it.
 type Desired struct {

@@ -40,9 +40,10 @@ func TestServer(t *testing.T) {
 	t.Run("check and plan", s.checkAndPlan)
 	need("upgrade while the connection is cut", s.cut)
 	t.Run("apply again changes nothing", func(t *testing.T) { s.nothing(t, after) })
-	t.Run("patch without migrations", s.patch)
 	t.Run("the machine is switched off and on", s.reboot)
-	t.Run("the server is rebuilt", func(t *testing.T) { s.rebuilt(t, patch) })
+	t.Run("the server is rebuilt", func(t *testing.T) { s.rebuilt(t, after) })
+	t.Run("the stack's settings change", func(t *testing.T) { s.settings(t, after) })
+	t.Run("patch without migrations", s.patch)
 	t.Run("no secret is anywhere", s.noSecrets)
 	t.Run("pulumi destroy leaves nothing", s.destroy)
 }
@@ -154,7 +155,7 @@ func (s *server) reboot(t *testing.T) {
 		_, err := s.Client().Version(ctx)
 		return err
 	})
-	s.whole(t, patch)
+	s.whole(t, after)
 }
 
 // whole wants version to serve with all content, every keepsake, and the host's own word for it.

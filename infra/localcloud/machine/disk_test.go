@@ -67,6 +67,12 @@ func TestVolumeOutlivesMachines(t *testing.T) {
 	if got := sh(t, second, "e2fsck -fp "+device+" >/dev/null; resize2fs "+device+" >/dev/null 2>&1; mount "+device+" /srv/files; cat /srv/files/note; df -BM --output=size /srv/files | tail -1"); !strings.HasPrefix(got, "kept\n") || !strings.Contains(got, "19") {
 		t.Errorf("attached and grown: %q", got)
 	}
+	if err := machine.GrowVolume(ctx, cloud, "files", 3); err != nil {
+		t.Fatal(err)
+	}
+	if got := sh(t, second, "blockdev --getsize64 "+device+"; dumpe2fs -h "+device+" 2>/dev/null | awk '/^Block count/ {print $3}'"); got != "3221225472\n524288" {
+		t.Errorf("grown while it is mounted, the device and its file system are %q", got)
+	}
 	if err := errors.Join(second.PowerOff(ctx), second.PowerOff(ctx), second.Start(ctx)); err != nil {
 		t.Fatal(err)
 	}

@@ -64,9 +64,9 @@ func CreateVolume(ctx context.Context, cloud *network.Cloud, name string, sizeGB
 	return nil
 }
 
-// GrowVolume makes a volume sizeGB GiB large; a running machine sees it after
-// its next start, and its file system grows when it runs resize2fs. A volume
-// never shrinks.
+// GrowVolume makes a volume sizeGB GiB large, which a running machine sees at
+// once. Its file system stays as it is, as DigitalOcean's does. A volume never
+// shrinks.
 func GrowVolume(_ context.Context, cloud *network.Cloud, name string, sizeGB int) error {
 	path := volumePath(cloud, name)
 	info, err := os.Stat(path)
@@ -76,7 +76,30 @@ func GrowVolume(_ context.Context, cloud *network.Cloud, name string, sizeGB int
 	if info.Size() > int64(sizeGB)<<30 {
 		return fmt.Errorf("grow volume %s: it has %d GiB already", name, info.Size()>>30)
 	}
-	return os.Truncate(path, int64(sizeGB)<<30)
+	if err := os.Truncate(path, int64(sizeGB)<<30); err != nil {
+		return err
+	}
+	owner, err := attachedTo(cloud, name)
+	if err != nil || owner == "" {
+		return err
+	}
+	m, err := Open(cloud, owner)
+	if err != nil {
+		return err
+	}
+	run, err := m.readRunning()
+	if err != nil || run.Volumes[name] == "" {
+		return nil // off: it looks when it starts
+	}
+	device, err := os.OpenFile(run.Volumes[name], os.O_RDWR, 0)
+	if err != nil {
+		return fmt.Errorf("grow volume %s: %w", name, err)
+	}
+	defer device.Close()
+	if err := unix.IoctlSetInt(int(device.Fd()), unix.LOOP_SET_CAPACITY, 0); err != nil {
+		return fmt.Errorf("grow volume %s: %w", name, err)
+	}
+	return nil
 }
 
 // RemoveVolume deletes a volume. Removing twice is no error; removing one that
