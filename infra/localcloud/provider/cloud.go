@@ -44,7 +44,8 @@ type Backend interface {
 	WaitMachine(ctx context.Context, machine string) error
 	// MachineStatus is "active", "off", or "" when there is no such machine.
 	MachineStatus(ctx context.Context, machine string) (string, error)
-	// ResizeMachine gives a machine another amount of memory, switching it off and on.
+	// ResizeMachine gives a machine another amount of memory. It cuts the power of one that is on, and
+	// powers it on afterwards.
 	ResizeMachine(ctx context.Context, machine string, memoryMB int) error
 	RemoveMachine(ctx context.Context, machine string, graceful bool) error
 	// Run runs a program in the machine as root and returns its standard output. Secrets belong in

@@ -34,6 +34,8 @@ type fakeMachine struct {
 	spec    MachineSpec
 	status  string
 	volumes []string
+
+	powerCuts int // of a machine that was on
 }
 
 func (f *fakeBackend) CreateMachine(_ context.Context, spec MachineSpec) (Placement, error) {
@@ -72,7 +74,11 @@ func (f *fakeBackend) MachineStatus(_ context.Context, machine string) (string, 
 func (f *fakeBackend) ResizeMachine(_ context.Context, machine string, memoryMB int) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.machines[machine].spec.MemoryMB = memoryMB
+	m := f.machines[machine]
+	if m.status == "active" {
+		m.powerCuts++
+	}
+	m.spec.MemoryMB, m.status = memoryMB, "active"
 	return nil
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/google/renameio/v2"
 
 	"townsquare/infra/localcloud/network"
+	"townsquare/infra/localcloud/services"
 	"townsquare/infra/localcloud/spaces"
 )
 
@@ -77,7 +78,7 @@ func (p place) prepare() error {
 	if _, err := spaces.FullKey(p.cloud); err != nil {
 		return err
 	}
-	for _, path := range []string{p.backupPassword(), p.passphrase()} {
+	for _, path := range []string{p.backupPassword(), p.passphrase(), services.APITokenFile(p.cloud)} {
 		if err := once(path, newPassword); err != nil {
 			return err
 		}

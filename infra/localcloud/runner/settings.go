@@ -14,6 +14,8 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/common/diag/colors"
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource/config"
 	"github.com/pulumi/pulumi/sdk/v3/go/common/workspace"
+
+	"townsquare/infra/localcloud/services"
 )
 
 // The keys of the program that have values only once a cloud runs.
@@ -22,6 +24,9 @@ const (
 	sshKeysKey  = "townsquare:sshKeys"
 	releasesKey = "townsquare:releases"
 	backupsKey  = "townsquare:backups"
+
+	tokenKey    = "digitalocean:token"
+	endpointKey = "digitalocean:apiEndpoint"
 )
 
 // releases are the URLs at which the cloud's release mirror has what the vendor has at its own.
@@ -98,7 +103,7 @@ func (o Options) values(p place) (map[string]any, error) {
 	if err != nil {
 		return nil, err
 	}
-	values := map[string]any{sshKeysKey: []string{operator}}
+	values := map[string]any{sshKeysKey: []string{operator}, endpointKey: services.APIEndpoint(p.cloud)}
 	fingerprint, err := os.ReadFile(filepath.Join(p.cloud.Dir, "mirror", "fingerprint"))
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -125,6 +130,9 @@ func plain(value any) (config.Value, error) {
 // setSecrets gives the stack the secrets that were made for the cloud.
 func (s *Stack) setSecrets(ctx context.Context, settings workspace.ProjectStack) error {
 	if err := s.setSecret(ctx, hostKeyKey, s.place.hostKey()); err != nil {
+		return err
+	}
+	if err := s.setSecret(ctx, tokenKey, services.APITokenFile(s.place.cloud)); err != nil {
 		return err
 	}
 	key, err := config.ParseKey(backupsKey)

@@ -77,7 +77,7 @@ func (l *local) ResizeMachine(ctx context.Context, name string, memoryMB int) er
 	if err != nil {
 		return err
 	}
-	if err := m.PowerOff(ctx); err != nil {
+	if err := m.Kill(ctx); err != nil {
 		return err
 	}
 	if err := m.SetMemory(memoryMB); err != nil {
