@@ -8,6 +8,8 @@ import (
 	do "github.com/pulumi/pulumi-digitalocean/sdk/v4/go/digitalocean"
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"townsquare/infra/slug"
 )
 
 const (
@@ -66,7 +68,7 @@ func (d *Database) local(*pulumi.Context, string, *DatabaseArgs) error {
 
 func (d *Database) managed(ctx *pulumi.Context, name string, args *DatabaseArgs) error {
 	c, parent, protect := args.Config, pulumi.Parent(d), pulumi.Protect(args.Config.Protect)
-	upwards, err := args.Refuse("databaseVersion", refuseOlderDatabase)
+	growing, err := args.Refuse("database", refuseOlderDatabase, refuseSmallerDatabase)
 	if err != nil {
 		return err
 	}
@@ -81,7 +83,7 @@ func (d *Database) managed(ctx *pulumi.Context, name string, args *DatabaseArgs)
 		MaintenanceWindows: do.DatabaseClusterMaintenanceWindowArray{do.DatabaseClusterMaintenanceWindowArgs{
 			Day: pulumi.String(c.MaintenanceDay), Hour: pulumi.String(c.MaintenanceHour),
 		}},
-	}, parent, protect, upwards)
+	}, parent, protect, growing)
 	if err != nil {
 		return err
 	}
@@ -131,6 +133,21 @@ func refuseOlderDatabase(before, after resource.PropertyMap) Problems {
 		Wrong:   "is older than the cluster's PostgreSQL " + from + ", and DigitalOcean only upgrades",
 		Allowed: from + " and later; for an older one restore a backup into a new cluster",
 		Type:    set("databaseVersion", from),
+	}}
+}
+
+// refuseSmallerDatabase keeps a cluster from a plan with less memory, which DigitalOcean refuses.
+// Source: https://docs.digitalocean.com/products/databases/postgresql/details/limits/
+func refuseSmallerDatabase(before, after resource.PropertyMap) Problems {
+	from, to, ok := changed(before, after, "size")
+	if !ok || slug.Databases[to].MemoryMB >= slug.Databases[from].MemoryMB {
+		return nil
+	}
+	return Problems{{
+		Key: full("databaseSize"), Value: to,
+		Wrong:   "has less memory than the cluster's " + from + ", and DigitalOcean does not make a cluster smaller",
+		Allowed: from + " or a larger plan; for a smaller one restore a backup into a new cluster",
+		Type:    set("databaseSize", from),
 	}}
 }
 

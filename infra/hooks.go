@@ -16,17 +16,17 @@ type hooks struct {
 	resize pulumi.ResourceOption // of the droplet
 }
 
-// refuser returns the option that makes a resource obey a rule. Its name is unique in the program and
-// is shown with the refusal.
-type refuser func(name string, rule changeRule) (pulumi.ResourceOption, error)
+// refuser returns the option that makes a resource obey rules. The name is unique in the program and is
+// shown with the refusal.
+type refuser func(name string, rules ...changeRule) (pulumi.ResourceOption, error)
 
 // refuseChanges returns the refuser of the real engine: a hook before the update of a resource, at
 // preview and at `up`. DigitalOcean's provider plans such a change and fails half way through it. A
 // resource that is created or replaced is not judged.
 func refuseChanges(ctx *pulumi.Context) refuser {
-	return func(name string, rule changeRule) (pulumi.ResourceOption, error) {
+	return func(name string, rules ...changeRule) (pulumi.ResourceOption, error) {
 		hook, err := ctx.RegisterResourceHook(name, func(args *pulumi.ResourceHookArgs) error {
-			if problems := rule(args.OldInputs, args.NewInputs); len(problems) > 0 {
+			if problems := judge(rules, args.OldInputs, args.NewInputs); len(problems) > 0 {
 				return problems
 			}
 			return nil
@@ -36,6 +36,13 @@ func refuseChanges(ctx *pulumi.Context) refuser {
 		}
 		return pulumi.ResourceHooks(&pulumi.ResourceHookBinding{BeforeUpdate: []*pulumi.ResourceHook{hook}}), nil
 	}
+}
+
+func judge(rules []changeRule, before, after resource.PropertyMap) (all Problems) {
+	for _, rule := range rules {
+		all = append(all, rule(before, after)...)
+	}
+	return all
 }
 
 // changed returns the text of an input before and after, and whether it is another one. An input that

@@ -21,14 +21,14 @@ type recorder struct {
 	rules    map[string]changeRule // by name
 }
 
-// refuse keeps a rule, as the SDK's mocks have no hooks that would obey it.
-func (r *recorder) refuse(name string, rule changeRule) (pulumi.ResourceOption, error) {
+// refuse keeps the rules, as the SDK's mocks have no hooks that would obey them.
+func (r *recorder) refuse(name string, rules ...changeRule) (pulumi.ResourceOption, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.rules[name] != nil {
 		r.problems = append(r.problems, fmt.Sprintf("there are two rules named %s", name))
 	}
-	r.rules[name] = rule
+	r.rules[name] = func(before, after resource.PropertyMap) Problems { return judge(rules, before, after) }
 	return pulumi.ResourceHooks(&pulumi.ResourceHookBinding{}), nil
 }
 
@@ -39,6 +39,7 @@ type registered struct {
 	IgnoreChanges      []string
 	DeleteFirst        bool
 	SecretOutputs      []string
+	Timeouts           pulumi.CustomTimeouts
 	Inputs             resource.PropertyMap
 	Custom             bool
 }
@@ -68,6 +69,9 @@ func (r *recorder) NewResource(args pulumi.MockResourceArgs) (string, resource.P
 		Type: args.TypeToken, Name: args.Name, Parent: rpc.GetParent(), Custom: args.Custom,
 		Protect: rpc.GetProtect(), IgnoreChanges: rpc.GetIgnoreChanges(), DeleteFirst: rpc.GetDeleteBeforeReplace(),
 		SecretOutputs: rpc.GetAdditionalSecretOutputs(), Inputs: args.Inputs,
+		Timeouts: pulumi.CustomTimeouts{
+			Create: rpc.GetCustomTimeouts().GetCreate(), Update: rpc.GetCustomTimeouts().GetUpdate(), Delete: rpc.GetCustomTimeouts().GetDelete(),
+		},
 	}
 	if slices.ContainsFunc(r.all, func(o registered) bool { return o.Type == got.Type && o.Name == got.Name }) {
 		r.problems = append(r.problems, fmt.Sprintf("%s %s is there twice", got.Type, got.Name))

@@ -142,7 +142,7 @@ func refuseSmallerDisk(from, to string, state resource.PropertyMap) Problems {
 	}
 	var fitting []string
 	for name, size := range slug.Droplets {
-		if size.MemoryMB >= 8192 && size.DiskGB >= disk {
+		if size.MemoryMB >= leastMemoryMB && size.DiskGB >= disk {
 			fitting = append(fitting, name)
 		}
 	}
@@ -150,7 +150,7 @@ func refuseSmallerDisk(from, to string, state resource.PropertyMap) Problems {
 	return Problems{{
 		Key: full("size"), Value: to,
 		Wrong:   fmt.Sprintf("has a disk of %d GB, and the server's own has %d GB: a disk cannot shrink", offered, disk),
-		Allowed: fmt.Sprintf("sizes with at least %d GB, such as %s", disk, oneOf(slug.Near(to, fitting))),
+		Allowed: fmt.Sprintf("sizes with at least %d GB, such as %s", disk, oneOf(slug.Near(to, from, fitting))),
 		Type:    set("size", from),
 	}}
 }
