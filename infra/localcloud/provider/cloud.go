@@ -44,10 +44,14 @@ type Backend interface {
 	WaitMachine(ctx context.Context, machine string) error
 	// MachineStatus is "active", "off", or "" when there is no such machine.
 	MachineStatus(ctx context.Context, machine string) (string, error)
-	// ResizeMachine gives a machine another amount of memory. It cuts the power of one that is on, and
-	// powers it on afterwards.
-	ResizeMachine(ctx context.Context, machine string, memoryMB int) error
-	RemoveMachine(ctx context.Context, machine string, graceful bool) error
+	// ResizeMachine gives a machine another amount of memory and powers it on. One that is on is shut down
+	// first, or loses its power.
+	ResizeMachine(ctx context.Context, machine string, memoryMB int, graceful bool) error
+	// ShutDownMachine powers a machine off in order. One that takes longer than ctx has goes on with it,
+	// and that is an error.
+	ShutDownMachine(ctx context.Context, machine string) error
+	// RemoveMachine cuts the power of one that is on.
+	RemoveMachine(ctx context.Context, machine string) error
 	// Run runs a program in the machine as root and returns its standard output. Secrets belong in
 	// input, never in argv.
 	Run(ctx context.Context, machine string, input io.Reader, argv ...string) ([]byte, error)

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/blang/semver"
 	p "github.com/pulumi/pulumi-go-provider"
@@ -35,7 +36,8 @@ type fakeMachine struct {
 	status  string
 	volumes []string
 
-	powerCuts int // of a machine that was on
+	powerCuts int           // of a machine that was on
+	shutdown  time.Duration // how long it takes
 }
 
 func (f *fakeBackend) CreateMachine(_ context.Context, spec MachineSpec) (Placement, error) {
@@ -71,18 +73,34 @@ func (f *fakeBackend) MachineStatus(_ context.Context, machine string) (string, 
 	return "", nil
 }
 
-func (f *fakeBackend) ResizeMachine(_ context.Context, machine string, memoryMB int) error {
+func (f *fakeBackend) ResizeMachine(_ context.Context, machine string, memoryMB int, graceful bool) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	m := f.machines[machine]
-	if m.status == "active" {
+	if m.status == "active" && !graceful {
 		m.powerCuts++
 	}
 	m.spec.MemoryMB, m.status = memoryMB, "active"
 	return nil
 }
 
-func (f *fakeBackend) RemoveMachine(_ context.Context, machine string, _ bool) error {
+func (f *fakeBackend) ShutDownMachine(ctx context.Context, machine string) error {
+	f.mu.Lock()
+	m := f.machines[machine]
+	f.mu.Unlock()
+	if m == nil {
+		return errors.New("no machine " + machine)
+	}
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(m.shutdown):
+		m.status = "off"
+		return nil
+	}
+}
+
+func (f *fakeBackend) RemoveMachine(_ context.Context, machine string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	delete(f.machines, machine)
@@ -268,12 +286,15 @@ func (a *account) tryDelete(of thing) error {
 	return a.server.Delete(p.DeleteRequest{ID: of.id, Urn: urn(of.kind, "x"), Properties: of.state})
 }
 
+// delete deletes a resource, and once more: the real provider does not take it well that some are gone.
 func (a *account) delete(of thing) {
 	a.t.Helper()
-	for range 2 { // a second time finds it gone
-		if err := a.tryDelete(of); err != nil {
-			a.t.Fatal(err)
-		}
+	if err := a.tryDelete(of); err != nil {
+		a.t.Fatal(err)
+	}
+	err := a.tryDelete(of)
+	if missed := slices.Contains([]string{"DatabaseCluster", "Droplet", "Volume", "VolumeAttachment"}, of.kind); missed != (err != nil) {
+		a.t.Fatalf("delete a %s that is gone: %v", of.kind, err)
 	}
 }
 

@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -18,6 +17,7 @@ import (
 
 	p "github.com/pulumi/pulumi-go-provider"
 	"github.com/pulumi/pulumi/sdk/v3/go/auto/optpreview"
+	"github.com/pulumi/pulumi/sdk/v3/go/auto/optup"
 
 	"townsquare/infra"
 	"townsquare/infra/localcloud/network"
@@ -42,12 +42,15 @@ type sheet struct {
 	Volumes  map[string]int // GiB
 	Buckets  map[string]bool
 	Keys     []string
+	Refuses  string // what DigitalOcean answers to a resize, once the power is off; empty: it resizes
 }
 
 type paperMachine struct {
 	Status   string
 	MemoryMB int
 	Number   int
+
+	PowerCuts int // while it was on
 }
 
 func sheetFile(dir string) string { return filepath.Join(dir, "paper.json") }
@@ -131,11 +134,29 @@ func (b *paper) MachineStatus(_ context.Context, name string) (status string, er
 	return status, err
 }
 
-func (b *paper) ResizeMachine(_ context.Context, name string, memoryMB int) error {
-	return b.change(func(s *sheet) error { s.Machines[name].MemoryMB = memoryMB; return nil })
+func (b *paper) ResizeMachine(_ context.Context, name string, memoryMB int, graceful bool) error {
+	refused := ""
+	err := b.change(func(s *sheet) error {
+		m := s.Machines[name]
+		if m.Status == "active" && !graceful {
+			m.PowerCuts++
+		}
+		if m.Status, refused = "off", s.Refuses; refused == "" {
+			m.Status, m.MemoryMB = "active", memoryMB
+		}
+		return nil
+	})
+	if refused != "" {
+		return fmt.Errorf("422: %s", refused)
+	}
+	return err
 }
 
-func (b *paper) RemoveMachine(_ context.Context, name string, _ bool) error {
+func (b *paper) ShutDownMachine(_ context.Context, name string) error {
+	return b.change(func(s *sheet) error { s.Machines[name].Status = "off"; return nil })
+}
+
+func (b *paper) RemoveMachine(_ context.Context, name string) error {
 	return b.change(func(s *sheet) error { delete(s.Machines, name); return nil })
 }
 
@@ -227,9 +248,11 @@ func (s *paperStack) try(work func(context.Context, *runner.Stack) (runner.Chang
 	return work(s.t.Context(), stack)
 }
 
-func (s *paperStack) tryUp() (runner.Changes, error) {
+func (s *paperStack) tryUp(options ...optup.Option) (runner.Changes, error) {
 	s.t.Helper()
-	return s.try(func(ctx context.Context, stack *runner.Stack) (runner.Changes, error) { return stack.Up(ctx) })
+	return s.try(func(ctx context.Context, stack *runner.Stack) (runner.Changes, error) {
+		return stack.Up(ctx, options...)
+	})
 }
 
 func (s *paperStack) tryPreview(options ...optpreview.Option) (runner.Changes, error) {
@@ -239,20 +262,36 @@ func (s *paperStack) tryPreview(options ...optpreview.Option) (runner.Changes, e
 	})
 }
 
-func (s *paperStack) up() runner.Changes {
+func (s *paperStack) up(options ...optup.Option) runner.Changes {
 	s.t.Helper()
-	changes, err := s.tryUp()
+	changes, err := s.tryUp(options...)
 	if err != nil {
 		s.t.Fatalf("%v\n%s", err, s.said.String())
 	}
 	return changes
 }
 
-func (s *paperStack) sheet() sheet {
+// droplet is the stack's one droplet, by its URN in the cloud, and project what is in its project.
+func (s *paperStack) droplet() (urn string, project []string) {
 	s.t.Helper()
-	found, err := readSheet(s.cloud.Dir)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		s.t.Fatal(err)
+	var inventory struct {
+		Resources struct {
+			Droplet map[string]struct{ DropletUrn string }
+			Project map[string]struct{ Resources []string }
+		}
 	}
-	return found
+	data, err := os.ReadFile(filepath.Join(s.cloud.Dir, "inventory.json"))
+	if err == nil {
+		err = json.Unmarshal(data, &inventory)
+	}
+	if err != nil || len(inventory.Resources.Droplet) != 1 || len(inventory.Resources.Project) != 1 {
+		s.t.Fatalf("%v in %s", err, data)
+	}
+	for _, d := range inventory.Resources.Droplet {
+		urn = d.DropletUrn
+	}
+	for _, p := range inventory.Resources.Project {
+		project = p.Resources
+	}
+	return urn, project
 }

@@ -72,12 +72,16 @@ func (l *local) MachineStatus(_ context.Context, name string) (string, error) {
 	}
 }
 
-func (l *local) ResizeMachine(ctx context.Context, name string, memoryMB int) error {
+func (l *local) ResizeMachine(ctx context.Context, name string, memoryMB int, graceful bool) error {
 	m, err := machine.Open(l.cloud, name)
 	if err != nil {
 		return err
 	}
-	if err := m.Kill(ctx); err != nil {
+	off := m.Kill
+	if graceful {
+		off = m.PowerOff
+	}
+	if err := off(ctx); err != nil {
 		return err
 	}
 	if err := m.SetMemory(memoryMB); err != nil {
@@ -86,17 +90,26 @@ func (l *local) ResizeMachine(ctx context.Context, name string, memoryMB int) er
 	return m.Start(ctx)
 }
 
-func (l *local) RemoveMachine(ctx context.Context, name string, graceful bool) error {
+func (l *local) ShutDownMachine(ctx context.Context, name string) error {
+	m, err := machine.Open(l.cloud, name)
+	if err != nil {
+		return err
+	}
+	// PowerOff gives up after two minutes; ctx may have more.
+	for {
+		if err := m.PowerOff(ctx); err == nil || ctx.Err() != nil {
+			return err
+		}
+	}
+}
+
+func (l *local) RemoveMachine(ctx context.Context, name string) error {
 	m, err := machine.Open(l.cloud, name)
 	if errors.Is(err, machine.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
 		return err
-	}
-	if graceful {
-		// A machine that does not shut down in time is switched off by Remove, as the real one is.
-		_ = m.PowerOff(ctx)
 	}
 	if err := m.Remove(ctx); err == nil {
 		return nil
