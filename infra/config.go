@@ -40,7 +40,7 @@ type Config struct {
 	DNS      string   `key:"dns"`      // create, existing (default) or elsewhere
 	CAA      []string `key:"caa"`      // authorities that may issue certificates; default letsencrypt.org; none: no record
 	Region   string   `key:"region"`   // required: a data centre, such as fra1
-	Size     string   `key:"size"`     // droplet, default s-4vcpu-8gb; more is one change and a restart
+	Size     string   `key:"size"`     // droplet, default s-4vcpu-8gb; a change is a downtime of several minutes: see resizing
 	Image    string   `key:"image"`    // default debian-13-x64; a change is for the next droplet only
 	VPCRange string   `key:"vpcRange"` // private CIDR /16 to /28; default: DigitalOcean chooses
 

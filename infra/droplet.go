@@ -20,10 +20,11 @@ type Server struct {
 
 // ServerArgs are the settings of a Server.
 type ServerArgs struct {
-	Config  *Config        // required
-	VPC     *do.Vpc        // required: the droplet's private network
-	Address *do.ReservedIp // required: the address it gets
-	Refuse  refuser        // required
+	Config  *Config               // required
+	VPC     *do.Vpc               // required: the droplet's private network
+	Address *do.ReservedIp        // required: the address it gets
+	Refuse  refuser               // required
+	Resize  pulumi.ResourceOption // required: see resizing
 }
 
 // NewServer registers a key for the account, the volumes, the droplet, and the assignment of the
@@ -102,7 +103,7 @@ func NewServer(ctx *pulumi.Context, name string, args *ServerArgs, opts ...pulum
 		pulumi.Timeouts(&pulumi.CustomTimeouts{Create: "15m", Update: "30m", Delete: "10m"}),
 		pulumi.AdditionalSecretOutputs([]string{"userData"}),
 		// A volume is at one droplet at a time.
-		pulumi.DeleteBeforeReplace(true))
+		pulumi.DeleteBeforeReplace(true), args.Resize)
 	if err != nil {
 		return nil, err
 	}

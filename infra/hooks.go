@@ -9,8 +9,15 @@ import (
 // for. It returns what is wrong with the change, or nothing.
 type changeRule func(before, after resource.PropertyMap) Problems
 
+// hooks are what the program has of the engine's hooks. They are parameters of the components, as the
+// SDK's mocks panic on a hook.
+type hooks struct {
+	refuse refuser
+	resize pulumi.ResourceOption // of the droplet
+}
+
 // refuser returns the option that makes a resource obey rules. The name is unique in the program and is
-// shown with the refusal. It is a parameter of the components, as the SDK's mocks panic on a hook.
+// shown with the refusal.
 type refuser func(name string, rules ...changeRule) (pulumi.ResourceOption, error)
 
 // refuseChanges returns the refuser of the real engine: a hook before the update of a resource, at

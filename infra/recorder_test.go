@@ -127,7 +127,7 @@ func deploy(t *testing.T, changes map[string]string) (*recorder, map[string]outp
 	var wait sync.WaitGroup // the engine waits for resources, not for outputs
 	c := testConfig(t, changes)
 	err := pulumi.RunErr(func(ctx *pulumi.Context) error {
-		all, err := build(ctx, c, r.refuse)
+		all, err := build(ctx, c, hooks{r.refuse, pulumi.ResourceHooks(&pulumi.ResourceHookBinding{})})
 		if err != nil {
 			return err
 		}

@@ -40,10 +40,10 @@ func TestServer(t *testing.T) {
 	t.Run("check and plan", s.checkAndPlan)
 	need("upgrade while the connection is cut", s.cut)
 	t.Run("apply again changes nothing", func(t *testing.T) { s.nothing(t, after) })
-	t.Run("the machine is switched off and on", s.reboot)
 	t.Run("the server is rebuilt", func(t *testing.T) { s.rebuilt(t, after) })
 	t.Run("the stack's settings change", func(t *testing.T) { s.settings(t, after) })
 	t.Run("patch without migrations", s.patch)
+	t.Run("the server is resized", s.resized)
 	t.Run("no secret is anywhere", s.noSecrets)
 	t.Run("pulumi destroy leaves nothing", s.destroy)
 }
@@ -141,21 +141,6 @@ func (s *server) patch(t *testing.T) {
 		t.Errorf("%d visitors of %d saw an error: %v", seen.Failed, seen.Asked, seen.Wrong)
 	}
 	s.whole(t, patch)
-}
-
-func (s *server) reboot(t *testing.T) {
-	ctx := t.Context()
-	if err := s.Machine.PowerOff(ctx); err != nil {
-		t.Fatal(err)
-	}
-	if err := s.Machine.Start(ctx); err != nil {
-		t.Fatal(err)
-	}
-	stage.Until(t, stage.Patience, func() error {
-		_, err := s.Client().Version(ctx)
-		return err
-	})
-	s.whole(t, after)
 }
 
 // whole wants version to serve with all content, every keepsake, and the host's own word for it.

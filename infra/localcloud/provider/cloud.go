@@ -45,9 +45,10 @@ type Backend interface {
 	WaitMachine(ctx context.Context, machine string) error
 	// MachineStatus is "active", "off", or "" when there is no such machine.
 	MachineStatus(ctx context.Context, machine string) (string, error)
-	// ResizeMachine gives a machine another amount of memory, switching it off and on.
-	ResizeMachine(ctx context.Context, machine string, memoryMB int) error
-	// ShutDownMachine powers a machine off in order. One that takes longer than ctx allows goes on with it,
+	// ResizeMachine gives a machine another amount of memory and powers it on. One that is on is shut down
+	// first, or loses its power.
+	ResizeMachine(ctx context.Context, machine string, memoryMB int, graceful bool) error
+	// ShutDownMachine powers a machine off in order. One that takes longer than ctx has goes on with it,
 	// and that is an error.
 	ShutDownMachine(ctx context.Context, machine string) error
 	// RemoveMachine cuts the power of one that is on.

@@ -252,7 +252,7 @@ func (d clusters) alter(ctx context.Context, id string, old DatabaseClusterState
 			return err
 		}
 		memory := slug.Databases[state.Size].MemoryMB
-		if err := d.cloud.backend.ResizeMachine(ctx, place.Machine, memory); err != nil {
+		if err := d.cloud.backend.ResizeMachine(ctx, place.Machine, memory, true); err != nil {
 			return err
 		}
 		if err := tunePostgres(ctx, d.cloud.backend, place.Machine, memory); err != nil {

@@ -252,10 +252,8 @@ func (d droplets) alter(ctx context.Context, id string, old DropletState, state 
 	fresh := dropletState(id, state.DropletArgs, place)
 	fresh.CreatedAt = old.CreatedAt
 	*state = fresh
-	if state.Memory != old.Memory {
-		if err := d.cloud.backend.ResizeMachine(ctx, place.Machine, state.Memory); err != nil {
-			return err
-		}
+	if err := d.resize(ctx, place.Machine, old, state); err != nil {
+		return err
 	}
 	for _, volume := range state.VolumeIds {
 		if !slices.Contains(old.VolumeIds, volume) {
@@ -272,6 +270,32 @@ func (d droplets) alter(ctx context.Context, id string, old DropletState, state 
 		}
 	}
 	return d.cloud.changeNetwork(ctx, func(c *Contents) error { return c.put(d.name, id, *state) })
+}
+
+// resize does to a machine what DigitalOcean's provider does to a droplet: cut the power, resize, power
+// on. What the API refuses costs the downtime all the same, and the provider keeps the new size as the
+// state's: only a refresh finds the old one.
+// Source: resourceDigitalOceanDropletUpdate of terraform-provider-digitalocean; Resource.Apply of the
+// plugin SDK keeps the whole plan as state after an error.
+func (d droplets) resize(ctx context.Context, machine string, old DropletState, state *DropletState) error {
+	wanted := state.Disk
+	if !value(state.ResizeDisk) {
+		state.Disk = old.Disk
+	}
+	if state.Size == old.Size {
+		return nil
+	}
+	memory, refusal := state.Memory, error(nil)
+	if wanted < old.Disk {
+		memory, refusal = old.Memory, refused("This size is not available because it has a smaller disk.")
+	}
+	if err := d.cloud.backend.ResizeMachine(ctx, machine, memory, false); err != nil {
+		return err
+	}
+	if refusal != nil {
+		return errors.Join(refusal, infer.ResourceInitFailedError{Reasons: []string{refusal.Error()}})
+	}
+	return nil
 }
 
 func (d droplets) look(ctx context.Context, id string, state *DropletState) error {
@@ -294,8 +318,8 @@ func (d droplets) look(ctx context.Context, id string, state *DropletState) erro
 }
 
 // destroy does what DigitalOcean's provider does, with its words: a droplet that is gone already is an
-// error, as is a volume that was detached meanwhile, until a refresh has found it so. A shutdown may take
-// as long as ctx allows.
+// error, as is a volume that was detached meanwhile, and a shutdown has as long as ctx has. A refresh
+// helps against the former two.
 func (d droplets) destroy(ctx context.Context, id string, state DropletState) error {
 	place, err := d.cloud.placement(id)
 	if err != nil {

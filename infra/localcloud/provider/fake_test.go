@@ -36,7 +36,8 @@ type fakeMachine struct {
 	status  string
 	volumes []string
 
-	shutdown time.Duration // how long it takes
+	powerCuts int           // of a machine that was on
+	shutdown  time.Duration // how long it takes
 }
 
 func (f *fakeBackend) CreateMachine(_ context.Context, spec MachineSpec) (Placement, error) {
@@ -72,10 +73,14 @@ func (f *fakeBackend) MachineStatus(_ context.Context, machine string) (string, 
 	return "", nil
 }
 
-func (f *fakeBackend) ResizeMachine(_ context.Context, machine string, memoryMB int) error {
+func (f *fakeBackend) ResizeMachine(_ context.Context, machine string, memoryMB int, graceful bool) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.machines[machine].spec.MemoryMB = memoryMB
+	m := f.machines[machine]
+	if m.status == "active" && !graceful {
+		m.powerCuts++
+	}
+	m.spec.MemoryMB, m.status = memoryMB, "active"
 	return nil
 }
 

@@ -166,6 +166,31 @@ func TestRefusedChanges(t *testing.T) {
 	}
 }
 
+// A resize cuts the power, leaves the disk as it is, and is refused where the disk would shrink. After a
+// refusal the record has the new size, as with the real provider, until a refresh.
+func TestResize(t *testing.T) {
+	a := newAccount(t)
+	host := a.create("Droplet", "host", droplet("mm", in{"size": text("s-4vcpu-8gb"), "resizeDisk": property.New(false)}))
+	size := func(of property.Map) string { return of.Get("size").AsString() }
+	refused, err := a.tryUpdate(host, in{"size": text("g-4vcpu-16gb")})
+	if err == nil || !strings.Contains(err.Error(), "smaller disk") {
+		t.Fatalf("a smaller disk: %v", err)
+	}
+	if size(refused.state) != "g-4vcpu-16gb" || a.backend.machines["mm"].spec.MemoryMB != 8192 || a.backend.machines["mm"].powerCuts != 1 {
+		t.Errorf("after the refusal: %v, %+v", refused.state.Get("size"), a.backend.machines["mm"])
+	}
+	if read := a.read(refused); size(read.Inputs) != "s-4vcpu-8gb" || size(read.Properties) != "s-4vcpu-8gb" {
+		t.Errorf("refresh: %v %v", read.Inputs, read.Properties)
+	}
+	larger := a.update(host, in{"size": text("s-8vcpu-16gb")})
+	if disk := larger.state.Get("disk").AsNumber(); disk != 160 || a.backend.machines["mm"].spec.MemoryMB != 16384 {
+		t.Errorf("disk %v GB, %+v", disk, a.backend.machines["mm"])
+	}
+	if back := a.update(larger, in{"size": text("s-4vcpu-8gb")}); size(back.state) != "s-4vcpu-8gb" {
+		t.Errorf("back: %v", back.state)
+	}
+}
+
 // A cluster neither becomes older nor smaller; the API says so when it is asked to.
 func TestRefusedChangesOfACluster(t *testing.T) {
 	a := newAccount(t)

@@ -116,10 +116,11 @@ func (r *resource[I, O]) Update(ctx context.Context, req infer.UpdateRequest[I, 
 		return infer.UpdateResponse[O]{}, err
 	}
 	if r.update != nil {
-		if err := r.update(ctx, req.ID, req.State, &state); err != nil {
-			return infer.UpdateResponse[O]{}, fmt.Errorf("update %s %s: %w", r.name, req.ID, err)
+		err := r.update(ctx, req.ID, req.State, &state)
+		if err != nil {
+			err = fmt.Errorf("update %s %s: %w", r.name, req.ID, err)
 		}
-		return infer.UpdateResponse[O]{Output: state}, nil
+		return infer.UpdateResponse[O]{Output: state}, err // the state counts with a ResourceInitFailedError only
 	}
 	err := r.cloud.change(func(c *Contents) error {
 		if _, ok := c.Resources[r.name][req.ID]; !ok {
@@ -146,9 +147,14 @@ func (r *resource[I, O]) Read(ctx context.Context, req infer.ReadRequest[I, O]) 
 	if err != nil {
 		return infer.ReadResponse[I, O]{}, fmt.Errorf("read %s %s: %w", r.name, req.ID, err)
 	}
-	inputs := req.Inputs
-	if reflect.ValueOf(inputs).IsZero() { // an import: there are none yet
-		inputs = inputsOf[I](state)
+	inputs := inputsOf[I](state)
+	if given := reflect.ValueOf(&req.Inputs).Elem(); !given.IsZero() { // else an import: there are none yet
+		read := reflect.ValueOf(&inputs).Elem()
+		for i := range given.NumField() {
+			if given.Field(i).IsZero() { // computed by the cloud
+				read.Field(i).SetZero()
+			}
+		}
 	}
 	return infer.ReadResponse[I, O]{ID: req.ID, Inputs: inputs, State: state}, nil
 }

@@ -42,12 +42,15 @@ type sheet struct {
 	Volumes  map[string]int // GiB
 	Buckets  map[string]bool
 	Keys     []string
+	Refuses  string // what DigitalOcean answers to a resize, once the power is off; empty: it resizes
 }
 
 type paperMachine struct {
 	Status   string
 	MemoryMB int
 	Number   int
+
+	PowerCuts int // while it was on
 }
 
 func sheetFile(dir string) string { return filepath.Join(dir, "paper.json") }
@@ -131,8 +134,22 @@ func (b *paper) MachineStatus(_ context.Context, name string) (status string, er
 	return status, err
 }
 
-func (b *paper) ResizeMachine(_ context.Context, name string, memoryMB int) error {
-	return b.change(func(s *sheet) error { s.Machines[name].MemoryMB = memoryMB; return nil })
+func (b *paper) ResizeMachine(_ context.Context, name string, memoryMB int, graceful bool) error {
+	refused := ""
+	err := b.change(func(s *sheet) error {
+		m := s.Machines[name]
+		if m.Status == "active" && !graceful {
+			m.PowerCuts++
+		}
+		if m.Status, refused = "off", s.Refuses; refused == "" {
+			m.Status, m.MemoryMB = "active", memoryMB
+		}
+		return nil
+	})
+	if refused != "" {
+		return fmt.Errorf("422: %s", refused)
+	}
+	return err
 }
 
 func (b *paper) ShutDownMachine(_ context.Context, name string) error {
@@ -145,8 +162,8 @@ func (b *paper) RemoveMachine(_ context.Context, name string) error {
 
 func (b *paper) Run(context.Context, string, io.Reader, ...string) ([]byte, error) { return nil, nil }
 
-func (b *paper) CreateVolume(ctx context.Context, volume provider.VolumeSpec) error {
-	return b.GrowVolume(ctx, volume.Name, volume.GiB)
+func (b *paper) CreateVolume(_ context.Context, volume provider.VolumeSpec) error {
+	return b.GrowVolume(nil, volume.Name, volume.GiB)
 }
 
 func (b *paper) GrowVolume(_ context.Context, name string, gib int) error {
@@ -163,8 +180,8 @@ func (b *paper) DetachVolume(context.Context, string, string) error { return nil
 
 func (b *paper) ApplyNetwork(context.Context, provider.Network) error { return nil }
 
-func (b *paper) CreateBucket(ctx context.Context, bucket string, versioned bool) error {
-	return b.SetVersioning(ctx, bucket, versioned)
+func (b *paper) CreateBucket(_ context.Context, bucket string, versioned bool) error {
+	return b.SetVersioning(nil, bucket, versioned)
 }
 
 func (b *paper) SetVersioning(_ context.Context, bucket string, on bool) error {

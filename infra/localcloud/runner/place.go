@@ -12,6 +12,7 @@ import (
 	"github.com/google/renameio/v2"
 
 	"townsquare/infra/localcloud/network"
+	"townsquare/infra/localcloud/services"
 	"townsquare/infra/localcloud/spaces"
 )
 
@@ -41,9 +42,6 @@ func (p place) hostKey() string { return filepath.Join(p.secrets(), "host_ed2551
 
 // backupPassword is what the backups are encrypted with.
 func (p place) backupPassword() string { return filepath.Join(p.secrets(), "backup-password") }
-
-// token stands for the account's API token, which every stack must have.
-func (p place) token() string { return filepath.Join(p.secrets(), "token") }
 
 // backups are the secrets that a stack with off-site backups needs, by the key of its configuration.
 func (p place) backups() map[string]string {
@@ -80,7 +78,7 @@ func (p place) prepare() error {
 	if _, err := spaces.FullKey(p.cloud); err != nil {
 		return err
 	}
-	for _, path := range []string{p.backupPassword(), p.passphrase(), p.token()} {
+	for _, path := range []string{p.backupPassword(), p.passphrase(), services.APITokenFile(p.cloud)} {
 		if err := once(path, newPassword); err != nil {
 			return err
 		}

@@ -14,15 +14,19 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/common/diag/colors"
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource/config"
 	"github.com/pulumi/pulumi/sdk/v3/go/common/workspace"
+
+	"townsquare/infra/localcloud/services"
 )
 
 // The keys of the program that have values only once a cloud runs.
 const (
 	hostKeyKey  = "townsquare:hostKey"
-	tokenKey    = "digitalocean:token"
 	sshKeysKey  = "townsquare:sshKeys"
 	releasesKey = "townsquare:releases"
 	backupsKey  = "townsquare:backups"
+
+	tokenKey    = "digitalocean:token"
+	endpointKey = "digitalocean:apiEndpoint"
 )
 
 // releases are the URLs at which the cloud's release mirror has what the vendor has at its own.
@@ -99,7 +103,7 @@ func (o Options) values(p place) (map[string]any, error) {
 	if err != nil {
 		return nil, err
 	}
-	values := map[string]any{sshKeysKey: []string{operator}}
+	values := map[string]any{sshKeysKey: []string{operator}, endpointKey: services.APIEndpoint(p.cloud)}
 	fingerprint, err := os.ReadFile(filepath.Join(p.cloud.Dir, "mirror", "fingerprint"))
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -125,7 +129,7 @@ func plain(value any) (config.Value, error) {
 
 // setSecrets gives the stack the secrets that were made for the cloud.
 func (s *Stack) setSecrets(ctx context.Context, settings workspace.ProjectStack) error {
-	for name, path := range map[string]string{hostKeyKey: s.place.hostKey(), tokenKey: s.place.token()} {
+	for name, path := range map[string]string{hostKeyKey: s.place.hostKey(), tokenKey: services.APITokenFile(s.place.cloud)} {
 		if err := s.setSecret(ctx, name, path); err != nil {
 			return err
 		}

@@ -36,6 +36,8 @@ type Daemon struct {
 	storage *storage
 	stops   []func()
 	quit    chan struct{}
+
+	starting sync.Mutex // two that want the same machine get the same one
 }
 
 // Run serves a cloud until ctx ends or somebody tells the daemon to stop.
@@ -122,6 +124,11 @@ func (d *Daemon) start(ctx context.Context, options Options) error {
 	if err := d.relayTo(options.Relay, ca); err != nil {
 		return err
 	}
+	listener, err := net.Listen("tcp", apiAddress(d.cloud))
+	if err != nil {
+		return fmt.Errorf("answer DigitalOcean's API on this computer: %w", err)
+	}
+	d.serveOn(listener, newAPI(d.cloud, d.startMachine).handler())
 	if options.Forward {
 		stop, err := forward(d.cloud)
 		if err != nil {
@@ -185,6 +192,16 @@ func (d *Daemon) writeResolver() error {
 	return os.WriteFile(filepath.Join(dir, "resolv.conf"), []byte("nameserver "+network.Gateway.String()+"\n"), 0o644)
 }
 
+// startMachine switches a machine on. It outlives the request: a machine half started is no use to the
+// next caller either.
+func (d *Daemon) startMachine(ctx context.Context, m *machine.Machine) error {
+	d.starting.Lock()
+	defer d.starting.Unlock()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Minute)
+	defer cancel()
+	return machine.Spawn(ctx, d.cloud, m.Spec.Name, "supervise", "--cloud", d.cloud.Name, m.Spec.Name)
+}
+
 // serveControl takes orders on the daemon's socket. It is in a directory that
 // only root may enter.
 func (d *Daemon) serveControl() error {
@@ -196,17 +213,12 @@ func (d *Daemon) serveControl() error {
 		return fmt.Errorf("listen for orders: %w", err)
 	}
 	mux := http.NewServeMux()
-	var starting sync.Mutex
 	mux.HandleFunc("POST /machines/{name}/start", func(w http.ResponseWriter, r *http.Request) {
-		name := r.PathValue("name")
-		// Two who want the same machine get the same one.
-		starting.Lock()
-		defer starting.Unlock()
-		// Not the request's context: a machine half started is no use to the
-		// next caller either.
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), 2*time.Minute)
-		defer cancel()
-		if err := machine.Spawn(ctx, d.cloud, name, "supervise", "--cloud", d.cloud.Name, name); err != nil {
+		m, err := machine.Open(d.cloud, r.PathValue("name"))
+		if err == nil {
+			err = d.startMachine(r.Context(), m)
+		}
+		if err != nil {
 			http.Error(w, err.Error(), http.StatusInternalServerError)
 		}
 	})

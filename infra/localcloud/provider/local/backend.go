@@ -72,12 +72,16 @@ func (l *local) MachineStatus(_ context.Context, name string) (string, error) {
 	}
 }
 
-func (l *local) ResizeMachine(ctx context.Context, name string, memoryMB int) error {
+func (l *local) ResizeMachine(ctx context.Context, name string, memoryMB int, graceful bool) error {
 	m, err := machine.Open(l.cloud, name)
 	if err != nil {
 		return err
 	}
-	if err := m.PowerOff(ctx); err != nil {
+	off := m.Kill
+	if graceful {
+		off = m.PowerOff
+	}
+	if err := off(ctx); err != nil {
 		return err
 	}
 	if err := m.SetMemory(memoryMB); err != nil {
@@ -91,7 +95,12 @@ func (l *local) ShutDownMachine(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	return m.PowerOff(ctx)
+	// PowerOff gives up after two minutes; ctx may have more.
+	for {
+		if err := m.PowerOff(ctx); err == nil || ctx.Err() != nil {
+			return err
+		}
+	}
 }
 
 func (l *local) RemoveMachine(ctx context.Context, name string) error {
