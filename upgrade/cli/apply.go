@@ -79,7 +79,7 @@ func (o *applyOptions) check(a *app) problem.List {
 	found = append(found, rebootProblems(o.reboot, o.unattended)...)
 	if !o.yes && !o.unattended && !isTerminal(a.stdin) {
 		found = append(found, problem.Problem{Where: "--yes", Found: "missing, and there is no terminal to ask on",
-			Hint: "upgrade apply --yes …"})
+			Hint: "--yes"})
 	}
 	return found
 }
@@ -166,6 +166,7 @@ func (a *app) bring(ctx context.Context, f *targetFlags, r request, sure bool) (
 				continue
 			}
 		}
+		plan.Recovered = s.mended
 		report, then, err := a.step(ctx, s, plan, r, sure)
 		if err != nil {
 			return report, err
@@ -184,7 +185,8 @@ func (a *app) bring(ctx context.Context, f *targetFlags, r request, sure bool) (
 			sure = true
 			continue
 		case report.UpToDate && r.Operation != "os":
-			return report, a.syncTimers(ctx, s)
+			report.Timers, err = a.syncTimers(ctx, s)
+			return report, err
 		}
 		return report, nil
 	}
@@ -287,7 +289,7 @@ func another(report phase.Report, r request) bool {
 // still is the report of a run that was not needed, or refused.
 func (a *app) still(plan phase.Preview, operation string) phase.Report {
 	r := phase.Report{UpToDate: plan.UpToDate && !plan.Closed, Why: plan.Why, Waiting: plan.Waiting, Warnings: plan.Warnings,
-		Problems: plan.Problems, Hint: plan.Hint, Exit: plan.Exit}
+		Problems: plan.Problems, Hint: plan.Hint, Recovered: plan.Recovered, Exit: plan.Exit}
 	if plan.Behind() {
 		r.Behind = plan.Reasons()
 	}

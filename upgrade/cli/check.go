@@ -2,8 +2,11 @@ package cli
 
 import (
 	"context"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"townsquare/upgrade/phase"
 	"townsquare/upgrade/problem"
@@ -161,9 +164,32 @@ func (a *app) busy(plan phase.Preview) error {
 func (a *app) common(cmd *cobra.Command, f *targetFlags) {
 	run := cmd.RunE
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		a.printer.Asked, a.printer.Target = cmd.CommandPath(), f.words()
+		a.printer.Asked = strings.Join(append([]string{cmd.CommandPath()}, quoted(args)...), " ")
+		a.printer.Target, a.printer.Typed = f.words(), given(cmd)
+		if f.local {
+			a.printer.Program = a.program
+		}
 		return run(cmd, args)
 	}
 	f.add(cmd)
 	cmd.Flags().BoolVar(&a.printer.JSON, "json", false, "the result as one JSON object on stdout")
+}
+
+// notRepeated are the flags that a hint does not repeat: those that name the server are in its target, the
+// others are about the output or the consent.
+var notRepeated = []string{"stack", "all-stacks", "project", "host", "host-key", "local", "identity", "config", "wait",
+	"json", "markdown", "outputs", "yes", "unattended", "show"}
+
+// given returns a command's own flags as they were typed.
+func given(cmd *cobra.Command) (flags []string) {
+	cmd.Flags().Visit(func(f *pflag.Flag) {
+		switch {
+		case slices.Contains(notRepeated, f.Name):
+		case f.Value.Type() == "bool":
+			flags = append(flags, "--"+f.Name)
+		default:
+			flags = append(flags, "--"+f.Name+" "+word(f.Value.String()))
+		}
+	})
+	return flags
 }

@@ -27,7 +27,7 @@ func Main() int {
 	ctx, stop := interruptible(context.Background())
 	defer stop()
 	a := &app{
-		stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, env: os.Getenv,
+		program: word(os.Args[0]), stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, env: os.Getenv,
 		redactor: &secret.Redactor{},
 	}
 	a.reach, a.server = reachHost, a.thisServer
@@ -59,6 +59,7 @@ func deafen() func() {
 
 // app is what every command needs from the process.
 type app struct {
+	program        string // as it was called
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	env            func(string) string

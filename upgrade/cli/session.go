@@ -37,6 +37,7 @@ type session struct {
 	printer *ui.Printer
 	way     way
 	again   func(ctx context.Context, limit time.Duration) (way, error) // connects, for the first time or after a cut
+	mended  string                                                      // the run that was left unfinished, and was recovered first
 	aside   bool                                                        // the host is a machine of ours, which goes when we do
 }
 

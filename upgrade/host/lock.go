@@ -67,9 +67,9 @@ func (e *LockedError) Hint() string {
 	case e.Holder.nameless():
 		return "who it is: sudo lslocks | grep " + LockPath + "    # on the server"
 	case e.Holder.Hangs():
-		return fmt.Sprintf("the host ends a run that hangs by itself, after %s, and puts everything back; at once: upgrade unlock --force", HungAfter)
+		return fmt.Sprintf("the host ends a run that hangs by itself, after %s, and puts everything back; at once: upgrade unlock --force …", HungAfter)
 	}
-	return "follow it: upgrade apply · end it and put everything back: upgrade cancel · if it hangs: upgrade unlock --force"
+	return "follow it: upgrade follow … · end it and roll back: upgrade cancel … · if it hangs: upgrade unlock --force …"
 }
 
 // Hangs says that the holder has shown no sign of life for several beats, and yet its process, or

@@ -40,7 +40,7 @@ func (Migrate) Describe(op *Operation) string {
 		return known
 	}
 	return "while the old version serves, if nothing in the migrations can harm it; otherwise while the service is away. " +
-		"Which of the two is known once the release is unpacked: upgrade rehearse does that"
+		"Which of the two is known once the release is unpacked: upgrade rehearse …"
 }
 
 // foresee asks a release that is unpacked already; empty when it is not, or says nothing.

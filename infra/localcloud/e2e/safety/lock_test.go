@@ -23,6 +23,7 @@ func takenLock(t *testing.T, s *stage.Server) {
 	if r := p.Wait().Must(t, 4); !strings.Contains(r.Stdout, "the lock was taken away") {
 		t.Errorf("the run says:\n%s", r)
 	}
+	whole(t, s) // what comes after a run sweeps locks of another boot
 	s.Exec(t, `echo '{"who":"ada@laptop","why":"apply to 9.10.0","run":"20261101T000000Z-apply","since":"2026-11-01T00:00:00Z","beat":"2026-11-01T00:00:10Z","pid":7,"boot_id":"x"}' >/var/lib/townsquare/lock`)
 	if r := s.Upgrade(t.Context(), "unlock").Must(t); !strings.Contains(r.Stdout, "left behind by ada@laptop (apply to 9.10.0)") {
 		t.Errorf("it says:\n%s", r)
