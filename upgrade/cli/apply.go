@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"townsquare/upgrade/internal/printable"
 	"townsquare/upgrade/phase"
 	"townsquare/upgrade/problem"
 	"townsquare/upgrade/state"
@@ -88,7 +89,7 @@ func watchProblems(watch time.Duration) problem.List {
 	if c := (state.Config{Watch: watch}).Check("--watch"); len(c) == 0 && watch >= 0 {
 		return nil
 	}
-	return problem.List{{Where: "--watch", Found: watch.String(), Allowed: "1s to 1h, such as 60s"}}
+	return problem.List{{Where: "--watch", Found: printable.Duration(watch), Allowed: "1s to 1h, such as 60s"}}
 }
 
 func (o *applyOptions) sure() bool { return o.yes || o.unattended }

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -30,7 +31,7 @@ A server that gets no update is not up to date where newer versions are held (sk
 installable), or where support for the installed one has ended: each is named, and the exit code is 13.
 
 Exit codes: 0 up to date, 10 an update is available, 13 no update will be installed and the server needs
-attention, 1 an error, 2 not understood, 3 refused, 5 a run could not be put back and needs an operator,
+attention, 1 an error, 2 not understood, 3 refused, 5 a run could not be rolled back and needs an operator,
 11 a run is in progress.`,
 		Example: "  upgrade check --stack prod\n  upgrade check --stack prod --json",
 		Args:    noArgs,
@@ -180,6 +181,9 @@ func (a *app) common(cmd *cobra.Command, f *targetFlags) {
 var notRepeated = []string{"stack", "all-stacks", "project", "host", "host-key", "local", "identity", "config", "wait",
 	"json", "markdown", "outputs", "yes", "unattended", "show"}
 
+// zeros end a duration as Go writes it: 10m0s is 10m.
+var zeros = regexp.MustCompile(`(h)0m0s$|([0-9]m)0s$`)
+
 // given returns a command's own flags as they were typed.
 func given(cmd *cobra.Command) (flags []string) {
 	cmd.Flags().Visit(func(f *pflag.Flag) {
@@ -188,7 +192,7 @@ func given(cmd *cobra.Command) (flags []string) {
 		case f.Value.Type() == "bool":
 			flags = append(flags, "--"+f.Name)
 		default:
-			flags = append(flags, "--"+f.Name+" "+word(f.Value.String()))
+			flags = append(flags, "--"+f.Name+" "+word(zeros.ReplaceAllString(f.Value.String(), "$1$2")))
 		}
 	})
 	return flags

@@ -6,6 +6,7 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -193,4 +194,28 @@ func literal(e ast.Expr) string {
 		}
 	}
 	return "x"
+}
+
+// Every command of the README exists, with its flags.
+func TestCommandsInReadme(t *testing.T) {
+	text, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := &app{redactor: &secret.Redactor{}, printer: &ui.Printer{}}
+	a.server = a.thisServer
+	found := 0
+	for _, m := range regexp.MustCompile("(?m)(?:`|^\\$? ?)upgrade ([^`\n]*)").FindAllStringSubmatch(string(text), -1) {
+		line, _, _ := strings.Cut(m[1], " <")
+		if strings.Contains(line, "…") || !ourCommand.MatchString("upgrade "+line) {
+			continue
+		}
+		found++
+		if err := parses(a.root(), line); err != nil {
+			t.Errorf("upgrade %s: %v", line, err)
+		}
+	}
+	if found < 30 {
+		t.Errorf("only %d commands were found", found)
+	}
 }

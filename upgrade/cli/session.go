@@ -78,7 +78,7 @@ func reachHost(ctx context.Context, p *ui.Printer, t target, limit time.Duration
 		Made:  t.made,
 		Limit: limit,
 		Waiting: func(what string) {
-			p.Say("%s; waiting up to %s", what, ui.Took(limit))
+			p.Say("%s; waiting up to %s", what, printable.Duration(limit))
 			p.Busy("waiting for " + t.address.Host)
 		},
 	}

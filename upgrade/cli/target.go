@@ -20,6 +20,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"townsquare/upgrade/host"
+	"townsquare/upgrade/internal/printable"
 	"townsquare/upgrade/problem"
 	"townsquare/upgrade/state"
 )
@@ -197,7 +198,7 @@ func (f *targetFlags) check() problem.List {
 		add("--config", "given with --stack", "the stack's own settings decide: pulumi config --stack "+f.stack, "")
 	}
 	if f.wait < 0 {
-		add("--wait", f.wait.String(), "a duration such as 10m, or 0", "")
+		add("--wait", printable.Duration(f.wait), "a duration such as 10m, or 0", "")
 	}
 	return found
 }

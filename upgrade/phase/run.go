@@ -36,7 +36,7 @@ type Report struct {
 	UpToDate  bool               `json:"up_to_date,omitempty"` // Done ended the run before anything was changed
 	Why       string             `json:"why,omitempty"`        // why this target, or why none
 	Behind    string             `json:"behind,omitempty"`     // of UpToDate: why no update will be installed on a server that should not stay as it is
-	Waiting   string             `json:"waiting,omitempty"`    // a larger step that nobody takes unattended
+	Waiting   string             `json:"waiting,omitempty"`    // a larger step, pending approval
 	Trial     *Rehearsal         `json:"rehearsal,omitempty"`  // of a rehearsal: what was found
 	Warnings  []string           `json:"warnings,omitempty"`
 	Problems  []problem.Problem  `json:"problems,omitempty"`   // of a refusal

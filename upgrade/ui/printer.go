@@ -11,6 +11,7 @@ import (
 	"os"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"golang.org/x/term"
@@ -19,6 +20,9 @@ import (
 	"townsquare/upgrade/problem"
 	"townsquare/upgrade/secret"
 )
+
+// JSONFormat is the number of the form of all JSON objects; additions do not change it.
+const JSONFormat = 1
 
 // Printer writes for one person or one machine. Every byte passes the redactor.
 type Printer struct {
@@ -117,10 +121,30 @@ func (p *Printer) Result(v any, human func(w io.Writer)) error {
 	if err := encoder.Encode(v); err != nil {
 		return err
 	}
-	if _, err := p.out.Write(completeJSON(text.Bytes(), p.Program, p.Target)); err != nil {
+	if _, err := p.out.Write(outside(completeJSON(text.Bytes(), p.Program, p.Target))); err != nil {
 		return err
 	}
 	return p.out.Flush()
+}
+
+// nanoseconds is a duration in a JSON document as Go has it, on a line of its own.
+var nanoseconds = regexp.MustCompile(`(?m)^( *)"(\w+)_ns": (-?[0-9]+)(,?)$`)
+
+// outside returns a JSON document in the form that docs/json.md describes: with the format's number, durations in
+// seconds beside those in nanoseconds, and an empty list rather than null.
+func outside(document []byte) []byte {
+	if string(document) == "null\n" {
+		return []byte("[]\n")
+	}
+	document = nanoseconds.ReplaceAllFunc(document, func(line []byte) []byte {
+		m := nanoseconds.FindSubmatch(line)
+		ns, _ := strconv.ParseInt(string(m[3]), 10, 64)
+		return fmt.Appendf(nil, "%s\"%s_seconds\": %s,\n%s", m[1], m[2], strconv.FormatFloat(float64(ns)/1e9, 'f', -1, 64), line)
+	})
+	if rest, object := bytes.CutPrefix(document, []byte("{\n")); object {
+		document = fmt.Appendf(nil, "{\n  \"format\": %d,\n%s", JSONFormat, rest)
+	}
+	return document
 }
 
 // completeJSON is Complete for the strings of a JSON document.
