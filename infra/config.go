@@ -79,7 +79,7 @@ type Config struct {
 	SecurityWithin string   `key:"securityWithin"` // how long a security fix may wait for the window: "72h"; default as long as it takes
 	Automatic      string   `key:"automatic"`      // how far an unattended upgrade goes: patch (default), minor, any
 	Timers         bool     `key:"timers"`         // whether the server looks after itself, default true
-	Notify         string   `key:"notify"`         // secret, JSON: mattermost, webhook, email, announce, heartbeat; default nobody is told
+	Notify         string   `key:"notify"`         // secret, JSON: mattermost, webhook, email, announce, heartbeat; default: no notifications
 
 	Environment string `key:"environment"` // of the DigitalOcean project: Production (default), Staging, Development
 	Protect     bool   `key:"protect"`     // default true; false only where nothing needs to be kept

@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 needs_root demo-down
 [ -x bin/localcloud ] || build_programs
 bin/localcloud down --cloud demo
-rm -f bin/localcloud bin/demo # not bin/upgrade, which people may use for a server of theirs
+rm -f bin/localcloud bin/demo bin/demo-upgrade # not bin/upgrade, which people may use for a server of theirs
 [ ! -d bin ] || rmdir --ignore-fail-on-non-empty bin
 say "The demo is gone."
 if [ -d "$TOWNSQUARE_CACHE" ]; then

@@ -27,6 +27,7 @@ upgrade() { # upgrade ARGUMENTS...: of bin/upgrade; the demo's key is not in ~/.
 
 needs_root demo
 title "1  What is missing, and what is built once"
+[ -d "$TOWNSQUARE_CACHE/base" ] || say "The first time this takes 10 to 20 minutes: tools, Mattermost and a base system are built into $TOWNSQUARE_CACHE (3 GB)."
 scripts/install-packages.sh demo
 build_programs
 bin/localcloud build
@@ -75,6 +76,12 @@ show upgrade history --stack dev
 inside "$root/bin/upgrade" history --stack dev --identity "$identity"
 say
 say "Seen from outside: $(bin/demo visits --file "$visits")"
+# What is typed next needs the cloud's network and the demo's key.
+cat >bin/demo-upgrade <<SCRIPT
+#!/bin/sh
+exec '$root/bin/localcloud' exec --cloud $cloud -- '$root/bin/upgrade' "\$@" --stack dev --project '$root' --identity '$identity'
+SCRIPT
+chmod 755 bin/demo-upgrade
 mapfile -t account < <(bin/demo account --file "$people")
 host=${url#https://}
 cat <<TEXT
@@ -83,7 +90,9 @@ Log in        $url  as ${account[0]}  with  ${account[1]}
               From this machine's browser: add the line  127.0.0.77 $host  to /etc/hosts, and
               trust $home/trust.pem (an authority made for this demo alone).
               By this terminal:  bin/localcloud exec --cloud $cloud -- curl -s $url/api/v4/system/ping
-Try next      bin/localcloud exec --cloud $cloud -- $root/bin/upgrade status --stack dev --identity $identity
+Try next      bin/demo-upgrade status             (upgrade, on the demo's server; so for every command)
+              bin/demo-upgrade rollback --show
+              bin/demo-upgrade backup verify
               bin/localcloud machine list --cloud $cloud
               bin/localcloud pulumi preview --cloud $cloud --stack dev
 Remove it     make demo-down

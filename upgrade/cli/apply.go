@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"townsquare/upgrade/internal/printable"
 	"townsquare/upgrade/phase"
 	"townsquare/upgrade/problem"
 	"townsquare/upgrade/state"
@@ -79,7 +80,7 @@ func (o *applyOptions) check(a *app) problem.List {
 	found = append(found, rebootProblems(o.reboot, o.unattended)...)
 	if !o.yes && !o.unattended && !isTerminal(a.stdin) {
 		found = append(found, problem.Problem{Where: "--yes", Found: "missing, and there is no terminal to ask on",
-			Hint: "upgrade apply --yes …"})
+			Hint: "--yes"})
 	}
 	return found
 }
@@ -88,7 +89,7 @@ func watchProblems(watch time.Duration) problem.List {
 	if c := (state.Config{Watch: watch}).Check("--watch"); len(c) == 0 && watch >= 0 {
 		return nil
 	}
-	return problem.List{{Where: "--watch", Found: watch.String(), Allowed: "1s to 1h, such as 60s"}}
+	return problem.List{{Where: "--watch", Found: printable.Duration(watch), Allowed: "1s to 1h, such as 60s"}}
 }
 
 func (o *applyOptions) sure() bool { return o.yes || o.unattended }
@@ -174,6 +175,7 @@ func (a *app) bring(ctx context.Context, f *targetFlags, r request, sure bool) (
 				continue
 			}
 		}
+		plan.Recovered = s.mended
 		report, then, err := a.step(ctx, s, plan, r, sure)
 		if err != nil {
 			return report, err
@@ -192,7 +194,8 @@ func (a *app) bring(ctx context.Context, f *targetFlags, r request, sure bool) (
 			sure = true
 			continue
 		case report.UpToDate && r.Operation != "os":
-			return report, a.syncTimers(ctx, s)
+			report.Timers, err = a.syncTimers(ctx, s)
+			return report, err
 		}
 		return report, nil
 	}
@@ -297,7 +300,7 @@ func another(report phase.Report, r request) bool {
 // still is the report of a run that was not needed, or refused.
 func (a *app) still(plan phase.Preview, operation string) phase.Report {
 	r := phase.Report{UpToDate: plan.UpToDate && !plan.Closed, Why: plan.Why, Waiting: plan.Waiting, Warnings: plan.Warnings,
-		Problems: plan.Problems, Hint: plan.Hint, Exit: plan.Exit}
+		Problems: plan.Problems, Hint: plan.Hint, Recovered: plan.Recovered, Exit: plan.Exit}
 	if plan.Behind() {
 		r.Behind = plan.Reasons()
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -217,11 +216,7 @@ func (o *restoreOptions) check(a *app) problem.List {
 			Hint: "see them: upgrade backup list …"})
 	}
 	if !o.yes && !isTerminal(a.stdin) {
-		hint := strings.TrimSpace("upgrade restore "+o.backup) + " --yes …"
-		if o.replace {
-			hint = strings.Replace(hint, "--yes", "--replace --yes", 1)
-		}
-		found = append(found, problem.Problem{Where: "--yes", Found: "missing, and there is no terminal to ask on", Hint: hint})
+		found = append(found, problem.Problem{Where: "--yes", Found: "missing, and there is no terminal to ask on", Hint: "--yes"})
 	}
 	return found
 }

@@ -2,8 +2,12 @@ package cli
 
 import (
 	"context"
+	"regexp"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"townsquare/upgrade/phase"
 	"townsquare/upgrade/problem"
@@ -27,7 +31,7 @@ A server that gets no update is not up to date where newer versions are held (sk
 installable), or where support for the installed one has ended: each is named, and the exit code is 13.
 
 Exit codes: 0 up to date, 10 an update is available, 13 no update will be installed and the server needs
-attention, 1 an error, 2 not understood, 3 refused, 5 a run could not be put back and needs an operator,
+attention, 1 an error, 2 not understood, 3 refused, 5 a run could not be rolled back and needs an operator,
 11 a run is in progress.`,
 		Example: "  upgrade check --stack prod\n  upgrade check --stack prod --json",
 		Args:    noArgs,
@@ -161,9 +165,35 @@ func (a *app) busy(plan phase.Preview) error {
 func (a *app) common(cmd *cobra.Command, f *targetFlags) {
 	run := cmd.RunE
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		a.printer.Asked, a.printer.Target = cmd.CommandPath(), f.words()
+		a.printer.Asked = strings.Join(append([]string{cmd.CommandPath()}, quoted(args)...), " ")
+		a.printer.Target, a.printer.Typed = f.words(), given(cmd)
+		if f.local {
+			a.printer.Program = a.program
+		}
 		return run(cmd, args)
 	}
 	f.add(cmd)
 	cmd.Flags().BoolVar(&a.printer.JSON, "json", false, "the result as one JSON object on stdout")
+}
+
+// notRepeated are the flags that a hint does not repeat: those that name the server are in its target, the
+// others are about the output or the consent.
+var notRepeated = []string{"stack", "all-stacks", "project", "host", "host-key", "local", "identity", "config", "wait",
+	"json", "markdown", "outputs", "yes", "unattended", "show"}
+
+// zeros end a duration as Go writes it: 10m0s is 10m.
+var zeros = regexp.MustCompile(`(h)0m0s$|([0-9]m)0s$`)
+
+// given returns a command's own flags as they were typed.
+func given(cmd *cobra.Command) (flags []string) {
+	cmd.Flags().Visit(func(f *pflag.Flag) {
+		switch {
+		case slices.Contains(notRepeated, f.Name):
+		case f.Value.Type() == "bool":
+			flags = append(flags, "--"+f.Name)
+		default:
+			flags = append(flags, "--"+f.Name+" "+word(zeros.ReplaceAllString(f.Value.String(), "$1$2")))
+		}
+	})
+	return flags
 }

@@ -27,7 +27,6 @@ import (
 // fleetFlags name the servers of a command that can work on several.
 type fleetFlags struct {
 	targetFlags
-	all      bool
 	parallel int
 }
 
@@ -149,8 +148,9 @@ func (a *app) keep(f *targetFlags, r ui.Result, err error) error {
 	case errors.As(err, &code):
 		r.Exit = code.code
 	case err != nil:
-		r.Error, r.Hint, r.Exit = err.Error(), phase.Hint(err), codeOf(err)
+		r.Error, r.Hint, r.Exit = err.Error(), a.printer.Complete(phase.Hint(err)), codeOf(err)
 	}
+	r.Target, r.Named = f.words(), f.named()
 	return cmp.Or(err, a.printer.Keep([]ui.Result{r}, r.Exit))
 }
 
@@ -170,7 +170,8 @@ func (f *fleet) one(ctx context.Context, name string, do work) ui.Result {
 	lines := &prefixed{to: f.app.printer, name: name}
 	member.printer = ui.New(&quiet, lines, func(string) string { return "" }, f.app.redactor)
 	flags := f.flags.targetFlags
-	flags.stack, flags.stacks, flags.elsewhere = name, []string{name}, f.elsewhere(name)
+	flags.stack, flags.stacks, flags.all, flags.elsewhere = name, []string{name}, false, f.elsewhere(name)
+	member.printer.Asked, member.printer.Typed, member.printer.Given, member.printer.Target = f.app.printer.Asked, f.app.printer.Typed, f.app.printer.Given, flags.words()
 	result, err := do(ctx, &member, &flags)
 	if err != nil {
 		result.Error, result.Hint, result.Exit = printable.Lines(f.app.redactor.String(err.Error())), phase.Hint(err), codeOf(err)
@@ -182,8 +183,9 @@ func (f *fleet) one(ctx context.Context, name string, do work) ui.Result {
 		}
 	}
 	member.printer.Close()
-	result.Stack = name
-	return result
+	result.Stack, result.Target, result.Named = name, flags.words(), flags.named()
+	result.Hint = member.printer.Complete(result.Hint)
+	return result.Complete()
 }
 
 // each does the work on the stacks, policy.Parallel at a time, and gives the results in their

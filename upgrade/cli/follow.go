@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"townsquare/upgrade/host"
+	"townsquare/upgrade/internal/printable"
 	"townsquare/upgrade/phase"
 	"townsquare/upgrade/ui"
 )
@@ -107,7 +108,7 @@ func (s *session) awaitBoot(ctx context.Context, since time.Time) (err error) {
 	}
 	s.printer.Hint("look at its console, then: " + s.printer.Command("status"))
 	return fmt.Errorf("the server went down at %s to restart and could not be reached again within %s; seen last: %w",
-		since.Local().Format(time.TimeOnly), reconnectFor, err)
+		since.Local().Format(time.TimeOnly), printable.Duration(reconnectFor), err)
 }
 
 // reconnect makes a cut connection again.

@@ -61,7 +61,8 @@ func (h *server) path(p string) string { return filepath.Join(h.root, p) }
 
 // host is the parent of what the operator's side calls over SSH. Not for people.
 func (a *app) host() *cobra.Command {
-	cmd := &cobra.Command{Use: "host", Short: "the server's side of the other commands", Hidden: true}
+	cmd := &cobra.Command{Use: "host", Short: "the server's side of the other commands", Hidden: true,
+		PersistentPreRun: func(*cobra.Command, []string) { a.printer.Relay = true }}
 	h := a.server()
 	cmd.AddCommand(h.examineCommand(), h.startCommand(), h.runCommand(), h.recoverCommand(), h.eventsCommand(),
 		h.statusCommand(), h.backupsCommand(), h.unlockCommand(), h.cancelCommand(),

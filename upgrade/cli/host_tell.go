@@ -20,6 +20,7 @@ import (
 	"townsquare/upgrade/phase"
 	"townsquare/upgrade/schedule"
 	"townsquare/upgrade/state"
+	"townsquare/upgrade/ui"
 )
 
 // notifyLedger is where the host remembers what it said.
@@ -170,10 +171,10 @@ func (h *server) reportOf(run string) (phase.Report, error) {
 // say puts the message on the desk and into the journal.
 func (h *server) say(ctx context.Context, to notify.Config, m notify.Message) (bool, error) {
 	h.knowSecrets()
-	hide := h.app.redactor.String
-	m.Host, m.Time, m.Title, m.Text = h.name(), time.Now().UTC(), hide(m.Title), hide(m.Text)
+	write := func(text string) string { return h.app.redactor.String(h.complete(text)) }
+	m.Host, m.Time, m.Title, m.Text = h.name(), time.Now().UTC(), write(m.Title), write(m.Text)
 	for i := range m.Facts {
-		m.Facts[i].Value = hide(m.Facts[i].Value)
+		m.Facts[i].Value = write(m.Facts[i].Value)
 	}
 	var log bytes.Buffer
 	desk := notify.Desk{Path: h.path(notifyLedger), Log: &log, Sender: notify.Sender{Config: to, Mail: h.mail}}
@@ -214,6 +215,15 @@ func (h *server) mail(ctx context.Context, letter string) error {
 		return errors.New("this server has no sendmail: install an MTA, such as msmtp-mta")
 	}
 	return err
+}
+
+// complete names the server in command lines as its operators do; where that is not known, they are for the
+// server itself.
+func (h *server) complete(text string) string {
+	if c, err := state.LoadConfig(h.path(state.ConfigFile)); err == nil && stackShape.MatchString(c.Stack) {
+		return ui.Complete(text, "", "--stack "+c.Stack)
+	}
+	return ui.Complete(text, "sudo "+host.Upgrader, "--local")
 }
 
 // name is what people call the server.

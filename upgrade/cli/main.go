@@ -2,6 +2,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"townsquare/upgrade/phase"
 	"townsquare/upgrade/problem"
@@ -27,7 +29,7 @@ func Main() int {
 	ctx, stop := interruptible(context.Background())
 	defer stop()
 	a := &app{
-		stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, env: os.Getenv,
+		program: word(os.Args[0]), stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, env: os.Getenv,
 		redactor: &secret.Redactor{},
 	}
 	a.reach, a.server = reachHost, a.thisServer
@@ -59,6 +61,7 @@ func deafen() func() {
 
 // app is what every command needs from the process.
 type app struct {
+	program        string // as it was called
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	env            func(string) string
@@ -203,6 +206,12 @@ func unknownCommand(cmd *cobra.Command, word string) error {
 func flagError(cmd *cobra.Command, err error) error {
 	if words := cmd.Flags().Args(); cmd.HasSubCommands() && len(words) > 0 { // of a command that is not one
 		return unknownCommand(cmd, words[0])
+	}
+	var invalid *pflag.InvalidValueError
+	if errors.As(err, &invalid) {
+		allowed := map[string]string{"bool": "true or false", "duration": "a duration such as 60s", "int": "a whole number"}
+		return usage(problem.Problem{Where: "--" + invalid.GetFlag().Name, Found: fmt.Sprintf("%q", invalid.GetValue()),
+			Allowed: cmp.Or(allowed[invalid.GetFlag().Value.Type()], "another value")})
 	}
 	p := problem.Problem{Where: cmd.CommandPath(), Found: err.Error()}
 	if name, ok := strings.CutPrefix(err.Error(), "unknown flag: --"); ok {

@@ -72,9 +72,9 @@ func foundMessage(plan phase.Preview, waits map[schedule.Kind]state.Pending, to 
 	if plan.Error != "" {
 		m.Title = "Mattermost cannot be upgraded"
 		f.add("Why", plan.Error)
-		f.add("To do", plan.Hint)
+		f.add("To do", commandOf("plan", plan.Hint))
 		for _, p := range plan.Problems {
-			f.add(p.Where, strings.TrimSpace(p.Found+" "+p.Hint))
+			f.add(p.Where, strings.TrimSpace(p.Found+" "+commandOf("plan", p.Hint)))
 		}
 	}
 	for _, w := range plan.Warnings {
@@ -149,7 +149,8 @@ func runMessage(r phase.Report) *notify.Message {
 	f.add("Took", ui.Took(r.Ended.Sub(r.Started)))
 	if !done {
 		f.add("Why", r.Error)
-		f.add("To do", r.Hint)
+		_, again := ui.Commands(r.Operation)
+		f.add("To do", commandOf(again, r.Hint))
 	}
 	for _, w := range r.Warnings {
 		f.add("Note", w)
@@ -157,6 +158,14 @@ func runMessage(r phase.Report) *notify.Message {
 	f.add("Run", r.ID)
 	m.Facts = f
 	return &m
+}
+
+// commandOf returns a hint of flags alone as a line of the command.
+func commandOf(command, hint string) string {
+	if strings.HasPrefix(hint, "--") {
+		return "upgrade " + command + " " + hint + " …"
+	}
+	return hint
 }
 
 // digits differ from one failure to the next where it is the same: a process, a file's date, a duration.

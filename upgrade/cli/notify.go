@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"townsquare/upgrade/internal/printable"
 	"townsquare/upgrade/phase"
 )
 
@@ -72,7 +73,7 @@ func (a *app) announce(ctx context.Context, s *session, plan phase.Preview) (boo
 	if err != nil || answer.Wait == 0 {
 		return false, err
 	}
-	a.printer.Say("It is announced, and begins in %s.", answer.Wait)
+	a.printer.Say("It is announced, and begins in %s.", printable.Duration(answer.Wait))
 	select {
 	case <-ctx.Done():
 		return true, context.Cause(ctx)

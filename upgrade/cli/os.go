@@ -166,7 +166,7 @@ func rebootProblems(reboot, unattended bool) problem.List {
 func (a *app) runOSApply(ctx context.Context, o *osOptions) error {
 	found := o.check()
 	if !o.sure() && !isTerminal(a.stdin) {
-		found = append(found, problem.Problem{Where: "--yes", Found: "missing, and there is no terminal to ask on", Hint: "upgrade os apply --yes …"})
+		found = append(found, problem.Problem{Where: "--yes", Found: "missing, and there is no terminal to ask on", Hint: "--yes"})
 	}
 	found = append(found, rebootProblems(o.reboot, o.unattended)...)
 	if len(found) > 0 {

@@ -78,6 +78,7 @@ func (a *app) mend(ctx context.Context, s *session, left string, stuck bool) (re
 		return report, true, nil
 	case err == nil && (report.Exit == phase.ExitRolledBack || report.Exit == phase.ExitDone):
 		a.printer.Say("The run %s is put back. Looking again.", left)
+		s.mended = left
 		return report, true, nil
 	}
 	return report, false, err
@@ -90,6 +91,7 @@ func (a *app) look(ctx context.Context, s *session, what string, r request) (pha
 	for {
 		plan, err := s.examine(ctx, what, r)
 		if err != nil || plan.Left == "" || plan.Stuck {
+			plan.Recovered = s.mended
 			return plan, err
 		}
 		report, again, err := a.mend(ctx, s, plan.Left, plan.Stuck)

@@ -221,6 +221,9 @@ func TestTheNextCommandPutsBack(t *testing.T) {
 		if !strings.Contains(got.stderr, "is put back") {
 			t.Errorf("%v: %+v", args, got)
 		}
+		if args[0] == "plan" && !strings.Contains(got.stdout, "The unfinished run 20261122T010000Z-apply was recovered; nothing else was changed.") {
+			t.Errorf("what was changed is not said: %+v", got)
+		}
 		if s := h.record(); s.Run != nil || s.History[0].Outcome != phase.OutcomeRolledBack {
 			t.Errorf("%v: record is %+v", args, s)
 		}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"townsquare/upgrade/internal/printable"
 	"townsquare/upgrade/phase"
 	"townsquare/upgrade/problem"
 	"townsquare/upgrade/state"
@@ -55,7 +56,7 @@ Exit codes: 0 the upgrade would work, or there is none; 1 an error, 2 not unders
 func (o *rehearseOptions) check() problem.List {
 	found := append(o.choiceFlags.check(), o.targetFlags.check()...)
 	if c := (state.Config{Watch: o.watch}).Check("--watch"); len(c) > 0 || o.watch < 0 {
-		found = append(found, problem.Problem{Where: "--watch", Found: o.watch.String(), Allowed: "1s to 1h, such as 10s"})
+		found = append(found, problem.Problem{Where: "--watch", Found: printable.Duration(o.watch), Allowed: "1s to 1h, such as 10s"})
 	}
 	return found
 }

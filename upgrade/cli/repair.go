@@ -51,7 +51,7 @@ error, or something still differs; 2 not understood, 3 refused, 11 someone else 
 func (a *app) runRepair(ctx context.Context, o *repairOptions) error {
 	found := o.check()
 	if !o.yes && !o.show && !isTerminal(a.stdin) {
-		found = append(found, problem.Problem{Where: "--yes", Found: "missing, and there is no terminal to ask on", Hint: "upgrade repair --yes …"})
+		found = append(found, problem.Problem{Where: "--yes", Found: "missing, and there is no terminal to ask on", Hint: "--yes"})
 	}
 	if len(found) > 0 {
 		return &usageError{problems: found}

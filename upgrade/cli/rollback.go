@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"townsquare/upgrade/internal/printable"
 	"townsquare/upgrade/phase"
 	"townsquare/upgrade/problem"
 	"townsquare/upgrade/state"
@@ -64,7 +65,7 @@ var ways = []string{phase.WayDowngrade, phase.WayCheckpoint, phase.WayBackup}
 func (o *rollbackOptions) check(a *app) problem.List {
 	found := append((&choiceFlags{to: o.to}).check(), o.targetFlags.check()...)
 	if c := (state.Config{Watch: o.watch}).Check("--watch"); len(c) > 0 || o.watch < 0 {
-		found = append(found, problem.Problem{Where: "--watch", Found: o.watch.String(), Allowed: "1s to 1h, such as 60s"})
+		found = append(found, problem.Problem{Where: "--watch", Found: printable.Duration(o.watch), Allowed: "1s to 1h, such as 60s"})
 	}
 	if name, _, _ := strings.Cut(o.way, "="); o.way != "" && !slices.Contains(ways, name) || name != phase.WayBackup && name != o.way {
 		found = append(found, problem.Problem{Where: "--way", Found: `"` + o.way + `"`, Allowed: strings.Join(ways, ", ")})

@@ -37,6 +37,7 @@ type session struct {
 	printer *ui.Printer
 	way     way
 	again   func(ctx context.Context, limit time.Duration) (way, error) // connects, for the first time or after a cut
+	mended  string                                                      // the run that was left unfinished, and was recovered first
 	aside   bool                                                        // the host is a machine of ours, which goes when we do
 	looks   int                                                         // by examine
 }
@@ -92,7 +93,7 @@ func reachHost(ctx context.Context, p *ui.Printer, t target, limit time.Duration
 		Made:  t.made,
 		Limit: limit,
 		Waiting: func(what string) {
-			p.Say("%s; waiting up to %s", what, ui.Took(limit))
+			p.Say("%s; waiting up to %s", what, printable.Duration(limit))
 			p.Busy("waiting for " + t.address.Host)
 		},
 	}

@@ -160,10 +160,10 @@ func (e *stackError) Hint() string {
 	}
 	for _, known := range pulumiHints {
 		if strings.Contains(e.said, known.said) {
-			return strings.ReplaceAll(known.hint, "DIR", host.Quote(e.project))
+			return known.hint
 		}
 	}
-	return "see your stacks, in the folder with Pulumi.yaml: pulumi stack ls (another folder: --project DIR)"
+	return "see your stacks: pulumi stack ls --cwd " + word(e.project) + "    # --project names another folder with Pulumi.yaml"
 }
 
 // pulumiHints are Pulumi's usual complaints, by a part of their text, and what to type.
@@ -171,7 +171,6 @@ var pulumiHints = []struct{ said, hint string }{
 	{"PULUMI_ACCESS_TOKEN must be set", "pulumi login"},
 	{"not currently logged in", "pulumi login"},
 	{"no Pulumi.yaml project file found", "name the folder with Pulumi.yaml by --project, such as --project ~/townsquare"},
-	{"passphrase must be set", "export PULUMI_CONFIG_PASSPHRASE_FILE=FILE    # a file with the passphrase that the stack was made with"},
-	{"incorrect passphrase", "export PULUMI_CONFIG_PASSPHRASE_FILE=FILE    # a file with the passphrase that the stack was made with"},
-	{"no stack named", "pulumi stack ls --cwd DIR"},
+	{"passphrase must be set", "read -rsp 'Passphrase: ' PULUMI_CONFIG_PASSPHRASE && export PULUMI_CONFIG_PASSPHRASE    # the one that the stack was made with"},
+	{"incorrect passphrase", "read -rsp 'Passphrase: ' PULUMI_CONFIG_PASSPHRASE && export PULUMI_CONFIG_PASSPHRASE    # the one that the stack was made with"},
 }

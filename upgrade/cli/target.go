@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"path"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -19,6 +20,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"townsquare/upgrade/host"
+	"townsquare/upgrade/internal/printable"
 	"townsquare/upgrade/problem"
 	"townsquare/upgrade/state"
 )
@@ -27,6 +29,7 @@ import (
 type targetFlags struct {
 	stack    string
 	stacks   []string // every --stack, in order; only commands for fleets take more than one
+	all      bool     // every stack of the project; only commands for fleets have that flag
 	project  string
 	host     string
 	hostKey  string
@@ -79,6 +82,24 @@ func flagNames(names *[]string) func(*pflag.Flag) {
 	}
 }
 
+// plainWord needs no quotes in a shell.
+var plainWord = regexp.MustCompile(`^[A-Za-z0-9_@%+=:,./-]+$`)
+
+// word returns a value as one word of a shell's.
+func word(value string) string {
+	if plainWord.MatchString(value) {
+		return value
+	}
+	return host.Quote(value)
+}
+
+func quoted(values []string) (list []string) {
+	for _, value := range values {
+		list = append(list, word(value))
+	}
+	return list
+}
+
 // words are the flags as typed, for hints.
 func (f *targetFlags) words() string {
 	var b strings.Builder
@@ -86,12 +107,14 @@ func (f *targetFlags) words() string {
 		if value = strings.TrimSpace(value); value == "" {
 			return
 		}
-		if strings.ContainsAny(value, " '\"$") {
-			value = host.Quote(value)
-		}
-		fmt.Fprintf(&b, " --%s %s", name, value)
+		fmt.Fprintf(&b, " --%s %s", name, word(value))
 	}
-	add("stack", f.stack)
+	if f.all {
+		b.WriteString(" --all-stacks")
+	}
+	for _, stack := range f.stacks {
+		add("stack", stack)
+	}
 	if f.project != "." {
 		add("project", f.project)
 	}
@@ -101,7 +124,13 @@ func (f *targetFlags) words() string {
 		b.WriteString(" --local")
 	}
 	add("identity", f.identity)
+	add("config", f.config)
 	return strings.TrimSpace(b.String())
+}
+
+// named are the words that hold on any computer: no paths of this one.
+func (f *targetFlags) named() string {
+	return (&targetFlags{project: ".", stacks: f.stacks, host: f.host, hostKey: f.hostKey, local: f.local}).words()
 }
 
 // target is a server, found.
@@ -135,7 +164,7 @@ func (f *targetFlags) check() problem.List {
 		add("server", "named more than once", "only one of --stack, --host, --local", "")
 	}
 	if len(f.stacks) > 1 {
-		add("--stack", "given more than once", "one stack for this command", "several at once: upgrade check, plan, apply, notice and os apply")
+		add("--stack", "given more than once", "one stack for this command", "several stacks at once: check, plan, apply, notice and os apply")
 	} else if f.stack != "" && !stackShape.MatchString(f.stack) {
 		add("--stack", fmt.Sprintf("%q", f.stack), stackAllowed, "see your stacks: pulumi stack ls")
 	}
@@ -166,10 +195,10 @@ func (f *targetFlags) check() problem.List {
 		}
 	}
 	if f.config != "" && f.stack != "" {
-		add("--config", "given with --stack", "the stack's own settings decide: pulumi config set townsquare:track …", "")
+		add("--config", "given with --stack", "the stack's own settings decide: pulumi config --stack "+f.stack, "")
 	}
 	if f.wait < 0 {
-		add("--wait", f.wait.String(), "a duration such as 10m, or 0", "")
+		add("--wait", printable.Duration(f.wait), "a duration such as 10m, or 0", "")
 	}
 	return found
 }
@@ -200,7 +229,7 @@ func (f *targetFlags) find(ctx context.Context, a *app) (target, error) {
 			return t, err
 		}
 		if err = t.fromStack(ctx, f.stack, f.project, a); err == nil {
-			t.delivery.Config.Skip, t.delivery.Config.Elsewhere = all.Skip, f.elsewhere
+			t.delivery.Config.Skip, t.delivery.Config.Elsewhere, t.delivery.Config.Stack = all.Skip, f.elsewhere, path.Base(f.stack)
 		}
 	case f.host != "":
 		if t.address, err = parseAddress(f.host); err == nil {

@@ -60,14 +60,10 @@ func (a *app) runTimers(ctx context.Context, f *targetFlags, what string) error 
 	return a.printer.Timers(answer, what)
 }
 
-// syncTimers makes the timers what the configuration says, on a server that needs nothing else.
-func (a *app) syncTimers(ctx context.Context, s *session) error {
+// syncTimers makes the timers what the configuration says, on a server that needs nothing else, and returns those
+// that it changed.
+func (a *app) syncTimers(ctx context.Context, s *session) ([]string, error) {
 	var answer ui.Timers
-	if err := s.ask(ctx, []string{"timers", "sync"}, request{Who: who()}, &answer); err != nil {
-		return err
-	}
-	if len(answer.Changed) > 0 {
-		a.printer.Say("The timers are set as the configuration says; see them: %s", a.printer.Command("timers list"))
-	}
-	return nil
+	err := s.ask(ctx, []string{"timers", "sync"}, request{Who: who()}, &answer)
+	return answer.Changed, err
 }

@@ -77,7 +77,12 @@ func TestApplySetsTheTimers(t *testing.T) {
 	}
 	h.ended.Wait()
 	writeConfig(t, h, "timers: false\n")
-	wants(t, h.upgrade(t.Context(), "apply", "--yes"), 0, "is up to date", "The timers are set")
+	got := h.upgrade(t.Context(), "apply", "--yes")
+	wants(t, got, 0, "is up to date", "the timers were set as the configuration says: townsquare-", "upgrade timers list --local")
+	if strings.Contains(got.stdout+got.stderr, "Nothing was changed") {
+		t.Errorf("the timers were changed:\n%s", got.stdout)
+	}
+	wants(t, h.upgrade(t.Context(), "apply", "--yes"), 0, "Nothing was changed")
 	if host.HasTimers(h.root) {
 		t.Error("timers that nobody wants")
 	}

@@ -67,7 +67,7 @@ func (c *Comparison) compareSecrets(accounts accounts, own Own) error {
 		case errors.Is(err, fs.ErrNotExist):
 			if path == state.BackupPassword && own.Backups {
 				c.add(Difference{Kind: KindFile, Name: path, Found: "is missing: no backup can be made",
-					Left: "only the stack has it", Risk: "no backups", Hint: "upgrade apply --stack STACK"})
+					Left: "only the stack has it", Risk: "no backups", Hint: "upgrade apply …"})
 			}
 			continue
 		case err != nil:

@@ -45,9 +45,9 @@ func (e *AuthError) Error() string {
 // Hint says what to type.
 func (e *AuthError) Hint() string {
 	if e.Left > 0 {
-		return "name the one key with --identity FILE; where your agent holds it, the .pub file will do"
+		return "name the one key, such as --identity ~/.ssh/id_ed25519; where your agent holds it, the .pub file will do"
 	}
-	return "name the key with --identity FILE, or add it to your agent: ssh-add FILE"
+	return "name the key, such as --identity ~/.ssh/id_ed25519, or add it to your agent: ssh-add"
 }
 
 // isAuth knows a refused login by its words: x/crypto/ssh has no type for it.

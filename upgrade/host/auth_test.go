@@ -123,7 +123,7 @@ func TestKeysThatWereNotOffered(t *testing.T) {
 	} {
 		_, err := Dial(t.Context(), s.address, Keys{Agent: sshAgent(t, n, other(t)), Home: t.TempDir()})
 		var login *AuthError
-		if !errors.As(err, &login) || !strings.Contains(err.Error(), want) || !strings.Contains(login.Hint(), "--identity FILE") {
+		if !errors.As(err, &login) || !strings.Contains(err.Error(), want) || !strings.Contains(login.Hint(), "--identity ~") {
 			t.Errorf("%d keys: %v", n+1, err)
 		}
 	}

@@ -11,6 +11,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"townsquare/upgrade/internal/printable"
 )
 
 // LockPath is where a host's lock is.
@@ -42,7 +44,7 @@ func (e *LockedError) Error() string {
 		return "someone is at work on this host, and has not written down who in " + LockPath
 	}
 	text := fmt.Sprintf("%s is at work on this host: %s, since %s, last sign of life %s ago",
-		h.Who, h.Why, h.Since.Local().Format("15:04:05"), h.silent().Round(time.Second))
+		h.Who, h.Why, h.Since.Local().Format("15:04:05"), printable.Duration(h.silent().Round(time.Second)))
 	if h.Hangs() {
 		text += ": it hangs"
 	}
@@ -67,9 +69,9 @@ func (e *LockedError) Hint() string {
 	case e.Holder.nameless():
 		return "who it is: sudo lslocks | grep " + LockPath + "    # on the server"
 	case e.Holder.Hangs():
-		return fmt.Sprintf("the host ends a run that hangs by itself, after %s, and puts everything back; at once: upgrade unlock --force", HungAfter)
+		return fmt.Sprintf("the server ends a run that hangs after %s and rolls it back; at once: upgrade unlock --force …", printable.Duration(HungAfter))
 	}
-	return "watch it until it ends: upgrade follow · end it and roll back: upgrade cancel · if it hangs: upgrade unlock --force"
+	return "follow it: upgrade follow … · end it and roll back: upgrade cancel … · if it hangs: upgrade unlock --force …"
 }
 
 // Hangs says that the holder has shown no sign of life for several beats, and yet its process, or

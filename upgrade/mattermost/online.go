@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"townsquare/upgrade/host"
+	"townsquare/upgrade/internal/printable"
 )
 
 // ErrQueued says that a migration gave up waiting for a lock, so that users would not wait behind it.
@@ -87,7 +88,7 @@ func (d *Database) endMigrator(ctx context.Context, conn *pgx.Conn) error {
 		case left == 0:
 			return nil
 		case time.Now().After(deadline):
-			return fmt.Errorf("end the migration: it goes on after %s", endWait)
+			return fmt.Errorf("end the migration: it goes on after %s", printable.Duration(endWait))
 		}
 		select {
 		case <-time.After(50 * time.Millisecond):

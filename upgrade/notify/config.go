@@ -13,6 +13,7 @@ import (
 
 	"github.com/goccy/go-yaml"
 
+	"townsquare/upgrade/internal/printable"
 	"townsquare/upgrade/problem"
 )
 
@@ -70,11 +71,11 @@ func (c Config) Check(name string) problem.List {
 		add("heartbeat.fail", fmt.Sprintf("%q", c.Heartbeat.Fail), "what is appended to the address after a failure, such as /fail")
 	}
 	if c.Announce < 0 || c.Announce > time.Hour {
-		add("announce", c.Announce.String(), "up to 1h, such as 10m")
+		add("announce", printable.Duration(c.Announce), "up to 1h, such as 10m")
 	}
 	for key, d := range map[string]time.Duration{"late": c.Late, "security_late": c.SecurityLate} {
 		if d != 0 && d < 24*time.Hour {
-			add(key, d.String(), "24h and more, such as 168h")
+			add(key, printable.Duration(d), "24h and more, such as 168h")
 		}
 	}
 	return found

@@ -108,7 +108,7 @@ func backupProblems(err error) (problem.List, error) {
 		return list, nil
 	case errors.Is(err, backup.ErrNone):
 		return problem.List{{Where: "backup.repository", Found: "not set", Allowed: "where the backups go: a path, sftp:user@host:/path, or s3:https://host/bucket/path",
-			Hint: "pulumi config set townsquare:backups true, or in upgrade.yaml: backup: {repository: …}"}}, nil
+			Hint: "of a stack's server: pulumi config set townsquare:backups true && pulumi up    of any other: upgrade backup --help"}}, nil
 	case errors.As(err, &open):
 		return problem.List{{Where: "backup repository", Found: err.Error(), Allowed: "a repository that opens", Hint: open.Hint()}}, nil
 	}

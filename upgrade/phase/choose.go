@@ -66,8 +66,12 @@ func (op *Operation) choose(catalog *release.Catalog) error {
 	if choice.Waiting != nil {
 		op.Note("%s is a larger step, and waits for a person", choice.Waiting.Version)
 	}
-	if len(choice.Path) > 0 {
-		op.Note("%s is reached by way of %v; this run goes to %s", choice.Target.Version, choice.Path, choice.Next.Version)
+	var stops []string
+	for _, version := range choice.Path {
+		stops = append(stops, version.String())
+	}
+	if len(stops) > 0 {
+		op.Note("%s is reached by way of %s; this run goes to %s", choice.Target.Version, strings.Join(stops, ", "), choice.Next.Version)
 	}
 	return nil
 }

@@ -78,7 +78,7 @@ func (Compare) Run(ctx context.Context, op *Operation) (err error) {
 		return nil
 	case op.Desired == nil:
 		return problem.List{{Where: "the server", Found: "no stack's configuration has reached it",
-			Allowed: "a server whose stack has the output host, as pulumi up makes it", Hint: "pulumi up --stack STACK, then upgrade repair --stack STACK"}}
+			Allowed: "a server whose stack has the output host, as pulumi up makes it", Hint: "bring the stack up to date with pulumi up, then: upgrade repair …"}}
 	}
 	return Done
 }

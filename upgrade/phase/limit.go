@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"townsquare/upgrade/internal/printable"
 )
 
 // Limited is a phase that must be over within a time, because people wait for it. Its context ends
@@ -24,7 +26,7 @@ func (op *Operation) within(ctx context.Context, limit time.Duration, what strin
 	}
 	due := time.Now().Add(limit + grace) // with its monotonic reading: the wall clock may be set meanwhile
 	op.due.Store(&due)
-	return context.WithTimeoutCause(ctx, limit, fmt.Errorf("%s took more than %s", what, limit))
+	return context.WithTimeoutCause(ctx, limit, fmt.Errorf("%s took more than %s", what, printable.Duration(limit)))
 }
 
 // Stuck says that the step in progress goes on long after it should have ended: nothing but the end

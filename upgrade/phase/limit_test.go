@@ -62,7 +62,7 @@ func TestLimit(t *testing.T) {
 			close(over)
 			err := <-ended
 			var back *RolledBack
-			if !errors.As(err, &back) || !strings.Contains(err.Error(), "more than 1m0s") || w.Active != "1" || op.Stuck() {
+			if !errors.As(err, &back) || !strings.Contains(err.Error(), "more than 1 min") || w.Active != "1" || op.Stuck() {
 				t.Errorf("%v, %+v", err, w)
 			}
 		})

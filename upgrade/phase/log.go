@@ -64,7 +64,7 @@ func (l *log) emit(e Event) {
 }
 
 func (l *log) took(p Phase, d time.Duration) {
-	l.times = append(l.times, state.PhaseTime{Title: p.Title(), Took: d})
+	l.times = append(l.times, state.PhaseTime{Step: p.ID(), Title: p.Title(), Took: d})
 	if run := l.op.Record.Run; run != nil {
 		run.Phases = l.times // saved with what comes next
 	}

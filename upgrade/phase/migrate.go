@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"townsquare/upgrade/internal/printable"
 	"townsquare/upgrade/mattermost"
 	"townsquare/upgrade/release"
 	"townsquare/upgrade/state"
@@ -40,7 +41,7 @@ func (Migrate) Describe(op *Operation) string {
 		return known
 	}
 	return "while the old version serves, if nothing in the migrations can harm it; otherwise while the service is away. " +
-		"Which of the two is known once the release is unpacked: upgrade rehearse does that"
+		"Which of the two is known once the release is unpacked: upgrade rehearse …"
 }
 
 // foresee asks a release that is unpacked already; empty when it is not, or says nothing.
@@ -103,11 +104,11 @@ func announceCopy(ctx context.Context, op *Operation) error {
 	f := op.Facts
 	if op.dumps != "" {
 		cost, how := stopCost(op.Record, f.Schema.Heap)
-		op.Note("the database is dumped while the service is away, as %s, which takes about %s (%s)", op.dumps, cost, how)
+		op.Note("the database is dumped while the service is away, as %s, which takes about %s (%s)", op.dumps, printable.Duration(cost), how)
 		return nil
 	}
 	cost, how := copyCost(op.Record, f.Schema.Bytes)
-	op.Note("the database is copied while the service is away, which takes about %s (%s)", cost, how)
+	op.Note("the database is copied while the service is away, which takes about %s (%s)", printable.Duration(cost), how)
 	admin, err := findAdmin(ctx, f.Database)
 	if err != nil {
 		return nil //nolint:nilerr // the checkpoint looks for one again, and knows what else to do
@@ -182,7 +183,7 @@ func indexBefore(ctx context.Context, op *Operation) error {
 	if err := beginOnline(ctx, op); err != nil {
 		return err
 	}
-	limited, cancel := context.WithTimeoutCause(ctx, patience(op), fmt.Errorf("the indexes took more than %s", patience(op)))
+	limited, cancel := context.WithTimeoutCause(ctx, patience(op), fmt.Errorf("the indexes took more than %s", printable.Duration(patience(op))))
 	defer cancel()
 	made, err := f.Database.MakeIndexes(limited, indexes, indexWait)
 	if len(made) > 0 {
@@ -240,7 +241,7 @@ func more(n int) string {
 // new version's start, with what is left of the plan.
 func migrateOnline(ctx context.Context, op *Operation) error {
 	run, f := op.Record.Run, op.Facts
-	limited, cancel := context.WithTimeoutCause(ctx, patience(op), fmt.Errorf("the migrations took more than %s", patience(op)))
+	limited, cancel := context.WithTimeoutCause(ctx, patience(op), fmt.Errorf("the migrations took more than %s", printable.Duration(patience(op))))
 	defer cancel()
 	program := f.Program(run.NewTarget)
 	var err error

@@ -234,7 +234,7 @@ func (OSPreflight) Run(ctx context.Context, op *Operation) error {
 				Allowed: "the major version that runs: another needs its data moved", Hint: "sudo apt-mark hold postgresql && man pg_upgradecluster"})
 		case one.Name == "mattermost" || one.Name == "mattermost-server":
 			found = append(found, problem.Problem{Where: one.Name, Found: "a Debian package of Mattermost is installed, and apt would replace it with " + one.To,
-				Allowed: "Mattermost is upgraded by upgrade apply", Hint: "sudo apt-mark hold " + one.Name})
+				Allowed: "no package of Mattermost: this program upgrades it", Hint: "sudo apt-mark hold " + one.Name})
 		}
 	}
 	if err := s.CheckPolicy(); errors.Is(err, system.ErrForeignPolicy) {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"townsquare/upgrade/host"
+	"townsquare/upgrade/internal/printable"
 	"townsquare/upgrade/mattermost"
 	"townsquare/upgrade/schedule"
 	"townsquare/upgrade/state"
@@ -72,7 +73,7 @@ func (op *Operation) reboot(ctx context.Context) (err error) {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	case <-time.After(rebootTimeout):
-		return fmt.Errorf("the host was told to restart and did not within %s", rebootTimeout)
+		return fmt.Errorf("the host was told to restart and did not within %s", printable.Duration(rebootTimeout))
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"townsquare/upgrade/internal/printable"
 	"townsquare/upgrade/system"
 )
 
@@ -142,7 +143,7 @@ func stopService(ctx context.Context, op *Operation) error {
 		return err
 	}
 	op.Down()
-	ctx, cancel := context.WithTimeoutCause(ctx, stopTimeout, fmt.Errorf("%s did not stop within %s", run.Unit, stopTimeout))
+	ctx, cancel := context.WithTimeoutCause(ctx, stopTimeout, fmt.Errorf("%s did not stop within %s", run.Unit, printable.Duration(stopTimeout)))
 	defer cancel()
 	return s.Stop(ctx)
 }

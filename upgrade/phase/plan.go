@@ -35,6 +35,7 @@ type Preview struct {
 	Warnings  []string           `json:"warnings,omitempty"`
 	Problems  []problem.Problem  `json:"problems,omitempty"` // reasons to refuse
 	Error     string             `json:"error,omitempty" printable:"lines"`
+	Recovered string             `json:"recovered,omitempty"` // the run that was left unfinished, and was recovered before the plan
 	Hint      string             `json:"hint,omitempty"`
 	Running   string             `json:"running,omitempty"`        // a run in progress; nothing was examined
 	Left      string             `json:"unfinished,omitempty"`     // a run that must be put back; nothing was examined

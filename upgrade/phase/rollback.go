@@ -5,6 +5,7 @@ import (
 	"errors"
 	"path/filepath"
 
+	"townsquare/upgrade/internal/printable"
 	"townsquare/upgrade/mattermost"
 	"townsquare/upgrade/state"
 )
@@ -149,5 +150,5 @@ func (StartBack) Title() string { return "start the version before" }
 
 // Describe says it for a plan.
 func (StartBack) Describe(op *Operation) string {
-	return "and wait until it is ready, at most " + readyTimeout.String()
+	return "and wait until it is ready, at most " + printable.Duration(readyTimeout)
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"townsquare/upgrade/internal/printable"
 	"townsquare/upgrade/mattermost"
 	"townsquare/upgrade/state"
 )
@@ -79,7 +80,7 @@ func takeDatabaseBack(ctx context.Context, op *Operation) error {
 	case run.Way == WayDowngrade && !run.Migrates:
 		return nil
 	case run.Way == WayDowngrade:
-		ctx, cancel := context.WithTimeoutCause(ctx, patience(op), fmt.Errorf("db downgrade took more than %s", patience(op)))
+		ctx, cancel := context.WithTimeoutCause(ctx, patience(op), fmt.Errorf("db downgrade took more than %s", printable.Duration(patience(op))))
 		defer cancel()
 		return f.Program(run.OldTarget).Downgrade(ctx, back.Plan)
 	case run.Kept != "":

@@ -33,21 +33,23 @@ func undoLimit(op *Operation) time.Duration {
 // Report is the outcome of one run: the Data of its last event, and what a person reads at the end.
 type Report struct {
 	state.Finished
-	UpToDate bool               `json:"up_to_date,omitempty"` // Done ended the run before anything was changed
-	Why      string             `json:"why,omitempty"`        // why this target, or why none
-	Behind   string             `json:"behind,omitempty"`     // of UpToDate: why no update will be installed on a server that should not stay as it is
-	Waiting  string             `json:"waiting,omitempty"`    // a larger step that nobody takes unattended
-	Trial    *Rehearsal         `json:"rehearsal,omitempty"`  // of a rehearsal: what was found
-	Warnings []string           `json:"warnings,omitempty"`
-	Problems []problem.Problem  `json:"problems,omitempty"`   // of a refusal
-	Hint     string             `json:"hint,omitempty"`       // what to type about the error
-	Skipped  bool               `json:"skipped,omitempty"`    // To is on the host's skip list now
-	Reboot   system.Reboot      `json:"reboot,omitzero"`      // one that is needed still
-	Held     []string           `json:"held,omitempty"`       // packages on hold
-	Backup   *BackupReport      `json:"backup,omitempty"`     // made, verified or restored
-	Drift    []drift.Difference `json:"drift,omitempty"`      // what differs from the stack still
-	Down     bool               `json:"still_down,omitempty"` // the downtime goes on after the run
-	Exit     int                `json:"exit"`                 // the exit code of the command
+	UpToDate  bool               `json:"up_to_date,omitempty"` // Done ended the run before anything was changed
+	Why       string             `json:"why,omitempty"`        // why this target, or why none
+	Behind    string             `json:"behind,omitempty"`     // of UpToDate: why no update will be installed on a server that should not stay as it is
+	Waiting   string             `json:"waiting,omitempty"`    // a larger step, pending approval
+	Trial     *Rehearsal         `json:"rehearsal,omitempty"`  // of a rehearsal: what was found
+	Warnings  []string           `json:"warnings,omitempty"`
+	Problems  []problem.Problem  `json:"problems,omitempty"`   // of a refusal
+	Hint      string             `json:"hint,omitempty"`       // what to type about the error
+	Skipped   bool               `json:"skipped,omitempty"`    // To is on the host's skip list now
+	Reboot    system.Reboot      `json:"reboot,omitzero"`      // one that is needed still
+	Held      []string           `json:"held,omitempty"`       // packages on hold
+	Backup    *BackupReport      `json:"backup,omitempty"`     // made, verified or restored
+	Drift     []drift.Difference `json:"drift,omitempty"`      // what differs from the stack still
+	Down      bool               `json:"still_down,omitempty"` // the downtime goes on after the run
+	Recovered string             `json:"recovered,omitempty"`  // the run that was left unfinished, and was recovered before this one
+	Timers    []string           `json:"timers,omitempty"`     // of UpToDate: those that were set as the configuration says, all the same
+	Exit      int                `json:"exit"`                 // the exit code of the command
 }
 
 // Outcomes of a finished run.

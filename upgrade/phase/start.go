@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"townsquare/upgrade/internal/printable"
 	"townsquare/upgrade/mattermost"
 	"townsquare/upgrade/state"
 )
@@ -30,7 +31,7 @@ func (Start) Title() string { return "start the new version" }
 
 // Describe says it for a plan.
 func (Start) Describe(op *Operation) string {
-	return "and wait while it migrates the database, at most " + patience(op).String()
+	return "and wait while it migrates the database, at most " + printable.Duration(patience(op))
 }
 
 func patience(op *Operation) time.Duration {

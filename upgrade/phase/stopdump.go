@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"townsquare/upgrade/host"
+	"townsquare/upgrade/internal/printable"
 	"townsquare/upgrade/mattermost"
 	"townsquare/upgrade/state"
 )
@@ -44,7 +45,7 @@ func foretell(bytes int64, m state.Measured, guess int64) (time.Duration, string
 	if m.Took > 0 && m.Bytes < min(bytes, telling) {
 		took := m.Took + time.Duration(float64(bytes-m.Bytes)/float64(guess)*float64(time.Second))
 		return took, fmt.Sprintf("%d MB took %s on %s; of the other %d MB it is a guess",
-			m.Bytes>>20, m.Took.Round(100*time.Millisecond), m.At.Format(time.DateOnly), (bytes-m.Bytes)>>20)
+			m.Bytes>>20, printable.Duration(m.Took.Round(100*time.Millisecond)), m.At.Format(time.DateOnly), (bytes-m.Bytes)>>20)
 	}
 	speed, how := guess, "a guess: none was measured here yet"
 	if m.Took > 0 && m.Bytes > 0 {
@@ -78,7 +79,7 @@ func dumpInstead(ctx context.Context, op *Operation, why string) error {
 		return op.Save()
 	}
 	cost, how := stopCost(op.Record, f.Schema.Heap)
-	op.Warn("%s: it is dumped instead, and the service is away about %s longer (%s)", why, cost, how)
+	op.Warn("%s: it is dumped instead, and the service is away about %s longer (%s)", why, printable.Duration(cost), how)
 	run.Checkpoint, run.StoppedDump = "", filepath.Join(dumpDir(), run.ID+"-stopped.dump")
 	if err := op.Save(); err != nil {
 		return err

@@ -52,7 +52,7 @@ func (Swap) Run(ctx context.Context, op *Operation) error {
 		}
 	}
 	if custom := op.Facts.Custom(); len(custom) > 0 {
-		op.Note("carried over, as no release ships it: %v", custom)
+		op.Note("carried over, as no release ships it: %s", strings.Join(custom, ", "))
 	}
 	if run.AdoptedFrom != "" {
 		return mattermost.Adopt(run.Link, run.AdoptedFrom, run.NewTarget)

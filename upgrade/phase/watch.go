@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"townsquare/upgrade/internal/printable"
 	"townsquare/upgrade/mattermost"
 	"townsquare/upgrade/state"
 )
@@ -18,7 +19,7 @@ func (Watch) Title() string { return "watch" }
 
 // Describe says it for a plan.
 func (Watch) Describe(op *Operation) string {
-	return fmt.Sprintf("for %s: one process, no restart, good answers, plugins as before, no new errors, the public address", watchFor(op))
+	return fmt.Sprintf("for %s: one process, no restart, good answers, plugins as before, no new errors, the public address", printable.Duration(watchFor(op)))
 }
 
 func watchFor(op *Operation) time.Duration {
@@ -68,7 +69,7 @@ func (Watch) Run(ctx context.Context, op *Operation) error {
 		}
 		if st.Crashed(first.Restarts) || st.PID != first.PID {
 			return blame(ctx, op, fmt.Errorf("%w with status %d (%s), %s after users were let in",
-				mattermost.ErrExited, st.Code, st.Result, time.Since(run.OpenedAt).Round(100*time.Millisecond)))
+				mattermost.ErrExited, st.Code, st.Result, printable.Duration(time.Since(run.OpenedAt).Round(100*time.Millisecond))))
 		}
 		if time.Since(lastPing) < time.Second {
 			continue

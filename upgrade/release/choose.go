@@ -264,7 +264,7 @@ func (c *chooser) newest(wanted func(Release) bool) *Release {
 		}
 		if why, lift := c.skipped(r.Version); why != "" {
 			if strings.HasPrefix(lift, "--") {
-				lift = "upgrade apply " + lift
+				lift = "upgrade apply --to " + r.Version.String() + " --retry-failed …"
 			}
 			c.warn("%s is passed over: it is on this host's skip list (%s); to take it all the same: %s", r.Version, why, lift)
 			kind := HeldFailed
@@ -348,7 +348,7 @@ func (c *chooser) settle(target *Release) {
 		return
 	case target.Version.Less(c.current):
 		c.problem("--to", target.Version.String()+" is older than the installed "+c.current.String(), "a newer version",
-			"a database migrated by a newer version is not safe under an older one; upgrade rollback goes back to the version before")
+			"back to the version before: upgrade rollback …    # a database migrated by a newer version is not safe under an older one")
 		return
 	}
 	c.problems = append(c.problems, c.refused(target.Version)...)

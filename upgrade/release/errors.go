@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"townsquare/upgrade/internal/printable"
 )
 
 // Every error of this package that a person can do something about has Hint() string: what to do,
@@ -78,7 +80,9 @@ func (e *StatusError) Hint() string {
 // StalledError says that a transfer brought no byte for the time given.
 type StalledError struct{ After time.Duration }
 
-func (e *StalledError) Error() string { return fmt.Sprintf("no data for %s", e.After) }
+func (e *StalledError) Error() string {
+	return fmt.Sprintf("no data for %s", printable.Duration(e.After))
+}
 
 // SizeError says that a server offered or sent more than any genuine file of the kind has.
 type SizeError struct {

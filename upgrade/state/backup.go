@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"townsquare/upgrade/internal/printable"
 	"townsquare/upgrade/problem"
 )
 
@@ -122,7 +123,7 @@ func (b Backups) check(name string) problem.List {
 		}
 	}
 	if b.StaleAfter != 0 && (b.StaleAfter < staleLeast || b.StaleAfter > staleMost) {
-		add("stale_after", b.StaleAfter.String(), "1h to 2160h, such as 36h")
+		add("stale_after", printable.Duration(b.StaleAfter), "1h to 2160h, such as 36h")
 	}
 	return found
 }

@@ -34,6 +34,8 @@ type Config struct {
 	// found it. Kept apart from Skip, as nobody decided it and --retry-failed takes them all the same.
 	Elsewhere map[string]string `yaml:"failed_elsewhere,omitempty" json:"failed_elsewhere,omitzero"`
 
+	Stack string `yaml:"stack,omitempty" json:"stack,omitempty"` // as an operator last named it: what to type in notifications names it, too
+
 	Backup Backups `yaml:"backup,omitempty" json:"backup,omitzero"` // where backups go; without a repository there are none
 
 	Freeze         []string      `yaml:"freeze,omitempty" json:"freeze,omitempty"`                   // days without unattended work, such as "2026-12-20..2027-01-06", in the window's zone

@@ -15,6 +15,7 @@ import (
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
 
+	"townsquare/upgrade/internal/printable"
 	"townsquare/upgrade/problem"
 	"townsquare/upgrade/schedule"
 )
@@ -176,16 +177,16 @@ func (c Config) Check(name string) problem.List {
 		}
 	}
 	if c.SecurityWithin != 0 && (c.SecurityWithin < time.Hour || c.SecurityWithin > 90*24*time.Hour) {
-		add("security_within", c.SecurityWithin.String(), "1h to 2160h, such as 72h")
+		add("security_within", printable.Duration(c.SecurityWithin), "1h to 2160h, such as 72h")
 	}
 	if c.Automatic != "" && !slices.Contains([]string{"patch", "minor", "any"}, c.Automatic) {
 		add("automatic", c.Automatic, "patch, minor, any")
 	}
 	if c.Watch != 0 && (c.Watch < time.Second || c.Watch > time.Hour) {
-		add("watch", c.Watch.String(), "1s to 1h, such as 60s")
+		add("watch", printable.Duration(c.Watch), "1s to 1h, such as 60s")
 	}
 	if c.Patience != 0 && (c.Patience < 30*time.Second || c.Patience > 24*time.Hour) {
-		add("patience", c.Patience.String(), "30s to 24h, such as 10m")
+		add("patience", printable.Duration(c.Patience), "30s to 24h, such as 10m")
 	}
 	if m := c.Migrations; m != "" && m != MigrateAuto && m != MigrateOffline {
 		add("migrations", m, MigrateAuto+", "+MigrateOffline)

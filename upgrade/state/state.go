@@ -203,6 +203,7 @@ type Finished struct {
 
 // PhaseTime is how long one phase took.
 type PhaseTime struct {
+	Step  string        `json:"step,omitempty"` // the phase's ID, which stays when its title is reworded
 	Title string        `json:"title"`
 	Took  time.Duration `json:"took_ns"`
 }

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"townsquare/upgrade/host"
+	"townsquare/upgrade/internal/printable"
 )
 
 // lockTimeout is how long apt and dpkg are waited for when someone else uses them.
@@ -278,7 +279,7 @@ func (s System) Await(ctx context.Context, waiting func(who string)) error {
 			waiting(who)
 		}
 		if time.Now().After(deadline) {
-			return fmt.Errorf("%s still works on packages after %s", who, lockTimeout)
+			return fmt.Errorf("%s still works on packages after %s", who, printable.Duration(lockTimeout))
 		}
 		select {
 		case <-time.After(time.Second):

@@ -13,6 +13,7 @@ import (
 	"github.com/google/renameio/v2"
 
 	"townsquare/upgrade/host"
+	"townsquare/upgrade/internal/printable"
 )
 
 const needrestartPath = "/run/townsquare/needrestart.conf"
@@ -198,7 +199,7 @@ func (s System) Stop(ctx context.Context, unit string) error { return s.systemct
 
 func (s System) systemctl(ctx context.Context, verb, unit string) error {
 	const limit = 3 * time.Minute
-	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("it took more than %s", limit))
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("it took more than %s", printable.Duration(limit)))
 	defer cancel()
 	if _, err := s.ask(ctx, "systemctl", verb, unit); err != nil {
 		return fmt.Errorf("%s %s: %w", verb, unit, err)

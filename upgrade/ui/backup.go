@@ -100,7 +100,7 @@ func (p *Printer) backupHeadline(r phase.Report) string {
 	case phase.OutcomeDone:
 		return p.paint(green, backupDone(r.Operation, b))
 	case phase.OutcomeRefused:
-		return p.paint(yellow, what+" cannot be done yet. Nothing was changed.")
+		return p.paint(yellow, what+" cannot be done yet. "+nothingElse(r.Recovered))
 	case phase.OutcomeInterrupted:
 		return p.paint(yellow, what+" was stopped on request. Everything is as it was.")
 	case phase.OutcomeRolledBack:

@@ -127,13 +127,13 @@ func (p *Printer) repairHeadline(r phase.Report) string {
 	reason := strings.TrimSuffix(firstLine(r.Error), " (rolled back)")
 	switch {
 	case r.UpToDate && len(r.Drift) == 0:
-		return p.paint(green, "The server is as its stack says. Nothing was changed.")
+		return p.paint(green, "The server is as its stack says. "+nothingElse(r.Recovered))
 	case r.UpToDate:
-		return p.paint(green, "There is nothing to put back. Nothing was changed.")
+		return p.paint(green, "There is nothing to repair. "+nothingElse(r.Recovered))
 	case r.Outcome == phase.OutcomeDone:
 		return p.paint(green, "Put back: "+count(len(r.Repaired), "difference")+".")
 	case r.Outcome == phase.OutcomeRefused:
-		return p.paint(yellow, "Nothing can be put back yet. Nothing was changed.")
+		return p.paint(yellow, "Nothing can be repaired yet. "+nothingElse(r.Recovered))
 	case r.Outcome == phase.OutcomeInterrupted:
 		return p.paint(yellow, "Stopped on request. Files are as they were.")
 	case r.Outcome == phase.OutcomeNotRolledBack:

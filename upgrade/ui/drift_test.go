@@ -53,7 +53,7 @@ Not the stack's, and left as it is:
 	}
 	for want, r := range map[string]phase.Report{
 		"The server is as its stack says. Nothing was changed.":             {UpToDate: true},
-		"There is nothing to put back. Nothing was changed.":                {UpToDate: true, Drift: []drift.Difference{left}},
+		"There is nothing to repair. Nothing was changed.":                  {UpToDate: true, Drift: []drift.Difference{left}},
 		"Put back: 1 difference.\n  caddy.service does not run\n":           {Finished: state.Finished{Outcome: phase.OutcomeDone, Repaired: []string{"caddy.service does not run"}}},
 		"It did not work, and files are as they were: /etc/x does not hold": {Finished: state.Finished{Outcome: phase.OutcomeFailed, Error: "/etc/x does not hold"}},
 	} {

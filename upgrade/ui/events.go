@@ -105,20 +105,7 @@ func amount(done, total int64, unit string) string {
 }
 
 // Took writes how long something took, as a person says it.
-func Took(d time.Duration) string {
-	switch {
-	case d < 10*time.Second:
-		return fmt.Sprintf("%.2f s", d.Seconds())
-	case d < time.Minute:
-		return fmt.Sprintf("%.1f s", d.Seconds())
-	case d < time.Hour:
-		d = d.Round(time.Second)
-		return fmt.Sprintf("%d min %d s", int(d.Minutes()), int(d.Seconds())%60)
-	default:
-		d = d.Round(time.Minute)
-		return fmt.Sprintf("%d h %d min", int(d.Hours()), int(d.Minutes())%60)
-	}
-}
+func Took(d time.Duration) string { return printable.Took(d) }
 
 func firstLine(s string) string {
 	for i, r := range s {

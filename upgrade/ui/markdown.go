@@ -81,23 +81,23 @@ func (p *Printer) markdown(results []Result) string {
 		b.WriteString("| " + strings.Join(cells, " | ") + " |\n")
 	}
 	for _, r := range results {
-		p.about(&b, r, len(results) > 1)
+		r.about(&b, len(results) > 1)
 	}
 	b.WriteString("\n")
 	return b.String()
 }
 
 // about is what there is to say about one server below the table.
-func (p *Printer) about(b *strings.Builder, r Result, several bool) {
+func (r Result) about(b *strings.Builder, several bool) {
 	var text strings.Builder
 	paragraph := func(words string) {
 		if words != "" {
-			text.WriteString("\n" + marked(words) + "\n")
+			text.WriteString("\n" + marked(r.hint(words)) + "\n")
 		}
 	}
 	bullets := func(list []string) {
 		for _, words := range list {
-			text.WriteString("\n- " + marked(words) + "\n")
+			text.WriteString("\n- " + marked(r.hint(words)) + "\n")
 		}
 	}
 	paragraph(r.Notice)
@@ -106,7 +106,7 @@ func (p *Printer) about(b *strings.Builder, r Result, several bool) {
 	case r.Report != nil:
 		paragraph(cmp.Or(r.Report.Error, r.Report.Why))
 		bullets(r.Report.Warnings)
-		problemsMarked(&text, p.CompleteAll(r.Report.Problems))
+		r.problemsMarked(&text, r.Report.Problems)
 		timesMarked(&text, *r.Report)
 	case r.Plan != nil:
 		paragraph(cmp.Or(r.Plan.Error, r.Plan.Why))
@@ -114,8 +114,8 @@ func (p *Printer) about(b *strings.Builder, r Result, several bool) {
 			paragraph(r.Plan.Target + " is supported until " + r.Plan.EndOf + ".")
 		}
 		bullets(r.Plan.Warnings)
-		problemsMarked(&text, p.CompleteAll(r.Plan.Problems))
-		stepsMarked(&text, r.Plan.Steps)
+		r.problemsMarked(&text, r.Plan.Problems)
+		r.stepsMarked(&text, r.Plan.Steps)
 	}
 	if text.Len() == 0 {
 		return
@@ -125,18 +125,26 @@ func (p *Printer) about(b *strings.Builder, r Result, several bool) {
 	}
 	b.WriteString(text.String())
 	if r.Hint != "" {
-		b.WriteString("\n" + marked(p.Complete(r.Hint)) + "\n")
+		b.WriteString("\n" + marked(r.hint(r.Hint)) + "\n")
 	}
 }
 
-func problemsMarked(b *strings.Builder, list []problem.Problem) {
+// hint returns a text with its command lines as readers on other computers type them.
+func (r Result) hint(text string) string {
+	if text = Complete(text, "", r.Named); r.Target != "" {
+		text = strings.ReplaceAll(text, r.Target, r.Named)
+	}
+	return text
+}
+
+func (r Result) problemsMarked(b *strings.Builder, list []problem.Problem) {
 	for _, f := range list {
 		fmt.Fprintf(b, "\n- **%s**: %s", marked(f.Where), marked(f.Found))
 		if f.Allowed != "" {
 			fmt.Fprintf(b, " (allowed: %s)", marked(f.Allowed))
 		}
 		if f.Hint != "" {
-			fmt.Fprintf(b, "; do: %s", marked(f.Hint))
+			fmt.Fprintf(b, "; do: %s", marked(r.hint(f.Hint)))
 		}
 		b.WriteString("\n")
 	}
@@ -159,14 +167,14 @@ func timesMarked(b *strings.Builder, r phase.Report) {
 	}
 }
 
-func stepsMarked(b *strings.Builder, steps []phase.Step) {
+func (r Result) stepsMarked(b *strings.Builder, steps []phase.Step) {
 	for i, s := range steps {
 		fmt.Fprintf(b, "\n%d. %s", i+1, marked(s.Title))
 		if s.Done {
 			b.WriteString(" (looked at)")
 		}
 		if s.What != "" {
-			b.WriteString(": " + marked(s.What))
+			b.WriteString(": " + marked(r.hint(s.What)))
 		}
 		b.WriteString("\n")
 	}

@@ -23,7 +23,7 @@ func TestMarkdown(t *testing.T) {
 		Problems: []problem.Problem{{Where: "disk /opt", Found: "1 GB free", Allowed: "at least 2 GB", Hint: "sudo apt clean"}}}
 	results := []Result{
 		{Stack: "canary", Canary: true, Report: &done}, {Stack: "a", Report: &bad, Exit: 4}, {Stack: "b", Held: "it went wrong on a"},
-		{Stack: "c", Error: "no route to host", Hint: "upgrade check …", Exit: 1}, {Stack: "d", Plan: &plan, Exit: 10}, {Stack: "e", Plan: &refused, Exit: 3},
+		{Stack: "c", Target: "--stack c --identity /root/key", Named: "--stack c", Error: "no route to host", Hint: "upgrade check --stack c --identity /root/key", Exit: 1}, {Stack: "d", Plan: &plan, Exit: 10}, {Stack: "e", Plan: &refused, Exit: 3},
 	}
 	var out, errs bytes.Buffer
 	p := printer(&out, &errs)

@@ -37,7 +37,7 @@ func (p *Printer) Check(plan phase.Preview) error {
 		p.pending(w, plan.System)
 	})
 	if plan.Error == "" && plan.Exit != phase.ExitAttention && (!plan.UpToDate || plan.Waiting != "") {
-		look, do := commands(plan.Operation)
+		look, do := Commands(plan.Operation)
 		p.Hint("see what would happen: " + p.Command(look))
 		p.Hint("do it: " + p.Command(do))
 	}
@@ -52,8 +52,8 @@ func (p *Printer) Check(plan phase.Preview) error {
 // noUpdate returns why no update will be installed on a server that should not stay as it is.
 func noUpdate(reasons string) string { return "No update will be installed: " + reasons + "." }
 
-// commands are what looks at an operation and what does it.
-func commands(operation string) (plan, apply string) {
+// Commands are what looks at an operation and what does it.
+func Commands(operation string) (plan, apply string) {
 	switch operation {
 	case "all":
 		return "plan --all", "apply --all"
@@ -105,7 +105,7 @@ func (p *Printer) refusal(w io.Writer, plan phase.Preview) {
 		fmt.Fprintln(w, p.paint(red, "error: ")+paragraph(plan.Error))
 		return
 	}
-	fmt.Fprintln(w, p.paint(yellow, "This has to be put right first. Nothing was changed."))
+	fmt.Fprintln(w, p.paint(yellow, "This has to be put right first. "+nothingElse(plan.Recovered)))
 	p.problems(w, plan.Problems)
 }
 
@@ -118,14 +118,14 @@ func (p *Printer) Plan(plan phase.Preview) error {
 			p.refusal(w, plan)
 			return
 		case plan.UpToDate:
-			text := upToDate(plan.From, plan.Why)
+			text := upToDate(plan.From, plan.Why) + "\n" + nothingElse(plan.Recovered)
 			switch {
 			case plan.Behind():
-				text = noUpdate(plan.Reasons()) + "\nNothing was changed."
+				text = noUpdate(plan.Reasons()) + "\n" + nothingElse(plan.Recovered)
 			case plan.Operation == "all":
-				text = strings.TrimSpace("Mattermost " + plan.From + " and the system are up to date. Nothing was changed. " + plan.Why)
+				text = strings.TrimSpace("Mattermost " + plan.From + " and the system are up to date. " + nothingElse(plan.Recovered) + " " + plan.Why)
 			case plan.System != nil:
-				text = strings.TrimSpace("The system is up to date. Nothing was changed. " + plan.Why)
+				text = strings.TrimSpace("The system is up to date. " + nothingElse(plan.Recovered) + " " + plan.Why)
 			}
 			fmt.Fprintln(w, p.paint(green, text))
 			return
@@ -147,12 +147,12 @@ func (p *Printer) Plan(plan phase.Preview) error {
 		if plan.System != nil {
 			after = "If a step fails, packages that are installed by then stay; everything else is rolled back."
 		}
-		fmt.Fprintln(w, "\nNothing was changed. "+after)
+		fmt.Fprintln(w, "\n"+nothingElse(plan.Recovered)+" "+after)
 	})
 	if plan.Error != "" {
 		p.Hint(plan.Hint)
 	} else if !plan.UpToDate {
-		_, do := commands(plan.Operation)
+		_, do := Commands(plan.Operation)
 		p.Hint("do it: " + p.Repeat(do))
 	}
 	return err

@@ -3,11 +3,15 @@
 package ui
 
 import (
+	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
 	"os"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"golang.org/x/term"
@@ -17,12 +21,18 @@ import (
 	"townsquare/upgrade/secret"
 )
 
+// JSONFormat is the number of the form of all JSON objects; additions do not change it.
+const JSONFormat = 1
+
 // Printer writes for one person or one machine. Every byte passes the redactor.
 type Printer struct {
-	JSON   bool   // the result is one JSON object on stdout
-	Target string // the flags that name the host, as typed, for hints such as "upgrade apply --stack prod"
-	Asked  string // the command, as typed, such as "upgrade plan"
-	Given  string // the flags of the operation, as typed, for hints that repeat it, such as "--to 9.10.0"
+	JSON    bool     // the result is one JSON object on stdout
+	Target  string   // the flags that name the host, as typed, for hints such as "upgrade apply --stack prod"
+	Program string   // how this program was called, where that is not "upgrade"
+	Asked   string   // the command, as typed, such as "upgrade plan"
+	Typed   []string // its own flags, as typed, each with its value: "--to 9.10.0"
+	Given   string   // the flags of the operation, as typed, for hints that repeat it, such as "--to 9.10.0"
+	Relay   bool     // hints go on to the operator's side, which completes them
 
 	Markdown string // file to append the result to as Markdown; empty for none
 	Outputs  string // file to append the result to as key=value lines; empty for none
@@ -88,28 +98,67 @@ func (p *Printer) Hint(text string) {
 
 // line writes one line to stderr, above whatever moves.
 func (p *Printer) line(text string) {
+	if !p.Relay {
+		text = Complete(text, p.Program, p.Target)
+	}
 	p.screen.above(func() { fmt.Fprintln(p.err, text) })
 }
 
 // Result writes the result: v as JSON, or the text that human writes.
 func (p *Printer) Result(v any, human func(w io.Writer)) error {
 	p.screen.clear()
+	var text bytes.Buffer
 	if !p.JSON {
-		human(p.out)
+		human(&text)
+		if _, err := io.WriteString(p.out, Complete(text.String(), p.Program, p.Target)); err != nil {
+			return err
+		}
 		return p.out.Flush()
 	}
-	encoder := json.NewEncoder(p.out)
+	encoder := json.NewEncoder(&text)
 	encoder.SetIndent("", "  ")
 	encoder.SetEscapeHTML(false)
 	if err := encoder.Encode(v); err != nil {
 		return err
 	}
+	if _, err := p.out.Write(outside(completeJSON(text.Bytes(), p.Program, p.Target))); err != nil {
+		return err
+	}
 	return p.out.Flush()
+}
+
+// nanoseconds is a duration in a JSON document as Go has it, on a line of its own.
+var nanoseconds = regexp.MustCompile(`(?m)^( *)"(\w+)_ns": (-?[0-9]+)(,?)$`)
+
+// outside returns a JSON document in the form that docs/json.md describes: with the format's number, durations in
+// seconds beside those in nanoseconds, and an empty list rather than null.
+func outside(document []byte) []byte {
+	if string(document) == "null\n" {
+		return []byte("[]\n")
+	}
+	document = nanoseconds.ReplaceAllFunc(document, func(line []byte) []byte {
+		m := nanoseconds.FindSubmatch(line)
+		ns, _ := strconv.ParseInt(string(m[3]), 10, 64)
+		return fmt.Appendf(nil, "%s\"%s_seconds\": %s,\n%s", m[1], m[2], strconv.FormatFloat(float64(ns)/1e9, 'f', -1, 64), line)
+	})
+	if rest, object := bytes.CutPrefix(document, []byte("{\n")); object {
+		document = fmt.Appendf(nil, "{\n  \"format\": %d,\n%s", JSONFormat, rest)
+	}
+	return document
+}
+
+// completeJSON is Complete for the strings of a JSON document.
+func completeJSON(document []byte, program, target string) []byte {
+	inside := func(s string) string {
+		text, _ := json.Marshal(s) // of a string, which cannot fail
+		return string(text[1 : len(text)-1])
+	}
+	return []byte(Complete(string(document), inside(program), inside(target)))
 }
 
 // Command is a command line for the same host, to be typed as it stands.
 func (p *Printer) Command(words string) string {
-	return strings.TrimSpace("upgrade " + words + " " + p.Target)
+	return strings.TrimSpace(cmp.Or(p.Program, "upgrade") + " " + words + " " + p.Target)
 }
 
 // Repeat is Command for the operation that was asked for, with the flags that it was given.
@@ -117,18 +166,32 @@ func (p *Printer) Repeat(words string) string {
 	return p.Command(strings.TrimSpace(words + " " + p.Given))
 }
 
-// Complete returns a hint that can be pasted: what is written without knowing how the server was
-// named has " …" where the flags that name it belong, and flags alone are for the command that was
-// typed: a plan must not lead to an apply.
+// Complete returns a hint that can be pasted. Flags alone are added to the command that was typed: a plan must
+// not lead to an apply.
 func (p *Printer) Complete(hint string) string {
+	if p.Relay {
+		return hint
+	}
 	if strings.HasPrefix(hint, "--") && p.Asked != "" {
-		hint = p.Asked + " " + hint + " …"
+		line := p.Asked
+		for _, flag := range p.Typed {
+			if name, _, _ := strings.Cut(flag, " "); !slices.Contains(strings.Fields(hint), name) {
+				line += " " + flag
+			}
+		}
+		hint = line + " " + hint + " …"
 	}
-	flags := ""
-	if p.Target != "" {
-		flags = " " + p.Target
-	}
-	return strings.ReplaceAll(hint, " …", flags)
+	return Complete(hint, p.Program, p.Target)
+}
+
+// commandLine is a command of this program whose server is not named yet: " …" is where the flags belong.
+var commandLine = regexp.MustCompile(`upgrade ((?:apply|backup|cancel|check|follow|history|notice|notify|os|plan|recover|rehearse|repair|restore|rollback|status|timers|unlock)\b[^…\n]*?) …`)
+
+// Complete names the program and the server in each command line in text: most are written without knowing how
+// the server was named.
+func Complete(text, program, target string) string {
+	line := strings.TrimSpace(cmp.Or(program, "upgrade") + " ${1} " + strings.ReplaceAll(target, "$", "$$"))
+	return commandLine.ReplaceAllString(text, line)
 }
 
 // CompleteAll is Complete for the hints of a list.

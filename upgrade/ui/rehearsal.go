@@ -35,11 +35,11 @@ func (p *Printer) Rehearsed(r phase.Report) error {
 func (p *Printer) rehearsed(r phase.Report) string {
 	switch {
 	case r.UpToDate:
-		return p.paint(green, upToDate(r.From, r.Why))
+		return p.paint(green, upToDate(r.From, r.Why)+"\nNothing was changed.")
 	case r.Outcome == phase.OutcomeDone:
-		return p.paint(green, fmt.Sprintf("The upgrade from %s to %s works here.", r.From, r.To)) + " Nothing was changed."
+		return p.paint(green, fmt.Sprintf("The upgrade from %s to %s works here.", r.From, r.To)) + " Mattermost was not touched."
 	case r.Outcome == phase.OutcomeRefused && r.Trial != nil:
-		return p.paint(red, fmt.Sprintf("The upgrade from %s to %s would not work here.", r.From, r.To)) + " Nothing was changed."
+		return p.paint(red, fmt.Sprintf("The upgrade from %s to %s would not work here.", r.From, r.To)) + " Mattermost was not touched."
 	case r.Outcome == phase.OutcomeRefused:
 		return p.paint(yellow, "The upgrade would be refused. Nothing was changed.")
 	case r.Outcome == phase.OutcomeInterrupted:

@@ -59,13 +59,13 @@ func (p *Printer) headline(r phase.Report) string {
 	}
 	switch {
 	case r.Outcome == phase.OutcomeLater:
-		return r.Why + " Nothing was changed."
+		return r.Why + " " + nothingElse(r.Recovered)
 	case r.UpToDate && r.Behind != "":
-		return p.paint(yellow, noUpdate(r.Behind)+"\nNothing was changed.")
+		return p.paint(yellow, noUpdate(r.Behind)+"\n"+unchanged(r))
 	case r.UpToDate && r.Operation == "all":
-		return p.paint(green, fmt.Sprintf("Mattermost %s and the system are up to date.\nNothing was changed.", r.From))
+		return p.paint(green, fmt.Sprintf("Mattermost %s and the system are up to date.\n%s", r.From, unchanged(r)))
 	case r.UpToDate:
-		return p.paint(green, upToDate(r.From, r.Why))
+		return p.paint(green, upToDate(r.From, r.Why)+"\n"+unchanged(r))
 	case r.Outcome == phase.OutcomeDone && r.From == "":
 		return p.paint(green, to+" is installed.")
 	case r.Outcome == phase.OutcomeDone && r.Operation == "all":
@@ -73,9 +73,9 @@ func (p *Printer) headline(r phase.Report) string {
 	case r.Outcome == phase.OutcomeDone:
 		return p.paint(green, fmt.Sprintf("Mattermost is now %s; it was %s.", r.To, r.From))
 	case r.Outcome == phase.OutcomeRefused && r.Operation == "rollback":
-		return p.paint(yellow, "Going back is not possible. Nothing was changed.")
+		return p.paint(yellow, "Going back is not possible. "+nothingElse(r.Recovered))
 	case r.Outcome == phase.OutcomeRefused:
-		return p.paint(yellow, to+" cannot be installed yet. Nothing was changed.")
+		return p.paint(yellow, to+" cannot be installed yet. "+nothingElse(r.Recovered))
 	case r.Outcome == phase.OutcomeRolledBack && r.From == "":
 		return p.paint(red, fmt.Sprintf("%s could not be installed: %s\n%s.", to, reason, as))
 	case r.Outcome == phase.OutcomeRolledBack:
@@ -96,7 +96,23 @@ func upToDate(version, why string) string {
 	if why != "" {
 		text += "\n" + why
 	}
-	return text + "\nNothing was changed."
+	return text
+}
+
+// unchanged says of a run that was not needed what was changed all the same.
+func unchanged(r phase.Report) string {
+	if len(r.Timers) > 0 {
+		return "Mattermost was not touched; the timers were set as the configuration says: " + strings.Join(r.Timers, ", ") + "."
+	}
+	return nothingElse(r.Recovered)
+}
+
+// nothingElse says that nothing was changed, but for the recovery of a run.
+func nothingElse(recovered string) string {
+	if recovered != "" {
+		return "The unfinished run " + recovered + " was recovered; nothing else was changed."
+	}
+	return "Nothing was changed."
 }
 
 // stillDown names a downtime that goes on.
@@ -143,7 +159,7 @@ func (p *Printer) problems(w io.Writer, list []problem.Problem) {
 
 // next is what can be typed after a run, the most urgent first.
 func (p *Printer) next(r phase.Report) []string {
-	plan, apply := commands(r.Operation)
+	plan, apply := Commands(r.Operation)
 	logs := "on the host: sudo journalctl -u mattermost -u townsquare-upgrade -n 100"
 	var hints []string
 	if r.Hint != "" {
@@ -171,6 +187,8 @@ func (p *Printer) next(r phase.Report) []string {
 	case phase.OutcomeDone:
 		if !r.UpToDate {
 			hints = append(hints, "see how it is: "+p.Command("status"))
+		} else if len(r.Timers) > 0 {
+			hints = append(hints, "see when each comes next: "+p.Command("timers list"))
 		}
 	}
 	return hints

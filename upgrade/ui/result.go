@@ -2,6 +2,7 @@ package ui
 
 import (
 	"cmp"
+	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
@@ -14,6 +15,8 @@ import (
 // Result is what a command found or did on one server: a plan, a report, or an error.
 type Result struct {
 	Stack  string         `json:"stack,omitempty"`
+	Target string         `json:"-"` // the flags that named it, which its hints have
+	Named  string         `json:"-"` // those of them that hold on any computer
 	Canary bool           `json:"canary,omitempty"`
 	Plan   *phase.Preview `json:"plan,omitempty"`
 	Report *phase.Report  `json:"report,omitempty"`
@@ -157,4 +160,18 @@ func planWord(plan phase.Preview) string {
 		word += "; " + plan.Waiting + " waits for a person"
 	}
 	return word
+}
+
+// Complete names the server in everything that the result says.
+func (r Result) Complete() Result {
+	document, err := json.Marshal(r)
+	if err != nil {
+		return r
+	}
+	named := r
+	named.Plan, named.Report = nil, nil
+	if json.Unmarshal(completeJSON(document, "", r.Target), &named) != nil {
+		return r
+	}
+	return named
 }

@@ -126,13 +126,13 @@ func (p *Printer) systemHeadline(r phase.Report) string {
 	reason := strings.TrimSuffix(paragraph(r.Error), " (rolled back)")
 	switch {
 	case r.Outcome == phase.OutcomeLater:
-		return r.Why + " Nothing was changed."
+		return r.Why + " " + nothingElse(r.Recovered)
 	case r.UpToDate:
-		return p.paint(green, strings.TrimSpace("The system is up to date. Nothing was changed. "+r.Why))
+		return p.paint(green, strings.TrimSpace("The system is up to date. "+nothingElse(r.Recovered)+" "+r.Why))
 	case r.Outcome == phase.OutcomeDone:
 		return p.paint(green, "The system is up to date: "+systemChange(r.Finished)+".")
 	case r.Outcome == phase.OutcomeRefused:
-		return p.paint(yellow, "The system cannot be brought up to date yet. Nothing was changed.")
+		return p.paint(yellow, "The system cannot be brought up to date yet. "+nothingElse(r.Recovered))
 	case r.Outcome == phase.OutcomeNotRolledBack:
 		return p.paint(red, "It did not work: "+reason+"\nMattermost may be down until someone looks.")
 	case r.Outcome == phase.OutcomeInterrupted:

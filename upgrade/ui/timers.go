@@ -21,6 +21,9 @@ type Timers struct {
 
 // Timers writes them after what was done with them.
 func (p *Printer) Timers(t Timers, what string) error {
+	if t.Timers == nil {
+		t.Timers = []host.TimerStatus{}
+	}
 	err := p.Result(t, func(w io.Writer) {
 		switch {
 		case len(t.Timers) == 0:

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
@@ -94,8 +95,8 @@ func check(ctx context.Context, url, file string) error {
 	if err != nil {
 		return err
 	}
-	say(fmt.Sprintf("certificate for %v, verified up to %q, valid until %s",
-		chain[0].DNSNames, chain[len(chain)-1].Subject.CommonName, chain[0].NotAfter.UTC().Format("2006-01-02 15:04 MST")))
+	say(fmt.Sprintf("certificate for %s, verified up to %q, valid until %s",
+		strings.Join(chain[0].DNSNames, ", "), chain[len(chain)-1].Subject.CommonName, chain[0].NotAfter.UTC().Format("2006-01-02 15:04 MST")))
 	return r.Check(ctx, client, say)
 }
 
@@ -108,12 +109,11 @@ func visits(file string) error {
 	if err := json.Unmarshal(content, &s); err != nil {
 		return fmt.Errorf("%s: %w", file, err)
 	}
-	fmt.Printf("%d visits, one every %v; %d failed", s.Asked, visitEvery, s.Failed)
+	fmt.Printf("%d visits, one every %d ms; %d failed", s.Asked, visitEvery.Milliseconds(), s.Failed)
 	for what, count := range s.Wrong {
 		fmt.Printf(" (%d × %s)", count, what)
 	}
-	fmt.Printf("; longest time without an answer %v; longest wait of one visitor %v\n",
-		s.Gap.Round(10*time.Millisecond), s.Slowest.Round(10*time.Millisecond))
+	fmt.Printf("; longest time without an answer %.2f s; longest wait of one visitor %.2f s\n", s.Gap.Seconds(), s.Slowest.Seconds())
 	return nil
 }
 

@@ -142,7 +142,7 @@ func (s *server) rebuilt(t *testing.T, version string) {
 	if err := again.WaitReady(ctx); err != nil {
 		t.Fatal(err)
 	}
-	if got := s.Apply(t, version, "10s"); got.Outcome != "done" {
+	if got := s.Apply(t, version, "2s"); got.Outcome != "done" {
 		t.Errorf("report is %+v", got)
 	}
 	s.whole(t, version) // with what lay on the lost disk, from the newest backup

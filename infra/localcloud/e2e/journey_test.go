@@ -57,7 +57,7 @@ func (s *server) booting(t *testing.T) {
 }
 
 func (s *server) install(t *testing.T) {
-	got := s.Apply(t, before, "10s")
+	got := s.Apply(t, before, "2s")
 	if got.From != "" || got.To != before || got.Outcome != "done" {
 		t.Errorf("report is %+v", got)
 	}
@@ -108,7 +108,7 @@ func (s *server) nothing(t *testing.T, version string) {
 systemctl show -p MainPID -p ActiveEnterTimestamp mattermost caddy
 find /opt/mattermost /etc/townsquare /opt/townsquare -xdev -printf '%p %i %T@ %C@\n' | sort | sha256sum`
 	was := s.Exec(t, traces)
-	got := s.Apply(t, version, "10s")
+	got := s.Apply(t, version, "2s")
 	if !got.UpToDate || got.Downtime != 0 {
 		t.Errorf("report is %+v", got)
 	}
@@ -133,7 +133,7 @@ func (s *server) checkAndPlan(t *testing.T) {
 func (s *server) patch(t *testing.T) {
 	localcloud(t, "mirror", "publish", patch).Must(t)
 	seen := s.Watched(t, func() {
-		if got := s.Apply(t, patch, "10s"); got.From != after || got.Outcome != "done" {
+		if got := s.Apply(t, patch, "2s"); got.From != after || got.Outcome != "done" {
 			t.Errorf("report is %+v", got)
 		}
 	})
@@ -186,7 +186,7 @@ func TestManagedDatabase(t *testing.T) {
 		t.Errorf("it says:\n%s", r)
 	}
 	s.Watched(t, func() {
-		if got := s.Apply(t, after, "10s"); got.From != before || got.Outcome != "done" {
+		if got := s.Apply(t, after, "2s"); got.From != before || got.Outcome != "done" {
 			t.Errorf("report is %+v", got)
 		}
 	})

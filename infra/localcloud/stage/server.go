@@ -90,6 +90,20 @@ func (s *Server) Upgrade(ctx context.Context, arguments ...string) Result {
 	return s.StartUpgrade(ctx, arguments...).Wait()
 }
 
+// Type pastes a hint into a terminal, inside the cloud's network and with upgrade on the PATH, and says yes.
+func (s *Server) Type(t testing.TB, hint string) Result {
+	t.Helper()
+	for _, line := range []string{": upgrade ", "upgrade "} { // what stands before the command says what it is for
+		if i := strings.Index(hint, line); i >= 0 {
+			hint = strings.TrimPrefix(hint[i:], ": ")
+			break
+		}
+	}
+	const terminal = `PATH="$1:$PATH"; export PATH; printf 'y\n' | script --quiet --return --command "$2" /dev/null`
+	return s.Stage.start(t.Context(), s.Stage.Program("localcloud"), "exec", "--cloud", s.Cloud.Name, "--",
+		"bash", "-c", terminal, "type", filepath.Join(s.Stage.Root(), "bin"), hint).Wait()
+}
+
 // Apply takes the server to a version and wants one of the exit codes (none: 0). It watches the new
 // version for as long as watch says ("5s").
 func (s *Server) Apply(t testing.TB, version, watch string, codes ...int) Report {

@@ -25,11 +25,11 @@ func TestAdopted(t *testing.T) {
 	}
 	// First a version that does not work: the plain directory must be as it was.
 	square.Localcloud(t.Context(), "mirror", "publish", "--bad", "exit").Must(t)
-	s.Watched(t, func() { s.Apply(t, "9.10.2", "10s", 4) })
+	s.Watched(t, func() { s.Apply(t, "9.10.2", "2s", 4) })
 	square.Localcloud(t.Context(), "mirror", "withdraw", "9.10.2").Must(t)
 	s.whole(t, stage.Before)
 	s.Watched(t, func() {
-		if got := s.Apply(t, stage.After, "10s"); got.From != stage.Before || got.Outcome != "done" {
+		if got := s.Apply(t, stage.After, "2s"); got.From != stage.Before || got.Outcome != "done" {
 			t.Errorf("report is %+v", got)
 		}
 	})

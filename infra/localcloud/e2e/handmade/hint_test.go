@@ -36,7 +36,7 @@ systemctl enable --now mattermost`},
 sed 's/^WantedBy=.*//' /lib/systemd/system/mattermost.service >/etc/systemd/system/old-chat.service
 systemctl daemon-reload`},
 	} {
-		if !due(i) {
+		if !stage.Due(i) {
 			continue
 		}
 		t.Run(c.name, func(t *testing.T) {

@@ -8,13 +8,9 @@ package handmade
 import (
 	"os"
 	"testing"
-	"time"
 
 	"townsquare/infra/localcloud/stage"
 )
-
-// due reports whether it is the turn of case number i.
-func due(i int) bool { return os.Getenv("ALL") != "" || (i+time.Now().YearDay())%2 == 0 }
 
 var square = stage.New("handmade")
 

@@ -19,7 +19,7 @@ func TestRepairedByHand(t *testing.T) {
 		{"recover", func(t *testing.T, s *server) { s.Upgrade(t.Context(), "recover", "--json").Must(t) }},
 		{"reboot", func(t *testing.T, s *server) { s.PowerOff(t); s.Start(t) }},
 	} {
-		if !due(i) {
+		if !stage.Due(i) {
 			continue
 		}
 		t.Run(c.name, func(t *testing.T) {

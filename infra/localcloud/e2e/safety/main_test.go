@@ -1,7 +1,7 @@
 //go:build machine
 
 // Package safety proves on a real machine that nothing is lost: what is killed, hangs or turns out
-// bad is put back, and what people wrote stays.
+// bad is put back, and what people wrote stays. Of its longest tables every other case runs, see stage.Due.
 package safety
 
 import (

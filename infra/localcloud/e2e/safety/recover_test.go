@@ -21,7 +21,7 @@ const hangs = "9.10.3"
 // that it may, a second has passed.
 func whileAway(t *testing.T, s *stage.Server, do func(p *stage.Process, pid int)) *stage.Process {
 	t.Helper()
-	return s.Hold(t, stage.Point{Step: "start", Delay: time.Second}, do, "apply", "--yes", "--to", hangs)
+	return s.Hold(t, stage.Point{Step: "start", Delay: time.Second}, do, "apply", "--yes", "--to", hangs, "--retry-failed")
 }
 
 // signal sends a process a signal.
@@ -49,11 +49,31 @@ func whole(t *testing.T, s *stage.Server) {
 	}
 }
 
-// An upgrader that is stopped, as one that hangs, while the service is away is ended by its
-// watchdog, and the old version is back without anybody's help.
-func TestHungUpgrader(t *testing.T) {
+// TestWhileDown: whatever happens to a run during its downtime, the old version is back without an operator's help.
+func TestWhileDown(t *testing.T) {
 	s := fresh(t)
 	square.Localcloud(t.Context(), "mirror", "publish", "--bad", "hang").Must(t)
+	for _, c := range []struct {
+		name string
+		do   func(*testing.T, *stage.Server)
+	}{
+		{"the upgrader hangs", hungUpgrader},
+		{"the recovery is killed", killedRecovery},
+		{"the power is cut", powerCut},
+		{"the lock is taken", takenLock},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			c.do(t, s)
+			whole(t, s)
+		})
+		if t.Failed() {
+			return
+		}
+	}
+}
+
+// hungUpgrader stops the upgrader, as one that hangs: its watchdog ends it.
+func hungUpgrader(t *testing.T, s *stage.Server) {
 	s.Watched(t, func() {
 		p := whileAway(t, s, func(_ *stage.Process, pid int) { signal(t, pid, unix.SIGSTOP) })
 		began := time.Now()
@@ -62,20 +82,17 @@ func TestHungUpgrader(t *testing.T) {
 		}
 		t.Logf("%v from the hang to the old version's return", time.Since(began).Round(100*time.Millisecond))
 	})
-	whole(t, s)
 }
 
-// The recovery is killed as well, twice: systemd goes on until it is done.
-func TestKilledRecovery(t *testing.T) {
-	s := fresh(t)
-	square.Localcloud(t.Context(), "mirror", "publish", "--bad", "hang").Must(t)
+// killedRecovery kills the recovery as well, twice: systemd goes on until it is done.
+func killedRecovery(t *testing.T, s *stage.Server) {
 	s.Watched(t, func() {
 		p := whileAway(t, s, func(_ *stage.Process, pid int) { signal(t, pid, unix.SIGKILL) })
 		s.Exec(t, `for word in --run --boot; do until pkill -KILL -f "host recover $word"; do [ $SECONDS -lt 1200 ]; sleep 0.05; done; done`)
-		p.Wait().Must(t, 4, 5) // whoever followed hears what the log says by then
+		p.Wait().Must(t, 4, 5) // the follower reads what the log says by then
 		stage.Until(t, stage.Patience, func() error {
 			if s.Record(t).Run != nil {
-				return errors.New("nobody puts the run back")
+				return errors.New("the run is not rolled back")
 			}
 			return nil
 		})
@@ -83,13 +100,10 @@ func TestKilledRecovery(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	whole(t, s)
 }
 
-// Power is lost while the service is away: at the next boot the service waits until all is back.
-func TestPowerCut(t *testing.T) {
-	s := fresh(t)
-	square.Localcloud(t.Context(), "mirror", "publish", "--bad", "hang").Must(t)
+// powerCut cuts the power: at the next boot the service waits until all is back.
+func powerCut(t *testing.T, s *stage.Server) {
 	whileAway(t, s, func(p *stage.Process, _ int) {
 		s.Kill(t)
 		p.Kill()
@@ -107,5 +121,4 @@ back=$(systemctl show --property=ActiveEnterTimestampMonotonic --value townsquar
 	if order != "Result=success\nNRestarts=0\nwaited" {
 		t.Errorf("the recovery at boot: %s", order)
 	}
-	whole(t, s)
 }

@@ -34,7 +34,7 @@ func TestRestore(t *testing.T) {
 		t.Errorf("in the place of a service, unasked: %+v", r)
 	}
 	envy := rename(t, s)
-	r := do(t, s, 0, "restore", made.Backup.ID, "--yes", "--replace")
+	r := do(t, s, 0, "restore", made.Backup.ID, "--yes", "--replace", "--watch", "2s")
 	t.Logf("away for %v", r.Downtime)
 	envy()
 	s.Serves(t, stage.Before)
@@ -60,7 +60,7 @@ func brokenOff(t *testing.T, s *stage.Server, backup string) {
 	t.Helper()
 	s.Upgrade(t.Context(), "backup", "list").Must(t) // from here on its manifest is at hand
 	s.Exec(t, "mv "+repository+"/data "+repository+"/away")
-	r := s.Upgrade(t.Context(), "restore", backup, "--yes", "--replace", "--json").Must(t, 1, 4)
+	r := s.Upgrade(t.Context(), "restore", backup, "--yes", "--replace", "--watch", "2s", "--json").Must(t, 1, 4)
 	s.Exec(t, "rmdir "+repository+"/data 2>/dev/null || true; mv "+repository+"/away "+repository+"/data")
 	if strings.Contains(r.Stdout, `"kind":"down"`) {
 		t.Errorf("somebody was stopped for it:\n%s", r)
@@ -74,7 +74,7 @@ func brokenOff(t *testing.T, s *stage.Server, backup string) {
 			return unix.Kill(pid, unix.SIGKILL)
 		})
 	}()
-	p := s.StartUpgrade(t.Context(), "restore", backup, "--yes", "--replace", "--json")
+	p := s.StartUpgrade(t.Context(), "restore", backup, "--yes", "--replace", "--watch", "2s", "--json")
 	killed := p.Wait()
 	close(over)
 	if err := <-struck; err != nil {

@@ -75,7 +75,7 @@ func TestServerLost(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	restored := again.Upgrade(t.Context(), "restore", "latest", "--yes").Must(t)
+	restored := again.Upgrade(t.Context(), "restore", "latest", "--yes", "--watch", "2s").Must(t)
 	t.Logf("lost and back: pulumi %v, first boot and restore %v", server.Round(time.Second), restored.Took.Round(time.Second))
 
 	again.Serves(t, stage.Before) // the old password, each post, each file byte for byte, over TLS
@@ -159,7 +159,7 @@ func TestSFTP(t *testing.T) {
 
 	lost := s.People.Posts[0]
 	s.Exec(t, `runuser -u mattermost -- psql -XAtq -h /var/run/postgresql -U mattermost mattermost -c "delete from posts where id = '`+lost.ID+`'"; rm -r /var/lib/mattermost/data/*`)
-	restored := s.Upgrade(t.Context(), "restore", "latest", "--yes", "--replace").Must(t)
+	restored := s.Upgrade(t.Context(), "restore", "latest", "--yes", "--replace", "--watch", "2s").Must(t)
 	t.Logf("restored in %v", restored.Took.Round(100*time.Millisecond))
 	s.Serves(t, stage.Before)
 

@@ -70,7 +70,7 @@ func TestTablesInAnotherSchema(t *testing.T) {
 	}
 	lost := s.People.Posts[0]
 	s.Exec(t, `runuser -u postgres -- psql -XAtq mattermost -c "delete from chat.posts where id = '`+lost.ID+`'"`)
-	s.Upgrade(t.Context(), "restore", "latest", "--yes", "--replace").Must(t)
+	s.Upgrade(t.Context(), "restore", "latest", "--yes", "--replace", "--watch", "2s").Must(t)
 	stage.Until(t, stage.Patience, func() error {
 		if s.Record(t).Run != nil {
 			return errors.New("the restore is not over")
