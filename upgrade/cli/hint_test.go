@@ -207,6 +207,7 @@ func TestCommandsInReadme(t *testing.T) {
 	found := 0
 	for _, m := range regexp.MustCompile("(?m)(?:`|^\\$? ?)upgrade ([^`\n]*)").FindAllStringSubmatch(string(text), -1) {
 		line, _, _ := strings.Cut(m[1], " <")
+		line, _, _ = strings.Cut(line, " #")
 		if strings.Contains(line, "…") || !ourCommand.MatchString("upgrade "+line) {
 			continue
 		}

@@ -174,7 +174,7 @@ func (c *Comparison) extraKey(path string, key ssh.PublicKey, comment string, o 
 		d.Left, d.Hint = "you connected with it", "add it to townsquare:sshKeys of the stack, then: pulumi up"
 	case former && o.KeepKey != "":
 	case former && !o.RemoveKeys:
-		d.Left, d.Hint = "removed by a command with --stack, over SSH", "upgrade repair --stack STACK"
+		d.Left, d.Hint = "removed by a command with --stack, over SSH", "upgrade repair …"
 		d.Risk = "its holder has root's rights"
 	case !o.RemoveKeys:
 		d.Left, d.Hint = "unmanaged", "upgrade repair --remove-keys …"
