@@ -191,7 +191,9 @@ func (r *reader) unknown() {
 func Keys() []string {
 	var keys []string
 	for field := range reflect.TypeFor[Config]().Fields() {
-		keys = append(keys, field.Tag.Get("key"))
+		if key := field.Tag.Get("key"); key != "" {
+			keys = append(keys, key)
+		}
 	}
 	slices.Sort(keys)
 	return keys

@@ -53,7 +53,7 @@ func build(ctx *pulumi.Context, c *Config, refuse refuser) (pulumi.Map, error) {
 	if err != nil {
 		return nil, err
 	}
-	backups, err := NewBackups(ctx, c.Name, &BackupsArgs{Config: c})
+	backups, err := NewBackups(ctx, c.Name, &BackupsArgs{Config: c, Refuse: refuse})
 	if err != nil {
 		return nil, err
 	}

@@ -3,7 +3,6 @@ package provider
 import (
 	"context"
 	"regexp"
-	"slices"
 	"strconv"
 
 	p "github.com/pulumi/pulumi-go-provider"
@@ -45,11 +44,6 @@ func newVolumes(cloud *Cloud) infer.InferredResource {
 		failures := checkTags(in.Tags)
 		if in.Size < 1 {
 			failures = append(failures, fails("size", "must be at least 1 GiB, not %d", in.Size))
-		}
-		for property, kind := range map[string]*string{"initialFilesystemType": in.InitialFilesystemType, "filesystemType": in.FilesystemType} {
-			if kind != nil && !slices.Contains([]string{"ext4", "xfs"}, *kind) {
-				failures = append(failures, fails(property, "%q is none of ext4, xfs", *kind))
-			}
 		}
 		return failures
 	}

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/auto/optpreview"
+	"github.com/pulumi/pulumi/sdk/v3/go/auto/optup"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -53,7 +54,13 @@ Exit codes: 0 done, 1 error.`,
 
 	var unprotect, show, fresh, unchanged bool
 	up := f.command(program, "up", "Make the cloud what the program says", "localcloud pulumi up --cloud demo --stack dev",
-		func(ctx context.Context, s *Stack) (any, error) { return counted(s.Up(ctx)) })
+		func(ctx context.Context, s *Stack) (any, error) {
+			if fresh {
+				return counted(s.Up(ctx, optup.Refresh()))
+			}
+			return counted(s.Up(ctx))
+		})
+	up.Flags().BoolVar(&fresh, "refresh", false, "ask the cloud first how its resources are now")
 	refresh := f.command(program, "refresh", "See what is still there of what up has made", "localcloud pulumi refresh --cloud demo",
 		func(ctx context.Context, s *Stack) (any, error) { return counted(s.Refresh(ctx)) })
 	preview := f.command(program, "preview", "Say what up would do", "localcloud pulumi preview --cloud demo",
