@@ -98,8 +98,8 @@ func NewServer(ctx *pulumi.Context, name string, args *ServerArgs, opts ...pulum
 	s.Droplet, err = do.NewDroplet(ctx, name+"-droplet", droplet, parent, protect,
 		// DigitalOcean says what monitoring is; were it once missing there, the droplet would be replaced.
 		pulumi.IgnoreChanges([]string{"image", "userData", "sshKeys", "monitoring"}),
-		// Otherwise a droplet that is never ready is waited for for an hour, and a shutdown of more than
-		// one minute, which Mattermost alone may take, fails the deletion.
+		// By default the provider waits an hour for a droplet that is never ready, and one minute for a
+		// shutdown, which Mattermost alone may take.
 		pulumi.Timeouts(&pulumi.CustomTimeouts{Create: "15m", Update: "30m", Delete: "10m"}),
 		pulumi.AdditionalSecretOutputs([]string{"userData"}),
 		// A volume is at one droplet at a time.

@@ -68,6 +68,11 @@ func newProjects(cloud *Cloud) infer.InferredResource {
 		return save(uuid.NewString(), nil, ProjectState{ProjectArgs: in, CreatedAt: now(), OwnerId: 1, OwnerUuid: uuid.Nil.String()})
 	}
 	r.update = func(_ context.Context, id string, old ProjectState, state *ProjectState) (err error) {
+		// What is no longer to be in the project is moved to the account's default one, and the API finds
+		// nothing to move once it is gone.
+		if err := cloud.view(func(c *Contents) error { return c.urnsExist(without(old.Resources, state.Resources)) }); err != nil {
+			return fmt.Errorf("error assigning resources to default project: %w", err)
+		}
 		_, *state, err = save(id, old.Resources, *state)
 		return err
 	}
@@ -79,11 +84,10 @@ func newProjects(cloud *Cloud) infer.InferredResource {
 
 // inProject is what the API lists of a project: only what still exists, a reserved address by the name
 // that it had before.
-func (c *Contents) inProject(urns []string) (listed []string) {
-	for _, urn := range urns {
-		if c.urnsExist([]string{urn}) == nil {
-			listed = append(listed, strings.Replace(urn, "do:reservedip:", "do:floatingip:", 1))
-		}
+func (c *Contents) inProject(urns []string) []string {
+	listed := slices.DeleteFunc(slices.Clone(urns), func(urn string) bool { return c.urnsExist([]string{urn}) != nil })
+	for i, urn := range listed {
+		listed[i] = strings.Replace(urn, "do:reservedip:", "do:floatingip:", 1)
 	}
 	return listed
 }
@@ -107,6 +111,11 @@ func (c *Contents) movable(old, wanted []string) error {
 		}
 	}
 	return nil
+}
+
+// without returns the elements of a list that are not in another.
+func without(list, others []string) []string {
+	return slices.DeleteFunc(slices.Clone(list), func(element string) bool { return slices.Contains(others, element) })
 }
 
 // urnsExist refuses names of resources that the cloud does not have.

@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -18,6 +17,7 @@ import (
 
 	p "github.com/pulumi/pulumi-go-provider"
 	"github.com/pulumi/pulumi/sdk/v3/go/auto/optpreview"
+	"github.com/pulumi/pulumi/sdk/v3/go/auto/optup"
 
 	"townsquare/infra"
 	"townsquare/infra/localcloud/network"
@@ -141,14 +141,18 @@ func (b *paper) ResizeMachine(_ context.Context, name string, memoryMB int) erro
 	return b.change(func(s *sheet) error { s.Machines[name].MemoryMB = memoryMB; return nil })
 }
 
-func (b *paper) RemoveMachine(_ context.Context, name string, _ bool) error {
+func (b *paper) ShutDownMachine(_ context.Context, name string) error {
+	return b.change(func(s *sheet) error { s.Machines[name].Status = "off"; return nil })
+}
+
+func (b *paper) RemoveMachine(_ context.Context, name string) error {
 	return b.change(func(s *sheet) error { delete(s.Machines, name); return nil })
 }
 
 func (b *paper) Run(context.Context, string, io.Reader, ...string) ([]byte, error) { return nil, nil }
 
-func (b *paper) CreateVolume(_ context.Context, volume provider.VolumeSpec) error {
-	return b.GrowVolume(nil, volume.Name, volume.GiB)
+func (b *paper) CreateVolume(ctx context.Context, volume provider.VolumeSpec) error {
+	return b.GrowVolume(ctx, volume.Name, volume.GiB)
 }
 
 func (b *paper) GrowVolume(_ context.Context, name string, gib int) error {
@@ -246,9 +250,11 @@ func (s *paperStack) try(work func(context.Context, *runner.Stack) (runner.Chang
 	return work(s.t.Context(), stack)
 }
 
-func (s *paperStack) tryUp() (runner.Changes, error) {
+func (s *paperStack) tryUp(options ...optup.Option) (runner.Changes, error) {
 	s.t.Helper()
-	return s.try(func(ctx context.Context, stack *runner.Stack) (runner.Changes, error) { return stack.Up(ctx) })
+	return s.try(func(ctx context.Context, stack *runner.Stack) (runner.Changes, error) {
+		return stack.Up(ctx, options...)
+	})
 }
 
 func (s *paperStack) tryPreview(options ...optpreview.Option) (runner.Changes, error) {
@@ -258,20 +264,36 @@ func (s *paperStack) tryPreview(options ...optpreview.Option) (runner.Changes, e
 	})
 }
 
-func (s *paperStack) up() runner.Changes {
+func (s *paperStack) up(options ...optup.Option) runner.Changes {
 	s.t.Helper()
-	changes, err := s.tryUp()
+	changes, err := s.tryUp(options...)
 	if err != nil {
 		s.t.Fatalf("%v\n%s", err, s.said.String())
 	}
 	return changes
 }
 
-func (s *paperStack) sheet() sheet {
+// droplet is the stack's one droplet, by its URN in the cloud, and project what is in its project.
+func (s *paperStack) droplet() (urn string, project []string) {
 	s.t.Helper()
-	found, err := readSheet(s.cloud.Dir)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		s.t.Fatal(err)
+	var inventory struct {
+		Resources struct {
+			Droplet map[string]struct{ DropletUrn string }
+			Project map[string]struct{ Resources []string }
+		}
 	}
-	return found
+	data, err := os.ReadFile(filepath.Join(s.cloud.Dir, "inventory.json"))
+	if err == nil {
+		err = json.Unmarshal(data, &inventory)
+	}
+	if err != nil || len(inventory.Resources.Droplet) != 1 || len(inventory.Resources.Project) != 1 {
+		s.t.Fatalf("%v in %s", err, data)
+	}
+	for _, d := range inventory.Resources.Droplet {
+		urn = d.DropletUrn
+	}
+	for _, p := range inventory.Resources.Project {
+		project = p.Resources
+	}
+	return urn, project
 }
