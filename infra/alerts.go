@@ -61,7 +61,10 @@ func NewAlerts(ctx *pulumi.Context, name string, args *AlertsArgs, opts ...pulum
 		child string
 		args  do.UptimeAlertArgs
 	}{
-		{"-down", do.UptimeAlertArgs{Type: pulumi.String("down_global"), Period: pulumi.String("2m")}},
+		{"-down", do.UptimeAlertArgs{
+			// Its threshold and comparison mean nothing, and DigitalOcean refuses an empty comparison.
+			Type: pulumi.String("down_global"), Threshold: pulumi.Int(1), Comparison: pulumi.String("less_than"), Period: pulumi.String("2m"),
+		}},
 		{"-certificate", do.UptimeAlertArgs{
 			// Days. Certificates are renewed when a third of their time is left: 30 days of 90.
 			Type: pulumi.String("ssl_expiry"), Threshold: pulumi.Int(14), Comparison: pulumi.String("less_than"), Period: pulumi.String("1h"),

@@ -2,6 +2,7 @@ package infra
 
 import (
 	do "github.com/pulumi/pulumi-digitalocean/sdk/v4/go/digitalocean"
+	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
@@ -17,6 +18,7 @@ type Backups struct {
 // BackupsArgs are the settings of Backups.
 type BackupsArgs struct {
 	Config *Config // required
+	Refuse refuser // required
 }
 
 // NewBackups registers the bucket and its key, or nothing with backups: false.
@@ -30,6 +32,19 @@ func NewBackups(ctx *pulumi.Context, name string, args *BackupsArgs, opts ...pul
 		none := pulumi.String("").ToStringOutput()
 		b.Bucket, b.Endpoint, b.AccessKey, b.SecretKey = none, none, none, none
 		return b, ctx.RegisterResourceOutputs(b, pulumi.Map{})
+	}
+	steady, err := args.Refuse("backup bucket", refuseOtherBucket)
+	if err != nil {
+		return nil, err
+	}
+	// A default is for the first `pulumi up`. Another host, domain or table of regions later leaves the
+	// bucket alone, and with it the backups.
+	var defaults []string
+	if !c.bucketNamed {
+		defaults = append(defaults, "name")
+	}
+	if !c.bucketPlaced {
+		defaults = append(defaults, "region")
 	}
 	bucket, err := do.NewSpacesBucket(ctx, name+"-bucket", &do.SpacesBucketArgs{
 		Name:   pulumi.String(c.BackupBucket),
@@ -50,7 +65,7 @@ func NewBackups(ctx *pulumi.Context, name string, args *BackupsArgs, opts ...pul
 			},
 		}},
 		ForceDestroy: pulumi.Bool(!c.Protect),
-	}, parent, pulumi.Protect(c.Protect))
+	}, parent, pulumi.Protect(c.Protect), pulumi.IgnoreChanges(defaults), steady)
 	if err != nil {
 		return nil, err
 	}
@@ -69,4 +84,19 @@ func NewBackups(ctx *pulumi.Context, name string, args *BackupsArgs, opts ...pul
 	b.SecretKey = secret(key.SecretKey)
 	b.URNs = pulumi.StringArray{bucket.BucketUrn}
 	return b, ctx.RegisterResourceOutputs(b, pulumi.Map{"bucket": b.Bucket, "endpoint": b.Endpoint})
+}
+
+// refuseOtherBucket keeps the name of a bucket. DigitalOcean's provider takes another name for a change
+// in place: it renames nothing, and the server's key is then for a bucket that does not exist.
+func refuseOtherBucket(before, after resource.PropertyMap) Problems {
+	from, to, ok := changed(before, after, "name")
+	if !ok {
+		return nil
+	}
+	return Problems{{
+		Key: full("backupBucket"), Value: to,
+		Wrong:   "is not the stack's bucket, " + from + ", and a bucket cannot be renamed",
+		Allowed: from + "; for another bucket see docs/digitalocean.md",
+		Type:    set("backupBucket", from),
+	}}
 }

@@ -60,7 +60,7 @@ type Config struct {
 	DropletBackups string `key:"dropletBackups"` // off, weekly (default) or daily images by DigitalOcean
 
 	Backups        bool   `key:"backups"`        // bucket for backups, default true
-	BackupBucket   string `key:"backupBucket"`   // default <host>-<domain>-backups with dashes
+	BackupBucket   string `key:"backupBucket"`   // default <host>-<domain>-backups with dashes, as they were at the first up
 	BackupRegion   string `key:"backupRegion"`   // Spaces region; default the one nearest to region
 	BackupKeepDays int    `key:"backupKeepDays"` // how long what was deleted or replaced is kept, default 30
 	BackupKeep     Keep   `key:"backupKeep"`     // how many backups stay: last, daily, weekly, monthly; default 5, 7, 5, 12
@@ -84,7 +84,8 @@ type Config struct {
 	Environment string `key:"environment"` // of the DigitalOcean project: Production (default), Staging, Development
 	Protect     bool   `key:"protect"`     // default true; false only where nothing needs to be kept
 
-	warnings []string // about settings that are accepted
+	warnings                  []string // about settings that are accepted
+	bucketNamed, bucketPlaced bool     // backupBucket and backupRegion are set, not made from other settings
 }
 
 // Releases are the addresses an upgrade reads; an empty one is the vendor's own.
@@ -183,6 +184,8 @@ func parse(src source, stack string) (*Config, error) {
 	c.Backups = r.boolean("backups", true)
 	c.BackupRegion = r.choice("backupRegion", slug.Regions[c.Region], slug.SpacesRegions...)
 	c.BackupBucket = r.text("backupBucket", bucketName(c), checkBucket)
+	_, c.bucketNamed = r.lookup("backupBucket")
+	_, c.bucketPlaced = r.lookup("backupRegion")
 	c.BackupKeepDays = r.number("backupKeepDays", 30, 1, 3650)
 	c.BackupKeep = r.keep("backupKeep", Keep{Last: 5, Daily: 7, Weekly: 5, Monthly: 12})
 	c.BackupPassword = r.backupPassword("backupPassword", c.Backups)

@@ -92,7 +92,7 @@ func (d *Database) managed(ctx *pulumi.Context, name string, args *DatabaseArgs)
 		Rules: do.DatabaseFirewallRuleArray{do.DatabaseFirewallRuleArgs{
 			Type: pulumi.String("droplet"), Value: args.Droplet.ToStringOutput(),
 		}},
-	}, parent)
+	}, parent, protect) // without it the cluster is open to the world
 	if err != nil {
 		return err
 	}

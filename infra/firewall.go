@@ -16,6 +16,7 @@ type Firewall struct {
 type FirewallArgs struct {
 	Droplet pulumi.IntInput // required: number of the droplet
 	SSHFrom []string        // required: CIDRs that may reach port 22
+	Protect bool            // required: refuse to delete the firewall
 }
 
 var anywhere = pulumi.ToStringArray([]string{"0.0.0.0/0", "::/0"})
@@ -52,7 +53,7 @@ func NewFirewall(ctx *pulumi.Context, name string, args *FirewallArgs, opts ...p
 		OutboundRules: do.FirewallOutboundRuleArray{
 			out("tcp", "1-65535"), out("udp", "1-65535"), out("icmp", ""),
 		},
-	}, pulumi.Parent(f))
+	}, pulumi.Parent(f), pulumi.Protect(args.Protect))
 	if err != nil {
 		return nil, err
 	}

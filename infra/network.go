@@ -50,6 +50,8 @@ func NewNetwork(ctx *pulumi.Context, name string, args *NetworkArgs, opts ...pul
 	if err != nil {
 		return nil, err
 	}
-	n.URNs = pulumi.StringArray{n.Address.ReservedIpUrn}
+	// As projects list it. The URN of the resource, do:reservedip:…, would be drift after each refresh, and
+	// DigitalOcean refuses to move the address without its droplet.
+	n.URNs = pulumi.StringArray{pulumi.Sprintf("do:floatingip:%s", n.Address.IpAddress)}
 	return n, ctx.RegisterResourceOutputs(n, pulumi.Map{"vpc": n.VPC.ID(), "address": n.Address.IpAddress})
 }

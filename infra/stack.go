@@ -3,6 +3,7 @@
 package infra
 
 import (
+	"slices"
 	"strings"
 
 	do "github.com/pulumi/pulumi-digitalocean/sdk/v4/go/digitalocean"
@@ -46,7 +47,8 @@ func build(ctx *pulumi.Context, c *Config, hooks hooks) (pulumi.Map, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := NewFirewall(ctx, c.Name, &FirewallArgs{Droplet: server.Number, SSHFrom: c.SSHFrom}); err != nil {
+	firewall, err := NewFirewall(ctx, c.Name, &FirewallArgs{Droplet: server.Number, SSHFrom: c.SSHFrom, Protect: c.Protect})
+	if err != nil {
 		return nil, err
 	}
 	database, err := NewDatabase(ctx, c.Name, &DatabaseArgs{Config: c, VPC: network.VPC, Droplet: server.Droplet.ID(), Refuse: hooks.refuse})
@@ -57,14 +59,17 @@ func build(ctx *pulumi.Context, c *Config, hooks hooks) (pulumi.Map, error) {
 	if err != nil {
 		return nil, err
 	}
-	backups, err := NewBackups(ctx, c.Name, &BackupsArgs{Config: c})
+	backups, err := NewBackups(ctx, c.Name, &BackupsArgs{Config: c, Refuse: hooks.refuse})
 	if err != nil {
 		return nil, err
 	}
-	if _, err := NewAlerts(ctx, c.Name, &AlertsArgs{Config: c, Droplet: server.Droplet.ID(), Cluster: database.ClusterID}); err != nil {
+	alerts, err := NewAlerts(ctx, c.Name, &AlertsArgs{Config: c, Droplet: server.Droplet.ID(), Cluster: database.ClusterID})
+	if err != nil {
 		return nil, err
 	}
-	if err := newProject(ctx, c, network, server, database, names, backups); err != nil {
+	everything := []pulumi.Resource{network, server, firewall, database, names, backups, alerts}
+	urns := slices.Concat(network.URNs, server.URNs, database.URNs, names.URNs, backups.URNs)
+	if err := newProject(ctx, c, urns, everything); err != nil {
 		return nil, err
 	}
 	host, err := desired(c)
@@ -78,19 +83,16 @@ func build(ctx *pulumi.Context, c *Config, hooks hooks) (pulumi.Map, error) {
 }
 
 // newProject groups everything that can be in a project, so that the bill and the control panel
-// show this stack as one.
-func newProject(ctx *pulumi.Context, c *Config, network *Network, server *Server, database *Database, names *DNS, backups *Backups) error {
-	var urns pulumi.StringArray
-	for _, list := range []pulumi.StringArray{network.URNs, server.URNs, database.URNs, names.URNs, backups.URNs} {
-		urns = append(urns, list...)
-	}
+// show this stack as one. It depends on all other resources, so it is the first one that
+// `pulumi destroy --skip-preview` deletes; its protection refuses that before anything is deleted.
+func newProject(ctx *pulumi.Context, c *Config, urns pulumi.StringArray, everything []pulumi.Resource) error {
 	_, err := do.NewProject(ctx, c.Name, &do.ProjectArgs{
 		Name:        pulumi.String(c.Name),
 		Description: pulumi.String("Mattermost at " + c.SiteHost()),
 		Purpose:     pulumi.String("Web Application"),
 		Environment: pulumi.String(c.Environment),
 		Resources:   urns,
-	})
+	}, pulumi.Protect(c.Protect), pulumi.DependsOn(everything))
 	return err
 }
 

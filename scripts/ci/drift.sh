@@ -38,7 +38,7 @@ cloud() {
       if (!seen[line]++) print line
     }' "$work/said")
   if [ -n "$differs" ]; then
-    printf '%s\n\nTo put it back:\n\n    pulumi up --refresh --stack %s\n\n' "$differs" "$stack" >>"$summary"
+    printf '%s\n\nTo repair it:\n\n    pulumi up --refresh --stack %s\n\n' "$differs" "$stack" >>"$summary"
     annotate warning "$stack is not as the program says: $(printf '%s\n' "$differs" | wc -l) resources differ"
   else
     { printf 'Pulumi could not tell (exit code %d):\n\n' "$code" && tail -n 20 "$work/said" | fenced; } >>"$summary"
@@ -55,7 +55,7 @@ server() {
     0) printf 'The server is as its stack says.\n\n' >>"$summary" ;;
     10)
       worst=1
-      { printf 'On the server:\n\n' && fenced <"$work/said" && printf 'To put it back:\n\n    upgrade repair --stack %s\n\n' "$stack"; } >>"$summary"
+      { printf 'On the server:\n\n' && fenced <"$work/said" && printf 'To repair it:\n\n    upgrade repair --stack %s\n\n' "$stack"; } >>"$summary"
       annotate warning "the server of $stack is not as its stack says"
       ;;
     *)

@@ -103,10 +103,6 @@ func checkCluster(in *DatabaseClusterArgs) (failures []p.CheckFailure) {
 	if value(in.Version) == "" {
 		failures = append(failures, fails("version", "is required for engine %s", in.Engine))
 	}
-	for _, window := range in.MaintenanceWindows {
-		failures = append(failures, oneOf("maintenanceWindows", strings.ToLower(window.Day),
-			"monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")...)
-	}
 	return append(failures, checkTags(in.Tags)...)
 }
 

@@ -161,12 +161,6 @@ type DatabaseFirewallState struct{ DatabaseFirewallArgs }
 
 func newDatabaseFirewalls(cloud *Cloud) infer.InferredResource {
 	r := &resource[DatabaseFirewallArgs, DatabaseFirewallState]{cloud: cloud, name: "DatabaseFirewall"}
-	r.check = func(in *DatabaseFirewallArgs) (failures []p.CheckFailure) {
-		for _, rule := range in.Rules {
-			failures = append(failures, oneOf("rules", rule.Type, "droplet", "k8s", "ip_addr", "tag", "app")...)
-		}
-		return failures
-	}
 	save := func(ctx context.Context, id string, state *DatabaseFirewallState) error {
 		rules := make([]DatabaseRule, len(state.Rules))
 		for i, rule := range state.Rules {

@@ -27,7 +27,7 @@ func replacements() map[string][]string {
 		"ProjectResources":     {"project"},
 		"ReservedIp":           {"ipAddress", "region"},
 		"ReservedIpAssignment": {"dropletId", "ipAddress"},
-		"SpacesBucket":         {"name", "region"},
+		"SpacesBucket":         {"region"},
 		"SshKey":               {"publicKey"},
 		"UptimeAlert":          {"checkId"},
 		"Volume":               {"description", "filesystemType", "initialFilesystemLabel", "initialFilesystemType", "name", "region", "snapshotId"},

@@ -126,10 +126,6 @@ func newDnsRecords(cloud *Cloud) infer.InferredResource {
 }
 
 func checkRecord(in *DnsRecordArgs) (failures []p.CheckFailure) {
-	types := []string{"A", "AAAA", "CAA", "CNAME", "MX", "NS", "TXT", "SRV"}
-	if !slices.Contains(types, in.Type) {
-		failures = append(failures, fails("type", "%q is none of %s", in.Type, strings.Join(types, ", ")))
-	}
 	if in.Ttl != nil && *in.Ttl < 1 {
 		failures = append(failures, fails("ttl", "must be at least 1 second, not %d", *in.Ttl))
 	}
@@ -137,7 +133,7 @@ func checkRecord(in *DnsRecordArgs) (failures []p.CheckFailure) {
 		if in.Flags == nil || *in.Flags < 0 || *in.Flags > 255 {
 			failures = append(failures, fails("flags", "a CAA record needs flags between 0 and 255"))
 		}
-		if !slices.Contains([]string{"issue", "issuewild", "iodef"}, value(in.Tag)) {
+		if value(in.Tag) == "" {
 			failures = append(failures, fails("tag", "a CAA record needs a tag: issue, issuewild or iodef"))
 		}
 	}

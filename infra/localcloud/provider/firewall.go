@@ -3,9 +3,7 @@ package provider
 import (
 	"context"
 	"errors"
-	"fmt"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -103,12 +101,8 @@ func checkFirewall(in *FirewallArgs) (failures []p.CheckFailure) {
 		failures = append(failures, fails("inboundRules", "at least one rule must be specified"))
 	}
 	check := func(property string, index int, protocol string, ports *string) {
-		where := fmt.Sprintf("rule %d", index+1)
-		switch {
-		case !slices.Contains([]string{"tcp", "udp", "icmp"}, protocol):
-			failures = append(failures, fails(property, "%s: protocol %q is none of tcp, udp, icmp", where, protocol))
-		case protocol != "icmp" && value(ports) == "":
-			failures = append(failures, fails(property, "%s: portRange is required if the protocol is tcp or udp", where))
+		if protocol != "icmp" && value(ports) == "" {
+			failures = append(failures, fails(property, "rule %d: portRange is required if the protocol is tcp or udp", index+1))
 		}
 	}
 	for i, rule := range in.InboundRules {

@@ -35,6 +35,9 @@ type Contents struct {
 	LastNumber int                                   `json:"lastNumber"`
 	Resources  map[string]map[string]json.RawMessage `json:"resources"` // by type, then id
 	Machines   map[string]Placement                  `json:"machines"`  // by droplet or cluster id
+
+	// NewRegions are those in which the account has had no VPC yet.
+	NewRegions []string `json:"newRegions,omitempty"`
 }
 
 // errNotFound says that the cloud has no such resource, as DigitalOcean's 404 does.

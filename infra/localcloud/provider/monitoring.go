@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/mail"
 	"net/url"
-	"slices"
 	"strings"
 
 	p "github.com/pulumi/pulumi-go-provider"
@@ -30,17 +29,6 @@ type UptimeCheckState struct{ UptimeCheckArgs }
 func newUptimeChecks(cloud *Cloud) infer.InferredResource {
 	r := &resource[UptimeCheckArgs, UptimeCheckState]{cloud: cloud, name: "UptimeCheck"}
 	r.autoname = func(in *UptimeCheckArgs) **string { return &in.Name }
-	r.check = func(in *UptimeCheckArgs) (failures []p.CheckFailure) {
-		if in.Type != nil && !slices.Contains([]string{"ping", "http", "https"}, *in.Type) {
-			failures = append(failures, fails("type", "%q is none of ping, http, https", *in.Type))
-		}
-		for _, region := range in.Regions {
-			if !slices.Contains([]string{"us_east", "us_west", "eu_west", "se_asia"}, region) {
-				failures = append(failures, fails("regions", "%q is none of us_east, us_west, eu_west, se_asia", region))
-			}
-		}
-		return failures
-	}
 	r.create = func(_ context.Context, in UptimeCheckArgs) (string, UptimeCheckState, error) {
 		if target, err := url.Parse(in.Target); value(in.Type) != "ping" && (err != nil || target.Host == "") {
 			return "", UptimeCheckState{}, refused("target: %q is no URL", in.Target)
@@ -79,17 +67,11 @@ type UptimeAlertState struct{ UptimeAlertArgs }
 func newUptimeAlerts(cloud *Cloud) infer.InferredResource {
 	r := &resource[UptimeAlertArgs, UptimeAlertState]{cloud: cloud, name: "UptimeAlert"}
 	r.autoname = func(in *UptimeAlertArgs) **string { return &in.Name }
-	r.check = func(in *UptimeAlertArgs) (failures []p.CheckFailure) {
-		failures = append(failures, oneOf("type", in.Type, "latency", "down", "down_global", "ssl_expiry")...)
-		if in.Comparison != nil {
-			failures = append(failures, oneOf("comparison", *in.Comparison, "greater_than", "less_than")...)
-		}
-		if in.Period != nil {
-			failures = append(failures, oneOf("period", *in.Period, "2m", "3m", "5m", "10m", "15m", "30m", "1h")...)
-		}
-		return failures
-	}
 	save := func(id string, state UptimeAlertState) error {
+		// The provider sends an empty text where the program gives none.
+		if state.Comparison == nil {
+			return refused("comparison: %q is none of %s", "", strings.Join(comparisons(), ", "))
+		}
 		var emails []string
 		var slacks []Slack
 		for _, notification := range state.Notifications {
@@ -142,14 +124,7 @@ type MonitorAlertState struct {
 
 func newMonitorAlerts(cloud *Cloud) infer.InferredResource {
 	r := &resource[MonitorAlertArgs, MonitorAlertState]{cloud: cloud, name: "MonitorAlert"}
-	r.check = func(in *MonitorAlertArgs) (failures []p.CheckFailure) {
-		failures = append(failures, oneOf("compare", in.Compare, "GreaterThan", "LessThan")...)
-		failures = append(failures, oneOf("window", in.Window, "5m", "10m", "30m", "1h")...)
-		if !strings.HasPrefix(in.Type, "v1/insights/droplet/") && !strings.HasPrefix(in.Type, "v1/insights/lbaas/") && !strings.HasPrefix(in.Type, "v1/dbaas/alerts/") {
-			failures = append(failures, fails("type", "%q is no type of alert", in.Type))
-		}
-		return append(failures, checkTags(in.Tags)...)
-	}
+	r.check = func(in *MonitorAlertArgs) []p.CheckFailure { return checkTags(in.Tags) }
 	save := func(state MonitorAlertState) error {
 		if err := refuseRecipients(state.Alerts.Emails, state.Alerts.Slacks); err != nil {
 			return err
@@ -185,11 +160,4 @@ func refuseRecipients(emails []string, slacks []Slack) error {
 		}
 	}
 	return errors.Join(problems...)
-}
-
-func oneOf(property, given string, allowed ...string) []p.CheckFailure {
-	if slices.Contains(allowed, given) {
-		return nil
-	}
-	return []p.CheckFailure{fails(property, "%q is none of %s", given, strings.Join(allowed, ", "))}
 }

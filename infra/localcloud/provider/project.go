@@ -2,6 +2,7 @@ package provider
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -35,19 +36,18 @@ func newProjects(cloud *Cloud) infer.InferredResource {
 	r := &resource[ProjectArgs, ProjectState]{cloud: cloud, name: "Project"}
 	r.autoname = func(in *ProjectArgs) **string { return &in.Name }
 	r.check = func(in *ProjectArgs) (failures []p.CheckFailure) {
-		environments := []string{"development", "staging", "production"}
-		if in.Environment != nil && !slices.Contains(environments, strings.ToLower(*in.Environment)) {
-			failures = append(failures, fails("environment", "%q is none of %s", *in.Environment, strings.Join(environments, ", ")))
-		}
 		if name := value(in.Name); name == "" || len(name) > 175 {
 			failures = append(failures, fails("name", "must have 1 to 175 characters"))
 		}
 		return failures
 	}
-	save := func(id string, state ProjectState) (string, ProjectState, error) {
+	save := func(id string, old []string, state ProjectState) (string, ProjectState, error) {
 		state.UpdatedAt = now()
-		return id, state, cloud.change(func(c *Contents) error {
+		err := cloud.change(func(c *Contents) error {
 			if err := c.urnsExist(state.Resources); err != nil {
+				return err
+			}
+			if err := c.movable(old, state.Resources); err != nil {
 				return err
 			}
 			projects, err := all[ProjectState](c, r.name)
@@ -59,11 +59,13 @@ func newProjects(cloud *Cloud) infer.InferredResource {
 					return refused("name: a project %q already exists", *state.Name)
 				}
 			}
+			state.Resources = c.inProject(state.Resources)
 			return c.put(r.name, id, state)
 		})
+		return id, state, err
 	}
 	r.create = func(_ context.Context, in ProjectArgs) (string, ProjectState, error) {
-		return save(uuid.NewString(), ProjectState{ProjectArgs: in, CreatedAt: now(), OwnerId: 1, OwnerUuid: uuid.Nil.String()})
+		return save(uuid.NewString(), nil, ProjectState{ProjectArgs: in, CreatedAt: now(), OwnerId: 1, OwnerUuid: uuid.Nil.String()})
 	}
 	r.update = func(_ context.Context, id string, old ProjectState, state *ProjectState) (err error) {
 		// What is no longer to be in the project is moved to the account's default one, and the API finds
@@ -71,16 +73,44 @@ func newProjects(cloud *Cloud) infer.InferredResource {
 		if err := cloud.view(func(c *Contents) error { return c.urnsExist(without(old.Resources, state.Resources)) }); err != nil {
 			return fmt.Errorf("error assigning resources to default project: %w", err)
 		}
-		_, *state, err = save(id, *state)
+		_, *state, err = save(id, old.Resources, *state)
 		return err
 	}
 	r.refresh = func(_ context.Context, _ string, state *ProjectState) error {
-		return cloud.view(func(c *Contents) error {
-			state.Resources = slices.DeleteFunc(state.Resources, func(urn string) bool { return c.urnsExist([]string{urn}) != nil })
-			return nil
-		})
+		return cloud.view(func(c *Contents) error { state.Resources = c.inProject(state.Resources); return nil })
 	}
 	return infer.Resource(r)
+}
+
+// inProject is what the API lists of a project: only what still exists, a reserved address by the name
+// that it had before.
+func (c *Contents) inProject(urns []string) []string {
+	listed := slices.DeleteFunc(slices.Clone(urns), func(urn string) bool { return c.urnsExist([]string{urn}) != nil })
+	for i, urn := range listed {
+		listed[i] = strings.Replace(urn, "do:reservedip:", "do:floatingip:", 1)
+	}
+	return listed
+}
+
+// movable refuses a change of projects in which a reserved address moves without its droplet.
+// Source: https://github.com/pulumi/pulumi-digitalocean/issues/946
+func (c *Contents) movable(old, wanted []string) error {
+	for from, to := range map[*[]string]*[]string{&old: &wanted, &wanted: &old} {
+		for _, urn := range *from {
+			address, is := strings.CutPrefix(urn, "do:reservedip:")
+			if !is {
+				address, is = strings.CutPrefix(urn, "do:floatingip:")
+			}
+			var reserved ReservedIpState
+			if !is || slices.Contains(*to, urn) || c.get("ReservedIp", address, &reserved) != nil || reserved.DropletId == nil {
+				continue
+			}
+			if droplet := "do:droplet:" + dropletID(*reserved.DropletId); !slices.Contains(*from, droplet) || slices.Contains(*to, droplet) {
+				return errors.New("412: Cannot move a Reserved IP with an associated Droplet. Move the Droplet instead")
+			}
+		}
+	}
+	return nil
 }
 
 // without returns the elements of a list that are not in another.

@@ -81,7 +81,7 @@ func TestLifecycle(t *testing.T) {
 	}
 	project := a.create("Project", "project", in{"name": text("mm"), "environment": text("Production"), "resources": list(text("do:droplet:"+host.id), volume.state.Get("volumeUrn"))})
 	check := a.create("UptimeCheck", "up", in{"name": text("up"), "target": text("https://chat.townsquare.test"), "type": text("https")})
-	alert := a.create("UptimeAlert", "down", in{"checkId": text(check.id), "type": text("down"), "notifications": list(object(in{"emails": list(text("a@b.example"))}))})
+	alert := a.create("UptimeAlert", "down", in{"checkId": text(check.id), "type": text("down"), "comparison": text("less_than"), "notifications": list(object(in{"emails": list(text("a@b.example"))}))})
 	cpu := a.create("MonitorAlert", "cpu", in{
 		"alerts": object(in{"emails": list(text("a@b.example"))}), "compare": text("GreaterThan"), "description": text("cpu"), "type": text("v1/insights/droplet/cpu"),
 		"value": property.New(90.0), "window": text("5m"), "entities": list(text(host.id)),

@@ -30,6 +30,7 @@ func TestRefused(t *testing.T) {
 		maps.Copy(inputs, changes)
 		return inputs
 	}
+	told := list(object(in{"emails": list(text("a@b.example"))}))
 	for _, c := range []struct {
 		name, kind string
 		inputs     in
@@ -78,6 +79,12 @@ func TestRefused(t *testing.T) {
 		{"environment", "Project", in{"environment": text("prod")}, "none of development"},
 		{"project's resource", "Project", in{"resources": list(text("do:droplet:1"))}, "404"},
 		{"target", "UptimeCheck", in{"target": text("chat")}, "no URL"},
+		{"uptime region", "UptimeCheck", in{"target": text("https://x.test"), "regions": list(text("mars"))}, `"mars" is none of us_east`},
+		{"comparison", "UptimeAlert", in{"checkId": text("x"), "type": text("down"), "notifications": told}, `comparison: "" is none of greater_than`},
+		{"comparison of monitors", "UptimeAlert", in{"checkId": text("x"), "type": text("down"), "comparison": text("LessThan"), "notifications": told}, "none of greater_than"},
+		{"compare", "MonitorAlert", alert(in{"compare": text("less_than")}), "none of GreaterThan"},
+		{"alert type", "MonitorAlert", alert(in{"type": text("v1/insights/droplet/heat")}), `"v1/insights/droplet/heat" is none of`},
+		{"backup plan", "Droplet", droplet("mm", in{"backups": property.New(true), "backupPolicy": object(in{"plan": text("hourly")})}), `"hourly" is none of daily`},
 		{"window", "MonitorAlert", alert(in{"window": text("5 minutes")}), "none of 5m"},
 		{"e-mail", "MonitorAlert", alert(in{"alerts": object(in{"emails": list(text("nobody"))})}), "no e-mail address"},
 		{"nobody", "MonitorAlert", alert(in{"alerts": object(nil)}), "at least one"},

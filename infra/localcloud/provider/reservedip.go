@@ -57,7 +57,16 @@ func newReservedIps(cloud *Cloud) infer.InferredResource {
 		})
 	}
 	r.remove = func(ctx context.Context, id string, _ ReservedIpState) error {
-		return cloud.changeNetwork(ctx, func(c *Contents) error { c.drop(r.name, id); return nil })
+		return cloud.changeNetwork(ctx, func(c *Contents) error {
+			assignments, err := all[ReservedIpAssignmentState](c, "ReservedIpAssignment")
+			for assignment, state := range assignments {
+				if state.IpAddress == id { // one that a refresh has found gone
+					c.drop("ReservedIpAssignment", assignment)
+				}
+			}
+			c.drop(r.name, id)
+			return err
+		})
 	}
 	return infer.Resource(r)
 }
@@ -104,10 +113,24 @@ func newReservedIpAssignments(cloud *Cloud) infer.InferredResource {
 			return c.put(r.name, id, state)
 		})
 	}
+	r.refresh = func(_ context.Context, _ string, state *ReservedIpAssignmentState) error {
+		return cloud.view(func(c *Contents) error {
+			var reserved ReservedIpState
+			err := c.get("ReservedIp", state.IpAddress, &reserved)
+			if err == nil && (reserved.DropletId == nil || *reserved.DropletId != state.DropletId) {
+				err = errNotFound
+			}
+			return err
+		})
+	}
 	r.remove = func(ctx context.Context, id string, state ReservedIpAssignmentState) error {
 		return cloud.changeNetwork(ctx, func(c *Contents) error {
 			var reserved ReservedIpState
 			err := c.get("ReservedIp", state.IpAddress, &reserved)
+			if _, recorded := c.Resources[r.name][id]; recorded && err == nil && reserved.DropletId == nil {
+				// DigitalOcean's provider 4.76.0 reads the droplet's number before it asks whether there is one.
+				return errors.New("panic: runtime error: invalid memory address or nil pointer dereference")
+			}
 			// Another droplet may have taken the address over meanwhile: it keeps it.
 			if err == nil && reserved.DropletId != nil && *reserved.DropletId == state.DropletId {
 				err = c.assign(state.IpAddress, nil)

@@ -77,12 +77,14 @@ func (r *resource[I, O]) Check(ctx context.Context, req infer.CheckRequest) (inf
 			}
 		}
 	}
+	found := checkEnumerations(r.name, req.NewInputs)
 	if r.check != nil {
-		for _, failure := range r.check(&in) {
-			// An input that is not known yet reads as empty here; it is checked when it is known.
-			if !req.NewInputs.Get(failure.Property).HasComputed() {
-				failures = append(failures, failure)
-			}
+		found = append(found, r.check(&in)...)
+	}
+	for _, failure := range found {
+		// An input that is not known yet reads as empty here; it is checked when it is known.
+		if !req.NewInputs.Get(failure.Property).HasComputed() {
+			failures = append(failures, failure)
 		}
 	}
 	return infer.CheckResponse[I]{Inputs: in, Failures: failures}, nil
@@ -147,16 +149,32 @@ func (r *resource[I, O]) Read(ctx context.Context, req infer.ReadRequest[I, O]) 
 	if err != nil {
 		return infer.ReadResponse[I, O]{}, fmt.Errorf("read %s %s: %w", r.name, req.ID, err)
 	}
-	inputs := inputsOf[I](state)
-	if given := reflect.ValueOf(&req.Inputs).Elem(); !given.IsZero() { // else an import: there are none yet
-		read := reflect.ValueOf(&inputs).Elem()
-		for i := range given.NumField() {
-			if given.Field(i).IsZero() { // computed by the cloud
-				read.Field(i).SetZero()
-			}
-		}
+	inputs := req.Inputs
+	found := inputsOf[I](state)
+	if reflect.ValueOf(inputs).IsZero() { // an import: there are none yet
+		inputs = found
 	}
+	overlay(reflect.ValueOf(&inputs).Elem(), reflect.ValueOf(found))
 	return infer.ReadResponse[I, O]{ID: req.ID, Inputs: inputs, State: state}, nil
+}
+
+// overlay makes what the program has set as it was found. What it has not set stays so.
+func overlay(given, found reflect.Value) {
+	switch {
+	case given.IsZero():
+	case given.Kind() == reflect.Struct:
+		for i := range given.NumField() {
+			overlay(given.Field(i), found.Field(i))
+		}
+	case given.Kind() == reflect.Pointer && !found.IsNil():
+		overlay(given.Elem(), found.Elem())
+	case given.Kind() == reflect.Slice && given.Len() == found.Len():
+		for i := range given.Len() {
+			overlay(given.Index(i), found.Index(i))
+		}
+	default:
+		given.Set(found)
+	}
 }
 
 // Delete removes the resource.

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strings"
 
-	p "github.com/pulumi/pulumi-go-provider"
 	"github.com/pulumi/pulumi-go-provider/infer"
 )
 
@@ -76,15 +75,6 @@ var validBucket = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{1,61}[a-z0-9]$`)
 func newSpacesBuckets(cloud *Cloud) infer.InferredResource {
 	r := &resource[SpacesBucketArgs, SpacesBucketState]{cloud: cloud, name: "SpacesBucket"}
 	r.autoname = func(in *SpacesBucketArgs) **string { return &in.Name }
-	r.check = func(in *SpacesBucketArgs) (failures []p.CheckFailure) {
-		if in.Region != nil {
-			failures = append(failures, oneOf("region", strings.ToLower(*in.Region), spacesRegions()...)...)
-		}
-		if in.Acl != nil {
-			failures = append(failures, oneOf("acl", *in.Acl, "private", "public-read")...)
-		}
-		return failures
-	}
 	r.create = func(ctx context.Context, in SpacesBucketArgs) (string, SpacesBucketState, error) {
 		if in.Region == nil {
 			in.Region = ptr("nyc3")
@@ -109,6 +99,9 @@ func newSpacesBuckets(cloud *Cloud) infer.InferredResource {
 				return err
 			}
 		}
+		// Another name renames nothing; only what is made of the name changes.
+		state.BucketUrn = "do:space:" + *state.Name
+		state.BucketDomainName = *state.Name + "." + state.Endpoint
 		return cloud.change(func(c *Contents) error { return c.put(r.name, id, state) })
 	}
 	r.refresh = func(ctx context.Context, id string, state *SpacesBucketState) error {
@@ -160,12 +153,6 @@ func newSpacesKeys(cloud *Cloud) infer.InferredResource {
 	r := &resource[SpacesKeyArgs, SpacesKeyState]{cloud: cloud, name: "SpacesKey"}
 	r.autoname = func(in *SpacesKeyArgs) **string { return &in.Name }
 	r.secrets = func(s *SpacesKeyState) []any { return []any{&s.SecretKey} }
-	r.check = func(in *SpacesKeyArgs) (failures []p.CheckFailure) {
-		for _, grant := range in.Grants {
-			failures = append(failures, oneOf("grants", grant.Permission, "read", "readwrite", "fullaccess")...)
-		}
-		return failures
-	}
 	r.create = func(ctx context.Context, in SpacesKeyArgs) (string, SpacesKeyState, error) {
 		state := SpacesKeyState{
 			SpacesKeyArgs: in, CreatedAt: now(), AccessKey: "DO" + strings.ToUpper(randomHex(9)), SecretKey: randomText(32),

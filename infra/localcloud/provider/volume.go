@@ -48,11 +48,6 @@ func newVolumes(cloud *Cloud) infer.InferredResource {
 		if in.Size < 1 {
 			failures = append(failures, fails("size", "must be at least 1 GiB, not %d", in.Size))
 		}
-		for property, kind := range map[string]*string{"initialFilesystemType": in.InitialFilesystemType, "filesystemType": in.FilesystemType} {
-			if kind != nil && !slices.Contains([]string{"ext4", "xfs"}, *kind) {
-				failures = append(failures, fails(property, "%q is none of ext4, xfs", *kind))
-			}
-		}
 		return failures
 	}
 	r.create = func(ctx context.Context, in VolumeArgs) (string, VolumeState, error) {

@@ -2,7 +2,9 @@ package provider
 
 import (
 	"context"
+	"errors"
 	"net/netip"
+	"slices"
 
 	p "github.com/pulumi/pulumi-go-provider"
 	"github.com/pulumi/pulumi-go-provider/infer"
@@ -47,7 +49,16 @@ func newVpcs(cloud *Cloud) infer.InferredResource {
 		} else if bits := netip.MustParsePrefix(*in.IpRange).Bits(); bits < 16 || bits > 28 {
 			return "", VpcState{}, refused("ip_range: a VPC's network must be between /16 and /28, not /%d", bits)
 		}
-		return r.record(id, VpcState{VpcArgs: in, CreatedAt: now(), VpcUrn: "do:vpc:" + id})
+		state := VpcState{VpcArgs: in, CreatedAt: now(), VpcUrn: "do:vpc:" + id}
+		err := cloud.change(func(c *Contents) error {
+			// The first VPC of a region becomes its default.
+			at := slices.Index(c.NewRegions, in.Region)
+			if state.Default = at >= 0; state.Default {
+				c.NewRegions = slices.Delete(c.NewRegions, at, at+1)
+			}
+			return c.put(r.name, id, state)
+		})
+		return id, state, err
 	}
 	r.update = func(_ context.Context, id string, old VpcState, state *VpcState) error {
 		if state.IpRange == nil {
@@ -55,6 +66,12 @@ func newVpcs(cloud *Cloud) infer.InferredResource {
 		}
 		_, _, err := r.record(id, *state)
 		return err
+	}
+	r.remove = func(_ context.Context, id string, state VpcState) error {
+		if state.Default {
+			return errors.New("403: Can not delete default VPCs")
+		}
+		return cloud.change(func(c *Contents) error { c.drop(r.name, id); return nil })
 	}
 	return infer.Resource(r)
 }

@@ -55,11 +55,10 @@ Exit codes: 0 done, 1 error.`,
 	var unprotect, show, fresh, unchanged bool
 	up := f.command(program, "up", "Make the cloud what the program says", "localcloud pulumi up --cloud demo --stack dev",
 		func(ctx context.Context, s *Stack) (any, error) {
-			var more []optup.Option
 			if fresh {
-				more = append(more, optup.Refresh())
+				return counted(s.Up(ctx, optup.Refresh()))
 			}
-			return counted(s.Up(ctx, more...))
+			return counted(s.Up(ctx))
 		})
 	up.Flags().BoolVar(&fresh, "refresh", false, "ask the cloud first how its resources are now")
 	refresh := f.command(program, "refresh", "See what is still there of what up has made", "localcloud pulumi refresh --cloud demo",

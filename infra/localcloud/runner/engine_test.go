@@ -23,8 +23,11 @@ import (
 
 // TestMain lets the engine start this test as the provider.
 func TestMain(m *testing.M) {
-	if cloud, yes := onPaper(); yes {
-		os.Exit(servePaper(cloud))
+	if onPaper() {
+		os.Exit(servePaper())
+	}
+	if len(os.Args) > 2 && os.Args[1] == "pulumi" {
+		os.Exit(asPulumi(os.Args[2:]))
 	}
 	if local.Called() {
 		os.Exit(local.Main())

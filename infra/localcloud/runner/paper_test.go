@@ -56,19 +56,25 @@ type paperMachine struct {
 func sheetFile(dir string) string { return filepath.Join(dir, "paper.json") }
 
 // onPaper reports whether this process is the provider of a cloud without machines.
-func onPaper() (cloud *network.Cloud, yes bool) {
+func onPaper() bool {
 	cloud, err := network.Open(os.Getenv(provider.CloudVariable))
 	if err != nil {
-		return nil, false
+		return false
 	}
 	_, err = os.Stat(sheetFile(cloud.Dir))
-	return cloud, local.Called() && err == nil
+	return local.Called() && err == nil
 }
 
-func servePaper(cloud *network.Cloud) int {
-	opened := &provider.Cloud{Open: func(string) (string, provider.Backend, error) {
-		return cloud.Dir, &paper{dir: cloud.Dir}, nil
-	}}
+func openPaper(name string) (string, provider.Backend, error) {
+	cloud, err := network.Open(name)
+	if err != nil {
+		return "", nil, err
+	}
+	return cloud.Dir, &paper{dir: cloud.Dir}, nil
+}
+
+func servePaper() int {
+	opened := &provider.Cloud{Open: openPaper}
 	if err := p.RunProvider(context.Background(), provider.Name, provider.Version, provider.New(opened)); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
@@ -181,7 +187,13 @@ func (b *paper) DetachVolume(context.Context, string, string) error { return nil
 func (b *paper) ApplyNetwork(context.Context, provider.Network) error { return nil }
 
 func (b *paper) CreateBucket(_ context.Context, bucket string, versioned bool) error {
-	return b.SetVersioning(nil, bucket, versioned)
+	return b.change(func(s *sheet) error {
+		if _, taken := s.Buckets[bucket]; taken {
+			return errors.New("BucketAlreadyExists")
+		}
+		s.Buckets[bucket] = versioned
+		return nil
+	})
 }
 
 func (b *paper) SetVersioning(_ context.Context, bucket string, on bool) error {
@@ -193,8 +205,15 @@ func (b *paper) BucketStatus(_ context.Context, bucket string) (exists, versione
 	return exists, versioned, err
 }
 
-func (b *paper) RemoveBucket(_ context.Context, bucket string, _ bool) error {
-	return b.change(func(s *sheet) error { delete(s.Buckets, bucket); return nil })
+// RemoveBucket takes every bucket for one with backups in it.
+func (b *paper) RemoveBucket(_ context.Context, bucket string, force bool) error {
+	return b.change(func(s *sheet) error {
+		if _, exists := s.Buckets[bucket]; exists && !force {
+			return errors.New("BucketNotEmpty")
+		}
+		delete(s.Buckets, bucket)
+		return nil
+	})
 }
 
 func (b *paper) ApplyKeys(_ context.Context, _ []string, keys []provider.AccessKey) error {
