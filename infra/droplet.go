@@ -93,7 +93,7 @@ func NewServer(ctx *pulumi.Context, name string, args *ServerArgs, opts ...pulum
 		droplet.BackupPolicy = policy
 	}
 	s.Droplet, err = do.NewDroplet(ctx, name+"-droplet", droplet, parent, protect,
-		pulumi.IgnoreChanges([]string{"image", "userData", "sshKeys"}),
+		pulumi.IgnoreChanges([]string{"image", "userData", "sshKeys", "monitoring", "dropletAgent"}),
 		pulumi.AdditionalSecretOutputs([]string{"userData"}),
 		// A volume is at one droplet at a time.
 		pulumi.DeleteBeforeReplace(true))

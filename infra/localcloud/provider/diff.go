@@ -45,7 +45,7 @@ func withDiff(provider p.Provider) p.Provider {
 		return p.DiffResponse{HasChanges: values(req.OldInputs).Diff(values(req.Inputs)).AnyChanges()}, nil
 	}
 	provider.Diff = func(_ context.Context, req p.DiffRequest) (p.DiffResponse, error) {
-		changes := values(req.OldInputs).Diff(values(req.Inputs))
+		changes := values(req.OldInputs).Diff(values(withComputed(req)))
 		resp := p.DiffResponse{HasChanges: changes.AnyChanges(), DetailedDiff: map[string]p.PropertyDiff{}}
 		replaced := false
 		for path, change := range plugin.NewDetailedDiffFromObjectDiff(changes, true) {

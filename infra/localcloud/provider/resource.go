@@ -135,9 +135,15 @@ func (r *resource[I, O]) Update(ctx context.Context, req infer.UpdateRequest[I, 
 // Read looks the resource up, for refresh and import. A resource that is gone has an empty id.
 func (r *resource[I, O]) Read(ctx context.Context, req infer.ReadRequest[I, O]) (infer.ReadResponse[I, O], error) {
 	var state O
-	err := r.cloud.view(func(c *Contents) error { return c.get(r.name, req.ID, &state) })
+	id, importing := req.ID, reflect.ValueOf(req.Inputs).IsZero()
+	err := r.cloud.view(func(c *Contents) error {
+		if importing {
+			id = c.imported(r.name, req.ID)
+		}
+		return c.get(r.name, id, &state)
+	})
 	if err == nil && r.refresh != nil {
-		err = r.refresh(ctx, req.ID, &state)
+		err = r.refresh(ctx, id, &state)
 	}
 	if errors.Is(err, errNotFound) {
 		return infer.ReadResponse[I, O]{}, nil
@@ -146,10 +152,11 @@ func (r *resource[I, O]) Read(ctx context.Context, req infer.ReadRequest[I, O]) 
 		return infer.ReadResponse[I, O]{}, fmt.Errorf("read %s %s: %w", r.name, req.ID, err)
 	}
 	inputs := req.Inputs
-	if reflect.ValueOf(inputs).IsZero() { // an import: there are none yet
+	if importing {
+		untold(&state)
 		inputs = inputsOf[I](state)
 	}
-	return infer.ReadResponse[I, O]{ID: req.ID, Inputs: inputs, State: state}, nil
+	return infer.ReadResponse[I, O]{ID: id, Inputs: inputs, State: state}, nil
 }
 
 // Delete removes the resource; that it is gone already is no error.
