@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"townsquare/infra/slug"
 )
 
 // namespace is the prefix of every key of this program in Pulumi.<stack>.yaml.
@@ -146,8 +148,8 @@ func parse(src source, stack string) (*Config, error) {
 	c.Domain = r.required("domain", "example.org", checkDomain)
 	c.Host = r.text("host", "chat", checkHost)
 	c.DNS = r.choice("dns", DNSExisting, DNSCreate, DNSExisting, DNSElsewhere)
-	c.Region = r.requiredChoice("region", "fra1", names(regions)...)
-	c.Size = r.choice("size", "s-4vcpu-8gb", names(dropletSizes)...)
+	c.Region = r.requiredChoice("region", "fra1", slug.Names(slug.Regions)...)
+	c.Size = r.text("size", usualSize, checkSize)
 	c.Image = r.choice("image", "debian-13-x64", images...)
 	c.VPCRange = r.text("vpcRange", "", checkVPCRange)
 
@@ -157,9 +159,9 @@ func parse(src source, stack string) (*Config, error) {
 	c.HostKey = r.hostKey("hostKey")
 
 	c.Database = r.choice("database", DatabaseManaged, DatabaseManaged, DatabaseLocal)
-	c.DatabaseSize = r.choice("databaseSize", "db-s-1vcpu-2gb", names(databaseSizes)...)
-	c.DatabaseNodes = r.number("databaseNodes", 1, 1, max(1, databaseSizes[c.DatabaseSize].nodes))
-	c.DatabaseVersion = r.choice("databaseVersion", "17", databaseVersions...)
+	c.DatabaseSize = r.text("databaseSize", usualDatabaseSize, checkDatabaseSize)
+	c.DatabaseNodes = r.number("databaseNodes", 1, 1, slug.Databases[c.DatabaseSize].Nodes())
+	c.DatabaseVersion = r.choice("databaseVersion", "17", slug.DatabaseVersions...)
 	c.DatabaseVolumeGB = r.number("databaseVolumeGB", 25, 10, 16384)
 	c.MaintenanceDay = r.choice("maintenanceDay", "sunday", days...)
 	c.MaintenanceHour = r.text("maintenanceHour", "03:00", checkHour)
@@ -168,7 +170,7 @@ func parse(src source, stack string) (*Config, error) {
 	c.DropletBackups = r.choice("dropletBackups", "weekly", "off", "weekly", "daily")
 
 	c.Backups = r.boolean("backups", true)
-	c.BackupRegion = r.choice("backupRegion", regions[c.Region], spacesRegions...)
+	c.BackupRegion = r.choice("backupRegion", slug.Regions[c.Region], slug.SpacesRegions...)
 	c.BackupBucket = r.text("backupBucket", bucketName(c), checkBucket)
 	c.BackupKeepDays = r.number("backupKeepDays", 30, 1, 3650)
 	c.BackupKeep = r.keep("backupKeep", Keep{Last: 5, Daily: 7, Weekly: 5, Monthly: 12})

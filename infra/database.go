@@ -3,9 +3,13 @@ package infra
 import (
 	"fmt"
 	"net/url"
+	"strconv"
 
 	do "github.com/pulumi/pulumi-digitalocean/sdk/v4/go/digitalocean"
+	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"townsquare/infra/slug"
 )
 
 const (
@@ -33,6 +37,7 @@ type DatabaseArgs struct {
 	Config  *Config         // required
 	VPC     *do.Vpc         // required: where a managed cluster has its private address
 	Droplet pulumi.IDOutput // required: the only machine that may connect
+	Refuse  refuser         // required
 }
 
 // NewDatabase registers the cluster, or nothing at all with database: local.
@@ -63,6 +68,10 @@ func (d *Database) local(*pulumi.Context, string, *DatabaseArgs) error {
 
 func (d *Database) managed(ctx *pulumi.Context, name string, args *DatabaseArgs) error {
 	c, parent, protect := args.Config, pulumi.Parent(d), pulumi.Protect(args.Config.Protect)
+	growing, err := args.Refuse("database", refuseOlderDatabase, refuseSmallerDatabase)
+	if err != nil {
+		return err
+	}
 	cluster, err := do.NewDatabaseCluster(ctx, name+"-cluster", &do.DatabaseClusterArgs{
 		Name:               pulumi.String(name),
 		Engine:             pulumi.String("pg"),
@@ -74,7 +83,7 @@ func (d *Database) managed(ctx *pulumi.Context, name string, args *DatabaseArgs)
 		MaintenanceWindows: do.DatabaseClusterMaintenanceWindowArray{do.DatabaseClusterMaintenanceWindowArgs{
 			Day: pulumi.String(c.MaintenanceDay), Hour: pulumi.String(c.MaintenanceHour),
 		}},
-	}, parent, protect)
+	}, parent, protect, growing)
 	if err != nil {
 		return err
 	}
@@ -107,6 +116,39 @@ func (d *Database) managed(ctx *pulumi.Context, name string, args *DatabaseArgs)
 	d.ClusterID = cluster.ID().ToStringPtrOutput()
 	d.URNs = pulumi.StringArray{cluster.ClusterUrn}
 	return nil
+}
+
+// refuseOlderDatabase keeps a cluster's PostgreSQL from becoming older: DigitalOcean upgrades in place,
+// and answers 422 to the way back, after which the right version is refused once more.
+// Source: https://docs.digitalocean.com/products/databases/postgresql/how-to/upgrade-version/
+func refuseOlderDatabase(before, after resource.PropertyMap) Problems {
+	from, to, ok := changed(before, after, "version")
+	old, oldErr := strconv.Atoi(from)
+	asked, err := strconv.Atoi(to)
+	if !ok || oldErr != nil || err != nil || asked > old {
+		return nil
+	}
+	return Problems{{
+		Key: full("databaseVersion"), Value: to,
+		Wrong:   "is older than the cluster's PostgreSQL " + from + ", and DigitalOcean only upgrades",
+		Allowed: from + " and later; for an older one restore a backup into a new cluster",
+		Type:    set("databaseVersion", from),
+	}}
+}
+
+// refuseSmallerDatabase keeps a cluster from a plan with less memory, which DigitalOcean refuses.
+// Source: https://docs.digitalocean.com/products/databases/postgresql/details/limits/
+func refuseSmallerDatabase(before, after resource.PropertyMap) Problems {
+	from, to, ok := changed(before, after, "size")
+	if !ok || slug.Databases[to].MemoryMB >= slug.Databases[from].MemoryMB {
+		return nil
+	}
+	return Problems{{
+		Key: full("databaseSize"), Value: to,
+		Wrong:   "has less memory than the cluster's " + from + ", and DigitalOcean does not make a cluster smaller",
+		Allowed: from + " or a larger plan; for a smaller one restore a backup into a new cluster",
+		Type:    set("databaseSize", from),
+	}}
 }
 
 // databaseURL asks for a certificate of the cluster's own authority, for its private name.

@@ -6,6 +6,8 @@ import (
 
 	do "github.com/pulumi/pulumi-digitalocean/sdk/v4/go/digitalocean"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"townsquare/infra/slug"
 )
 
 // Server is the droplet and the volumes that outlive it.
@@ -22,6 +24,7 @@ type ServerArgs struct {
 	Config  *Config        // required
 	VPC     *do.Vpc        // required: the droplet's private network
 	Address *do.ReservedIp // required: the address it gets
+	Refuse  refuser        // required
 }
 
 // NewServer registers the operators' keys, the volumes, the droplet, and the assignment of the
@@ -93,7 +96,12 @@ func NewServer(ctx *pulumi.Context, name string, args *ServerArgs, opts ...pulum
 		droplet.BackupPolicy = policy
 	}
 	s.Droplet, err = do.NewDroplet(ctx, name+"-droplet", droplet, parent, protect,
+		// DigitalOcean says what monitoring is; were it once missing there, the droplet would be replaced. It never
+		// says what dropletAgent is, which an import therefore lacks.
 		pulumi.IgnoreChanges([]string{"image", "userData", "sshKeys", "monitoring", "dropletAgent"}),
+		// Otherwise a droplet that is never ready is waited for for an hour, and a shutdown of more than
+		// one minute, which Mattermost alone may take, fails the deletion.
+		pulumi.Timeouts(&pulumi.CustomTimeouts{Create: "15m", Update: "30m", Delete: "10m"}),
 		pulumi.AdditionalSecretOutputs([]string{"userData"}),
 		// A volume is at one droplet at a time.
 		pulumi.DeleteBeforeReplace(true))
@@ -140,7 +148,7 @@ func newHostData(c *Config) hostData {
 		FilesVolume: c.Name + "-files",
 		ACMEEmail:   c.ACMEEmail, ACMEDirectory: c.ACMEDirectory,
 		DatabaseMode: c.Database,
-		MemoryMB:     dropletSizes[c.Size],
+		MemoryMB:     slug.Droplets[c.Size].MemoryMB,
 	}
 	for _, key := range c.SSHKeys {
 		d.AdminKeys = append(d.AdminKeys, key.Line)
@@ -149,7 +157,7 @@ func newHostData(c *Config) hostData {
 		d.DatabaseVolume = c.Name + "-database"
 		d.MaxConnections = localConnections
 	} else {
-		d.MaxConnections = databaseSizes[c.DatabaseSize].connections * 4 / 5
+		d.MaxConnections = slug.Databases[c.DatabaseSize].Connections() * 4 / 5
 	}
 	return d
 }

@@ -21,6 +21,10 @@ type NetworkArgs struct {
 	Protect bool   // required: refuse to delete the address
 }
 
+// vpcTimeouts let the VPC's last members go, which are in it for some minutes after their deletion; by
+// default the provider waits for two.
+var vpcTimeouts = pulumi.Timeouts(&pulumi.CustomTimeouts{Delete: "10m"})
+
 // NewNetwork registers the VPC and the reserved address.
 func NewNetwork(ctx *pulumi.Context, name string, args *NetworkArgs, opts ...pulumi.ResourceOption) (*Network, error) {
 	n := &Network{}
@@ -38,7 +42,7 @@ func NewNetwork(ctx *pulumi.Context, name string, args *NetworkArgs, opts ...pul
 	}
 	var err error
 	// Another range would replace the network, and with it the droplet and the database.
-	if n.VPC, err = do.NewVpc(ctx, name+"-vpc", vpcArgs, parent, pulumi.Protect(args.Protect)); err != nil {
+	if n.VPC, err = do.NewVpc(ctx, name+"-vpc", vpcArgs, parent, pulumi.Protect(args.Protect), vpcTimeouts); err != nil {
 		return nil, err
 	}
 	n.Address, err = do.NewReservedIp(ctx, name+"-address", &do.ReservedIpArgs{Region: pulumi.String(args.Region)},

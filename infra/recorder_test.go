@@ -18,6 +18,18 @@ type recorder struct {
 	mu       sync.Mutex
 	all      []registered
 	problems []string
+	rules    map[string]changeRule // by name
+}
+
+// refuse keeps the rules, as the SDK's mocks have no hooks that would obey them.
+func (r *recorder) refuse(name string, rules ...changeRule) (pulumi.ResourceOption, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.rules[name] != nil {
+		r.problems = append(r.problems, fmt.Sprintf("there are two rules named %s", name))
+	}
+	r.rules[name] = func(before, after resource.PropertyMap) Problems { return judge(rules, before, after) }
+	return pulumi.ResourceHooks(&pulumi.ResourceHookBinding{}), nil
 }
 
 // registered is one resource as the program asked for it.
@@ -27,6 +39,7 @@ type registered struct {
 	IgnoreChanges      []string
 	DeleteFirst        bool
 	SecretOutputs      []string
+	Timeouts           pulumi.CustomTimeouts
 	Inputs             resource.PropertyMap
 	Custom             bool
 }
@@ -56,6 +69,9 @@ func (r *recorder) NewResource(args pulumi.MockResourceArgs) (string, resource.P
 		Type: args.TypeToken, Name: args.Name, Parent: rpc.GetParent(), Custom: args.Custom,
 		Protect: rpc.GetProtect(), IgnoreChanges: rpc.GetIgnoreChanges(), DeleteFirst: rpc.GetDeleteBeforeReplace(),
 		SecretOutputs: rpc.GetAdditionalSecretOutputs(), Inputs: args.Inputs,
+		Timeouts: pulumi.CustomTimeouts{
+			Create: rpc.GetCustomTimeouts().GetCreate(), Update: rpc.GetCustomTimeouts().GetUpdate(), Delete: rpc.GetCustomTimeouts().GetDelete(),
+		},
 	}
 	if slices.ContainsFunc(r.all, func(o registered) bool { return o.Type == got.Type && o.Name == got.Name }) {
 		r.problems = append(r.problems, fmt.Sprintf("%s %s is there twice", got.Type, got.Name))
@@ -106,12 +122,12 @@ type output struct {
 // deploy builds a stack with changes to a valid configuration.
 func deploy(t *testing.T, changes map[string]string) (*recorder, map[string]output) {
 	t.Helper()
-	r := &recorder{}
+	r := &recorder{rules: map[string]changeRule{}}
 	outputs := map[string]output{}
 	var wait sync.WaitGroup // the engine waits for resources, not for outputs
 	c := testConfig(t, changes)
 	err := pulumi.RunErr(func(ctx *pulumi.Context) error {
-		all, err := build(ctx, c)
+		all, err := build(ctx, c, r.refuse)
 		if err != nil {
 			return err
 		}

@@ -22,7 +22,7 @@ func New(ctx *pulumi.Context) error {
 	if err != nil {
 		return err
 	}
-	outputs, err := build(ctx, c)
+	outputs, err := build(ctx, c, refuseChanges(ctx))
 	if err != nil {
 		return err
 	}
@@ -33,19 +33,19 @@ func New(ctx *pulumi.Context) error {
 }
 
 // build is the whole wiring: who needs what from whom.
-func build(ctx *pulumi.Context, c *Config) (pulumi.Map, error) {
+func build(ctx *pulumi.Context, c *Config, refuse refuser) (pulumi.Map, error) {
 	network, err := NewNetwork(ctx, c.Name, &NetworkArgs{Region: c.Region, Range: c.VPCRange, Protect: c.Protect})
 	if err != nil {
 		return nil, err
 	}
-	server, err := NewServer(ctx, c.Name, &ServerArgs{Config: c, VPC: network.VPC, Address: network.Address})
+	server, err := NewServer(ctx, c.Name, &ServerArgs{Config: c, VPC: network.VPC, Address: network.Address, Refuse: refuse})
 	if err != nil {
 		return nil, err
 	}
 	if _, err := NewFirewall(ctx, c.Name, &FirewallArgs{Droplet: server.Number, SSHFrom: c.SSHFrom}); err != nil {
 		return nil, err
 	}
-	database, err := NewDatabase(ctx, c.Name, &DatabaseArgs{Config: c, VPC: network.VPC, Droplet: server.Droplet.ID()})
+	database, err := NewDatabase(ctx, c.Name, &DatabaseArgs{Config: c, VPC: network.VPC, Droplet: server.Droplet.ID(), Refuse: refuse})
 	if err != nil {
 		return nil, err
 	}

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
@@ -92,7 +93,7 @@ func TestEverythingWithDataIsProtected(t *testing.T) {
 func TestNothingReplacesTheDroplet(t *testing.T) {
 	r, _ := deploy(t, nil)
 	droplet := r.one(t, "droplet:Droplet")
-	want := []string{"image", "userData", "sshKeys"}
+	want := []string{"image", "userData", "sshKeys", "monitoring"}
 	if diff := cmp.Diff(want, droplet.IgnoreChanges); diff != "" {
 		t.Errorf("changes that are ignored (-want +got):\n%s", diff)
 	}
@@ -109,6 +110,19 @@ func TestNothingReplacesTheDroplet(t *testing.T) {
 	}
 	if diff := cmp.Diff([]any{"townsquare-prod-files-id"}, plain(droplet.Inputs["volumeIds"])); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// A shutdown may take as long as Mattermost and PostgreSQL need, and nothing is waited for for an hour.
+func TestTimeouts(t *testing.T) {
+	r, _ := deploy(t, nil)
+	for kind, want := range map[string]pulumi.CustomTimeouts{
+		"droplet:Droplet": {Create: "15m", Update: "30m", Delete: "10m"},
+		"vpc:Vpc":         {Delete: "10m"},
+	} {
+		if diff := cmp.Diff(want, r.one(t, kind).Timeouts); diff != "" {
+			t.Errorf("timeouts of %s (-want +got):\n%s", kind, diff)
+		}
 	}
 }
 

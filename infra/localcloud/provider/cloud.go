@@ -46,7 +46,11 @@ type Backend interface {
 	MachineStatus(ctx context.Context, machine string) (string, error)
 	// ResizeMachine gives a machine another amount of memory, switching it off and on.
 	ResizeMachine(ctx context.Context, machine string, memoryMB int) error
-	RemoveMachine(ctx context.Context, machine string, graceful bool) error
+	// ShutDownMachine powers a machine off in order. One that takes longer than ctx has goes on with it,
+	// and that is an error.
+	ShutDownMachine(ctx context.Context, machine string) error
+	// RemoveMachine cuts the power of one that is on.
+	RemoveMachine(ctx context.Context, machine string) error
 	// Run runs a program in the machine as root and returns its standard output. Secrets belong in
 	// input, never in argv.
 	Run(ctx context.Context, machine string, input io.Reader, argv ...string) ([]byte, error)

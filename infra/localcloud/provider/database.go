@@ -12,6 +12,8 @@ import (
 	"github.com/pulumi/pulumi-go-provider/infer"
 
 	"github.com/google/uuid"
+
+	"townsquare/infra/slug"
 )
 
 // DatabaseClusterArgs are the inputs of digitalocean.DatabaseCluster.
@@ -115,16 +117,16 @@ func (d clusters) refuse(in DatabaseClusterArgs) error {
 		problems = append(problems, refused("engine: %q: this cloud has pg", in.Engine))
 	}
 	switch {
-	case !slices.Contains(databaseVersions(), value(in.Version)):
-		problems = append(problems, refused("version: %q; one of %s", value(in.Version), strings.Join(databaseVersions(), ", ")))
+	case !slices.Contains(slug.DatabaseVersions, value(in.Version)):
+		problems = append(problems, refused("invalid version for engine pg: %q", value(in.Version)))
 	case *in.Version != bootableDatabase:
 		problems = append(problems, fmt.Errorf("version: this cloud runs PostgreSQL %s only, not %s", bootableDatabase, *in.Version))
 	}
-	if _, ok := databaseSizes()[in.Size]; !ok {
-		problems = append(problems, refused("size: %q; one of %s", in.Size, slugs(databaseSizes())))
-	}
-	if in.NodeCount < 1 || in.NodeCount > 3 {
-		problems = append(problems, refused("num_nodes: %d; 1 to 3", in.NodeCount))
+	size, known := slug.Databases[in.Size]
+	if !known {
+		problems = append(problems, refused("invalid size: %q", in.Size))
+	} else if in.NodeCount < 1 || in.NodeCount > size.Nodes() {
+		problems = append(problems, refused("invalid node count of %s: %d; 1 to %d", in.Size, in.NodeCount, size.Nodes()))
 	}
 	if !validCluster.MatchString(*in.Name) {
 		problems = append(problems, refused("name: %q: lower-case letters, digits and dashes, 3 to 63", *in.Name))
@@ -140,6 +142,18 @@ func (d clusters) refuse(in DatabaseClusterArgs) error {
 	return errors.Join(problems...)
 }
 
+// refuseChange is what the API answers to a change of a cluster that it cannot make.
+func (d clusters) refuseChange(old, state DatabaseClusterState) error {
+	from, to := slug.Databases[old.Size], slug.Databases[state.Size]
+	switch known := slices.Contains(slug.DatabaseVersions, *state.Version); {
+	case known && slices.Index(slug.DatabaseVersions, *state.Version) < slices.Index(slug.DatabaseVersions, *old.Version):
+		return refused("error upgrading version for database cluster: cannot downgrade from %s to %s", *old.Version, *state.Version)
+	case to.MemoryMB > 0 && to.MemoryMB < from.MemoryMB:
+		return refused("error resizing database cluster: %s is smaller than %s", state.Size, old.Size)
+	}
+	return d.refuse(state.DatabaseClusterArgs)
+}
+
 var validHour = regexp.MustCompile(`^([01]?\d|2[0-3]):[0-5]\d(:[0-5]\d)?$`)
 
 func (d clusters) make(ctx context.Context, in DatabaseClusterArgs) (string, DatabaseClusterState, error) {
@@ -153,7 +167,7 @@ func (d clusters) make(ctx context.Context, in DatabaseClusterArgs) (string, Dat
 		return "", DatabaseClusterState{}, err
 	}
 	spec := MachineSpec{
-		Hostname: *in.Name, InstanceID: id, UserData: postgresUserData, MemoryMB: databaseSizes()[in.Size],
+		Hostname: *in.Name, InstanceID: id, UserData: postgresUserData, MemoryMB: slug.Databases[in.Size].MemoryMB,
 	}
 	if err := d.cloud.change(func(c *Contents) error {
 		clusters, err := all[DatabaseClusterState](c, d.name)
@@ -181,7 +195,7 @@ func (d clusters) make(ctx context.Context, in DatabaseClusterArgs) (string, Dat
 // undo takes back a cluster that could not be made, as for a droplet.
 func (d clusters) undo(ctx context.Context, id, machine string) error {
 	ctx = context.WithoutCancel(ctx)
-	if err := d.cloud.backend.RemoveMachine(ctx, machine, false); err != nil {
+	if err := d.cloud.backend.RemoveMachine(ctx, machine); err != nil {
 		return err
 	}
 	return d.forget(ctx, id)
@@ -218,7 +232,7 @@ func clusterState(id string, in DatabaseClusterArgs, password string) DatabaseCl
 	state.Uri = databaseURI(databaseAdmin, password, state.Host)
 	state.PrivateUri = databaseURI(databaseAdmin, password, state.PrivateHost)
 	if state.StorageSizeMib == nil {
-		state.StorageSizeMib = ptr(fmt.Sprint(max(databaseSizes()[in.Size]*10, 10240)))
+		state.StorageSizeMib = ptr(fmt.Sprint(max(slug.Databases[in.Size].MemoryMB*10, 10240)))
 	}
 	return state
 }
@@ -228,7 +242,7 @@ func databaseURI(user, password, host string) string {
 }
 
 func (d clusters) alter(ctx context.Context, id string, old DatabaseClusterState, state *DatabaseClusterState) error {
-	if err := d.refuse(state.DatabaseClusterArgs); err != nil {
+	if err := d.refuseChange(old, *state); err != nil {
 		return err
 	}
 	*state = clusterState(id, state.DatabaseClusterArgs, old.Password)
@@ -237,7 +251,7 @@ func (d clusters) alter(ctx context.Context, id string, old DatabaseClusterState
 		if err != nil {
 			return err
 		}
-		memory := databaseSizes()[state.Size]
+		memory := slug.Databases[state.Size].MemoryMB
 		if err := d.cloud.backend.ResizeMachine(ctx, place.Machine, memory); err != nil {
 			return err
 		}
@@ -263,9 +277,9 @@ func (d clusters) look(ctx context.Context, id string, _ *DatabaseClusterState) 
 func (d clusters) destroy(ctx context.Context, id string, _ DatabaseClusterState) error {
 	place, err := d.cloud.placement(id)
 	if err != nil {
-		return ignoreNotFound(err)
+		return err
 	}
-	if err := d.cloud.backend.RemoveMachine(ctx, place.Machine, false); err != nil {
+	if err := d.cloud.backend.RemoveMachine(ctx, place.Machine); err != nil {
 		return err
 	}
 	return d.forget(ctx, id)

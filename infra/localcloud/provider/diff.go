@@ -2,6 +2,7 @@ package provider
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"strings"
 
@@ -16,7 +17,7 @@ import (
 // https://github.com/digitalocean/terraform-provider-digitalocean, which that provider is made from.
 func replacements() map[string][]string {
 	return map[string][]string{
-		"DatabaseCluster":      {"backupRestore", "engine", "name", "privateNetworkUuid"},
+		"DatabaseCluster":      {"backupRestore", "engine", "name", "privateNetworkUuid", "projectId"},
 		"DatabaseDb":           {"clusterId", "name"},
 		"DatabaseFirewall":     {"clusterId"},
 		"DatabaseUser":         {"clusterId", "name"},
@@ -45,6 +46,9 @@ func withDiff(provider p.Provider) p.Provider {
 		return p.DiffResponse{HasChanges: values(req.OldInputs).Diff(values(req.Inputs)).AnyChanges()}, nil
 	}
 	provider.Diff = func(_ context.Context, req p.DiffRequest) (p.DiffResponse, error) {
+		if err := refuseDiff(req); err != nil {
+			return p.DiffResponse{}, err
+		}
 		changes := values(req.OldInputs).Diff(values(withComputed(req)))
 		resp := p.DiffResponse{HasChanges: changes.AnyChanges(), DetailedDiff: map[string]p.PropertyDiff{}}
 		replaced := false
@@ -54,6 +58,9 @@ func withDiff(provider p.Provider) p.Provider {
 				if path == property || strings.HasPrefix(path, property+"[") || strings.HasPrefix(path, property+".") {
 					kind, replaced = replacing(kind), true
 				}
+			}
+			if path == "ipv6" && isTrue(req.OldInputs.Get(path)) && !isTrue(req.Inputs.Get(path)) {
+				kind, replaced = replacing(kind), true // it cannot be switched off
 			}
 			resp.DetailedDiff[path] = p.PropertyDiff{Kind: kind, InputDiff: true}
 		}
@@ -65,6 +72,17 @@ func withDiff(provider p.Provider) p.Provider {
 	}
 	return provider
 }
+
+// refuseDiff is what the real provider refuses of a change before it asks the API.
+func refuseDiff(req p.DiffRequest) error {
+	old, size := req.OldInputs.Get("size"), req.Inputs.Get("size")
+	if req.Urn.Type().Name() == "Volume" && old.IsNumber() && size.IsNumber() && size.AsNumber() < old.AsNumber() {
+		return errors.New("volumes `size` can only be expanded and not shrunk")
+	}
+	return nil
+}
+
+func isTrue(v property.Value) bool { return v.IsBool() && v.AsBool() }
 
 // values are inputs as the engine's own comparison wants them, without what is the engine's.
 func values(inputs property.Map) presource.PropertyMap {

@@ -12,6 +12,8 @@ import (
 
 	p "github.com/pulumi/pulumi-go-provider"
 	"github.com/pulumi/pulumi-go-provider/infer"
+
+	"townsquare/infra/slug"
 )
 
 // DropletArgs are the inputs of digitalocean.Droplet.
@@ -64,9 +66,6 @@ type DropletState struct {
 // https://docs.digitalocean.com/reference/api/reference/droplets/
 const maxUserData = 64 << 10
 
-// hoursPerMonth is what DigitalOcean divides a month's price by.
-const hoursPerMonth = 672
-
 var validHostname = regexp.MustCompile(`^[a-zA-Z0-9]([a-zA-Z0-9.-]{0,251}[a-zA-Z0-9])?$`)
 
 var validTag = regexp.MustCompile(`^[a-zA-Z0-9:_-]{1,255}$`)
@@ -89,8 +88,19 @@ func checkDroplet(in *DropletArgs) (failures []p.CheckFailure) {
 		}
 	}
 	failures = append(failures, checkTags(in.Tags)...)
-	if in.BackupPolicy != nil && !value(in.Backups) {
-		failures = append(failures, fails("backupPolicy", "can only be set when backups are enabled"))
+	if policy := in.BackupPolicy; policy != nil {
+		if !value(in.Backups) {
+			failures = append(failures, fails("backupPolicy", "can only be set when backups are enabled"))
+		}
+		if policy.Plan != nil {
+			failures = append(failures, oneOf("backupPolicy", *policy.Plan, "daily", "weekly")...)
+		}
+		if policy.Weekday != nil {
+			failures = append(failures, oneOf("backupPolicy", *policy.Weekday, "SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")...)
+		}
+		if hour := value(policy.Hour); hour < 0 || hour > 20 {
+			failures = append(failures, fails("backupPolicy", "expected hour to be in the range (0 - 20), got %d", hour))
+		}
 	}
 	return failures
 }
@@ -107,11 +117,11 @@ func checkTags(tags []string) (failures []p.CheckFailure) {
 // refuse is what the API answers to a droplet that it cannot make.
 func (d droplets) refuse(in DropletArgs) error {
 	var problems []error
-	if _, ok := dropletSizes()[in.Size]; !ok {
-		problems = append(problems, refused("size: %q is invalid for Droplet creation; one of %s", in.Size, slugs(dropletSizes())))
+	if _, ok := slug.Droplets[in.Size]; !ok {
+		problems = append(problems, refused("You specified an invalid size for Droplet creation: %q", in.Size))
 	}
 	if !slices.Contains(images(), in.Image) {
-		problems = append(problems, refused("image: %q is invalid for Droplet creation", in.Image))
+		problems = append(problems, refused("You specified an invalid image for Droplet creation: %q", in.Image))
 	} else if in.Image != bootableImage {
 		problems = append(problems, fmt.Errorf("image: this cloud boots %s only, not %s", bootableImage, in.Image))
 	}
@@ -132,7 +142,7 @@ func (d droplets) make(ctx context.Context, in DropletArgs) (string, DropletStat
 		return "", DropletState{}, err
 	}
 	var id string
-	spec := MachineSpec{Hostname: *in.Name, UserData: value(in.UserData), MemoryMB: dropletSizes()[in.Size].memoryMB}
+	spec := MachineSpec{Hostname: *in.Name, UserData: value(in.UserData), MemoryMB: slug.Droplets[in.Size].MemoryMB}
 	// Names and volumes are taken before the machine boots, so that two droplets made at the same
 	// time cannot take the same one.
 	err := d.cloud.change(func(c *Contents) (err error) {
@@ -172,19 +182,18 @@ func (d droplets) make(ctx context.Context, in DropletArgs) (string, DropletStat
 // inventory, for Sweep to find.
 func (d droplets) undo(ctx context.Context, id, machine string) error {
 	ctx = context.WithoutCancel(ctx)
-	if err := d.cloud.backend.RemoveMachine(ctx, machine, false); err != nil {
+	if err := d.cloud.backend.RemoveMachine(ctx, machine); err != nil {
 		return err
 	}
 	return d.forget(ctx, id)
 }
 
 func dropletState(id string, in DropletArgs, place Placement) DropletState {
-	size := dropletSizes()[in.Size]
+	size := slug.Droplets[in.Size]
 	state := DropletState{
 		DropletArgs: in, DropletUrn: "do:droplet:" + id, CreatedAt: now(), Status: "active",
 		Ipv4Address: place.Address.String(), Ipv4AddressPrivate: place.Address.String(),
-		Memory: size.memoryMB, Vcpus: size.vcpus, Disk: size.diskGB,
-		PriceMonthly: size.monthly, PriceHourly: size.monthly / hoursPerMonth,
+		Memory: size.MemoryMB, Vcpus: size.VCPUs, Disk: size.DiskGB,
 	}
 	if state.Region == nil {
 		state.Region = ptr("nyc3")
@@ -278,18 +287,29 @@ func (d droplets) look(ctx context.Context, id string, state *DropletState) erro
 		return errNotFound
 	}
 	state.Status = status
-	return nil
+	return d.cloud.view(func(c *Contents) (err error) {
+		state.VolumeIds, err = c.volumesOf(id, state.VolumeIds)
+		return err
+	})
 }
 
+// destroy does what DigitalOcean's provider does, with its words: a droplet that is gone already is an
+// error, as is a volume that was detached meanwhile, and a shutdown has as long as ctx has. A refresh
+// helps against the former two.
 func (d droplets) destroy(ctx context.Context, id string, state DropletState) error {
 	place, err := d.cloud.placement(id)
-	if errors.Is(err, errNotFound) {
-		return nil
-	}
 	if err != nil {
-		return err
+		return fmt.Errorf("error waiting for droplet to be unlocked for destroy (%s): error retrieving droplet: %w", id, err)
 	}
-	if err := d.cloud.backend.RemoveMachine(ctx, place.Machine, value(state.GracefulShutdown)); err != nil {
+	if value(state.GracefulShutdown) {
+		if err := d.cloud.backend.ShutDownMachine(ctx, place.Machine); err != nil {
+			return fmt.Errorf("error waiting for droplet (%s) to become off: %w", id, err)
+		}
+	}
+	if err := d.cloud.view(func(c *Contents) error { return c.attached(id, state.VolumeIds) }); err != nil {
+		return fmt.Errorf("error detaching the volumes from the droplet (%s): %w", id, err)
+	}
+	if err := d.cloud.backend.RemoveMachine(context.WithoutCancel(ctx), place.Machine); err != nil {
 		return err
 	}
 	return d.forget(ctx, id)

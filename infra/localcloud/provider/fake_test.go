@@ -9,6 +9,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/blang/semver"
 	p "github.com/pulumi/pulumi-go-provider"
@@ -34,6 +35,8 @@ type fakeMachine struct {
 	spec    MachineSpec
 	status  string
 	volumes []string
+
+	shutdown time.Duration // how long it takes
 }
 
 func (f *fakeBackend) CreateMachine(_ context.Context, spec MachineSpec) (Placement, error) {
@@ -76,7 +79,23 @@ func (f *fakeBackend) ResizeMachine(_ context.Context, machine string, memoryMB 
 	return nil
 }
 
-func (f *fakeBackend) RemoveMachine(_ context.Context, machine string, _ bool) error {
+func (f *fakeBackend) ShutDownMachine(ctx context.Context, machine string) error {
+	f.mu.Lock()
+	m := f.machines[machine]
+	f.mu.Unlock()
+	if m == nil {
+		return errors.New("no machine " + machine)
+	}
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(m.shutdown):
+		m.status = "off"
+		return nil
+	}
+}
+
+func (f *fakeBackend) RemoveMachine(_ context.Context, machine string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	delete(f.machines, machine)
@@ -262,12 +281,15 @@ func (a *account) tryDelete(of thing) error {
 	return a.server.Delete(p.DeleteRequest{ID: of.id, Urn: urn(of.kind, "x"), Properties: of.state})
 }
 
+// delete deletes a resource, and once more: the real provider does not take it well that some are gone.
 func (a *account) delete(of thing) {
 	a.t.Helper()
-	for range 2 { // a second time finds it gone
-		if err := a.tryDelete(of); err != nil {
-			a.t.Fatal(err)
-		}
+	if err := a.tryDelete(of); err != nil {
+		a.t.Fatal(err)
+	}
+	err := a.tryDelete(of)
+	if missed := slices.Contains([]string{"DatabaseCluster", "Droplet", "Volume", "VolumeAttachment"}, of.kind); missed != (err != nil) {
+		a.t.Fatalf("delete a %s that is gone: %v", of.kind, err)
 	}
 }
 

@@ -65,11 +65,27 @@ func newProjects(cloud *Cloud) infer.InferredResource {
 	r.create = func(_ context.Context, in ProjectArgs) (string, ProjectState, error) {
 		return save(uuid.NewString(), ProjectState{ProjectArgs: in, CreatedAt: now(), OwnerId: 1, OwnerUuid: uuid.Nil.String()})
 	}
-	r.update = func(_ context.Context, id string, _ ProjectState, state *ProjectState) (err error) {
+	r.update = func(_ context.Context, id string, old ProjectState, state *ProjectState) (err error) {
+		// What is no longer to be in the project is moved to the account's default one, and the API finds
+		// nothing to move once it is gone.
+		if err := cloud.view(func(c *Contents) error { return c.urnsExist(without(old.Resources, state.Resources)) }); err != nil {
+			return fmt.Errorf("error assigning resources to default project: %w", err)
+		}
 		_, *state, err = save(id, *state)
 		return err
 	}
+	r.refresh = func(_ context.Context, _ string, state *ProjectState) error {
+		return cloud.view(func(c *Contents) error {
+			state.Resources = slices.DeleteFunc(state.Resources, func(urn string) bool { return c.urnsExist([]string{urn}) != nil })
+			return nil
+		})
+	}
 	return infer.Resource(r)
+}
+
+// without returns the elements of a list that are not in another.
+func without(list, others []string) []string {
+	return slices.DeleteFunc(slices.Clone(list), func(element string) bool { return slices.Contains(others, element) })
 }
 
 // urnsExist refuses names of resources that the cloud does not have.

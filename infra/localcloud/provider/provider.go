@@ -6,6 +6,7 @@ package provider
 
 import (
 	"context"
+	"time"
 
 	p "github.com/pulumi/pulumi-go-provider"
 	"github.com/pulumi/pulumi-go-provider/infer"
@@ -21,7 +22,7 @@ const (
 // New returns the provider. Nothing is opened until the first resource is worked on, so its schema
 // can be read anywhere.
 func New(cloud *Cloud) p.Provider {
-	return withIDs(withDiff(infer.Provider(infer.Options{
+	return withTimeouts(withIDs(withDiff(infer.Provider(infer.Options{
 		Metadata: schema.Metadata{
 			DisplayName: "DigitalOcean on this computer",
 			Description: "The resources of DigitalOcean that Townsquare uses, made of machines on this computer.",
@@ -38,7 +39,38 @@ func New(cloud *Cloud) p.Provider {
 			newSpacesBuckets(cloud), newSpacesKeys(cloud),
 		},
 		Functions: []infer.InferredFunction{infer.Function(&DatabaseCa{cloud: cloud})},
-	})))
+	}))))
+}
+
+// deleteTimeouts are, by type, how long DigitalOcean's provider takes for a deletion if the program says
+// nothing. Source: Timeouts in the schemas of
+// https://github.com/digitalocean/terraform-provider-digitalocean; 20 minutes are the plugin SDK's default.
+func deleteTimeouts(kind string) time.Duration {
+	switch kind {
+	case "Droplet":
+		return time.Minute
+	case "Project":
+		return 3 * time.Minute
+	case "Vpc":
+		return 2 * time.Minute
+	default:
+		return 20 * time.Minute
+	}
+}
+
+// withTimeouts ends a deletion when its time is over.
+func withTimeouts(provider p.Provider) p.Provider {
+	remove := provider.Delete
+	provider.Delete = func(ctx context.Context, req p.DeleteRequest) error {
+		limit := time.Duration(req.Timeout * float64(time.Second))
+		if limit == 0 {
+			limit = deleteTimeouts(string(req.Urn.Type().Name()))
+		}
+		ctx, cancel := context.WithTimeout(ctx, limit)
+		defer cancel()
+		return remove(ctx, req)
+	}
+	return provider
 }
 
 // Config is the provider's configuration: the cloud, and what the real provider takes, which is not

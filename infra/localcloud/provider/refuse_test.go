@@ -35,8 +35,11 @@ func TestRefused(t *testing.T) {
 		inputs     in
 		want       string
 	}{
-		{"size", "Droplet", droplet("mm", in{"size": text("s-4vcpu-8bg")}), `size: "s-4vcpu-8bg" is invalid`},
-		{"image", "Droplet", droplet("mm", in{"image": text("debian-31-x64")}), `image: "debian-31-x64" is invalid`},
+		{"size", "Droplet", droplet("mm", in{"size": text("s-4vcpu-8bg")}), `invalid size for Droplet creation: "s-4vcpu-8bg"`},
+		{"size that is no more", "Droplet", droplet("mm", in{"size": text("s-8vcpu-32gb")}), `invalid size for Droplet creation: "s-8vcpu-32gb"`},
+		{"size that never was", "Droplet", droplet("mm", in{"size": text("s-4vcpu-16gb-intel")}), `invalid size for Droplet creation: "s-4vcpu-16gb-intel"`},
+		{"GPU", "Droplet", droplet("mm", in{"size": text("gpu-h100x1-80gb")}), `invalid size for Droplet creation`},
+		{"image", "Droplet", droplet("mm", in{"image": text("debian-31-x64")}), `invalid image for Droplet creation: "debian-31-x64"`},
 		{"another image", "Droplet", droplet("mm", in{"image": text("ubuntu-24-04-x64")}), "boots debian-13-x64 only"},
 		{"no image", "Droplet", droplet("mm", in{"image": text("")}), "must not be empty"},
 		{"region", "Droplet", droplet("mm", in{"region": text("fra9")}), `"fra9" is unavailable`},
@@ -47,6 +50,8 @@ func TestRefused(t *testing.T) {
 		{"no such volume", "Droplet", droplet("mm", in{"volumeIds": list(text("x"))}), "404"},
 		{"tag", "Droplet", droplet("mm", in{"tags": list(text("a b"))}), `"a b" may only have`},
 		{"backup policy", "Droplet", droplet("mm", in{"backupPolicy": object(in{"plan": text("daily")})}), "when backups are enabled"},
+		{"backup plan", "Droplet", droplet("mm", in{"backups": property.New(true), "backupPolicy": object(in{"plan": text("hourly")})}), `"hourly" is none of daily, weekly`},
+		{"backup hour", "Droplet", droplet("mm", in{"backups": property.New(true), "backupPolicy": object(in{"plan": text("daily"), "hour": property.New(21.0)})}), "range (0 - 20)"},
 		{"range", "Vpc", in{"region": text("fra1"), "ipRange": text("10.0.0.0")}, "no network"},
 		{"range too large", "Vpc", in{"region": text("fra1"), "ipRange": text("10.0.0.0/8")}, "between /16 and /28"},
 		{"public key", "SshKey", in{"publicKey": text("ssh-ed25519 nonsense")}, "Key invalid"},
@@ -75,10 +80,13 @@ func TestRefused(t *testing.T) {
 		{"e-mail", "MonitorAlert", alert(in{"alerts": object(in{"emails": list(text("nobody"))})}), "no e-mail address"},
 		{"nobody", "MonitorAlert", alert(in{"alerts": object(nil)}), "at least one"},
 		{"engine", "DatabaseCluster", cluster(in{"engine": text("postgresql")}), "this cloud has pg"},
-		{"version", "DatabaseCluster", cluster(in{"version": text("99")}), `version: "99"`},
+		{"version", "DatabaseCluster", cluster(in{"version": text("99")}), `invalid version for engine pg: "99"`},
 		{"another version", "DatabaseCluster", cluster(in{"version": text("16")}), "runs PostgreSQL 17 only"},
-		{"nodes", "DatabaseCluster", cluster(in{"nodeCount": property.New(9.0)}), "1 to 3"},
-		{"database size", "DatabaseCluster", cluster(in{"size": text("s-1vcpu-1gb")}), "db-s-1vcpu-1gb"},
+		{"old version", "DatabaseCluster", cluster(in{"version": text("14")}), `invalid version for engine pg: "14"`},
+		{"new version", "DatabaseCluster", cluster(in{"version": text("18")}), `invalid version for engine pg: "18"`},
+		{"nodes", "DatabaseCluster", cluster(in{"size": text("gd-2vcpu-8gb"), "nodeCount": property.New(9.0)}), "1 to 3"},
+		{"standby of the smallest", "DatabaseCluster", cluster(in{"nodeCount": property.New(2.0)}), "invalid node count of db-s-1vcpu-1gb: 2; 1 to 1"},
+		{"database size", "DatabaseCluster", cluster(in{"size": text("s-1vcpu-1gb")}), `invalid size: "s-1vcpu-1gb"`},
 		{"hour", "DatabaseCluster", cluster(in{"maintenanceWindows": list(object(in{"day": text("monday"), "hour": text("3am")}))}), `"3am" is no time`},
 		{"day", "DatabaseCluster", cluster(in{"maintenanceWindows": list(object(in{"day": text("someday"), "hour": text("03:00")}))}), `"someday" is none of`},
 		{"cluster", "DatabaseUser", in{"clusterId": text("x"), "name": text("mattermost")}, "404"},
@@ -112,14 +120,41 @@ func TestUnknownInputsAreNotJudged(t *testing.T) {
 func TestRefusedChanges(t *testing.T) {
 	a := newAccount(t)
 	volume := a.create("Volume", "files", in{"name": text("files"), "region": text("fra1"), "size": property.New(10.0)})
-	if _, err := a.tryUpdate(volume, in{"size": property.New(5.0)}); err == nil || !strings.Contains(err.Error(), "not shrunk") {
-		t.Errorf("shrinking: %v", err)
+	smaller := volume.inputs.Set("size", property.New(5.0))
+	if _, err := a.server.Diff(p.DiffRequest{ID: volume.id, Urn: urn("Volume", "files"), State: volume.state, OldInputs: volume.inputs, Inputs: smaller}); err == nil || !strings.Contains(err.Error(), "not shrunk") {
+		t.Errorf("shrinking, at preview: %v", err)
 	}
 	one := a.create("Droplet", "one", droplet("one", in{"volumeIds": list(text(volume.id))}))
-	if _, err := a.try("Droplet", "two", droplet("two", in{"volumeIds": list(text(volume.id))})); err == nil || !strings.Contains(err.Error(), "attached to droplet "+one.id) {
+	if _, err := a.try("Droplet", "two", droplet("two", in{"volumeIds": list(text(volume.id))})); err == nil || !strings.Contains(err.Error(), "volume is already attached to another droplet: files is at "+one.id) {
 		t.Errorf("attaching twice: %v", err)
 	}
-	if _, err := a.try("Volume", "again", in{"name": text("files"), "region": text("fra1"), "size": property.New(1.0)}); err == nil || !strings.Contains(err.Error(), "already exists") {
+	if err := a.tryDelete(volume); err == nil || !strings.Contains(err.Error(), "409: attached volume cannot be deleted") {
+		t.Errorf("deleting what is attached: %v", err)
+	}
+	if _, err := a.try("Volume", "again", in{"name": text("files"), "region": text("fra1"), "size": property.New(1.0)}); err == nil || !strings.Contains(err.Error(), "409: already exists") {
 		t.Errorf("one name twice: %v", err)
+	}
+}
+
+// A cluster neither becomes older nor smaller; the API says so when it is asked to.
+func TestRefusedChangesOfACluster(t *testing.T) {
+	a := newAccount(t)
+	cluster := a.create("DatabaseCluster", "db", in{
+		"name": text("chat"), "engine": text("pg"), "version": text("17"), "size": text("gd-2vcpu-8gb"), "region": text("ric1"), "nodeCount": property.New(1.0),
+	})
+	for _, c := range []struct {
+		change in
+		want   string
+	}{
+		{in{"version": text("16")}, "422: error upgrading version for database cluster"},
+		{in{"size": text("db-s-2vcpu-4gb")}, "422: error resizing database cluster: db-s-2vcpu-4gb is smaller than gd-2vcpu-8gb"},
+		{in{"size": text("db-s-9vcpu-99gb")}, `422: invalid size: "db-s-9vcpu-99gb"`},
+	} {
+		if _, err := a.tryUpdate(cluster, c.change); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%v: %v, want %s", c.change, err, c.want)
+		}
+	}
+	if memory := a.backend.machines["db-chat"].spec.MemoryMB; memory != 8192 {
+		t.Errorf("after what was refused the cluster has %d MiB", memory)
 	}
 }

@@ -32,7 +32,8 @@ type resource[I, O any] struct {
 	refresh func(ctx context.Context, id string, state *O) error
 	// secrets points at the parts of the state that are always secret.
 	secrets func(*O) []any
-	// remove undoes create. It must accept that the resource is gone already.
+	// remove undoes create. Whether a resource that is gone already is an error is as with the real
+	// provider.
 	remove func(ctx context.Context, id string, state O) error
 }
 
@@ -159,7 +160,7 @@ func (r *resource[I, O]) Read(ctx context.Context, req infer.ReadRequest[I, O]) 
 	return infer.ReadResponse[I, O]{ID: id, Inputs: inputs, State: state}, nil
 }
 
-// Delete removes the resource; that it is gone already is no error.
+// Delete removes the resource.
 func (r *resource[I, O]) Delete(ctx context.Context, req infer.DeleteRequest[O]) (infer.DeleteResponse, error) {
 	remove := r.remove
 	if remove == nil {
@@ -201,6 +202,11 @@ func now() string { return time.Now().UTC().Format(time.RFC3339) }
 // refused is an answer of DigitalOcean's API to a request it does not accept.
 func refused(format string, values ...any) error {
 	return fmt.Errorf("422: "+format, values...)
+}
+
+// conflict is an answer of DigitalOcean's API to a request that something there is in the way of.
+func conflict(format string, values ...any) error {
+	return fmt.Errorf("409: "+format, values...)
 }
 
 func fails(property, format string, values ...any) p.CheckFailure {

@@ -2,6 +2,8 @@ package provider
 
 import (
 	"context"
+	"errors"
+	"maps"
 	"regexp"
 	"slices"
 	"strconv"
@@ -57,9 +59,6 @@ func newVolumes(cloud *Cloud) infer.InferredResource {
 		return createVolume(ctx, r, in)
 	}
 	r.update = func(ctx context.Context, id string, old VolumeState, state *VolumeState) error {
-		if state.Size < old.Size {
-			return refused("size: volumes can only be expanded and not shrunk, from %d to %d GiB", old.Size, state.Size)
-		}
 		if state.Size > old.Size {
 			if err := cloud.backend.GrowVolume(ctx, *state.Name, state.Size); err != nil {
 				return err
@@ -77,8 +76,11 @@ func newVolumes(cloud *Cloud) infer.InferredResource {
 	r.remove = func(ctx context.Context, id string, state VolumeState) error {
 		if err := cloud.change(func(c *Contents) error {
 			var current VolumeState
-			if c.get(r.name, id, &current) == nil && len(current.DropletIds) > 0 {
-				return refused("the volume is attached to droplet %d", current.DropletIds[0])
+			if err := c.get(r.name, id, &current); err != nil {
+				return err
+			}
+			if len(current.DropletIds) > 0 {
+				return conflict("attached volume cannot be deleted")
 			}
 			return nil
 		}); err != nil {
@@ -119,7 +121,7 @@ func createVolume(ctx context.Context, r *resource[VolumeArgs, VolumeState], in 
 		}
 		for _, other := range volumes {
 			if *other.Name == *in.Name {
-				return refused("name: a volume %q already exists in this region", *in.Name)
+				return conflict("already exists")
 			}
 		}
 		return c.put(r.name, id, state)
@@ -176,15 +178,17 @@ func (c *Cloud) attach(ctx context.Context, droplet, volume string) error {
 	return c.backend.AttachVolume(ctx, place.Machine, names[0])
 }
 
-// detach pulls a volume out of a droplet; that either is gone already is no error.
+// detach pulls a volume out of the droplet that it is attached to.
 func (c *Cloud) detach(ctx context.Context, droplet, volume string) error {
-	var state VolumeState
 	place, err := c.placement(droplet)
-	if err == nil {
-		err = c.view(func(contents *Contents) error { return contents.get("Volume", volume, &state) })
-	}
 	if err != nil {
-		return ignoreNotFound(err)
+		return err
+	}
+	var state VolumeState
+	if err := c.view(func(contents *Contents) error {
+		return errors.Join(contents.attached(droplet, []string{volume}), contents.get("Volume", volume, &state))
+	}); err != nil {
+		return err
 	}
 	if err := c.backend.DetachVolume(ctx, place.Machine, *state.Name); err != nil {
 		return err
@@ -193,6 +197,38 @@ func (c *Cloud) detach(ctx context.Context, droplet, volume string) error {
 		state.DropletIds = []int{}
 		return contents.put("Volume", volume, state)
 	})
+}
+
+// attached refuses volumes that are gone, or at another droplet than this one.
+func (c *Contents) attached(droplet string, ids []string) error {
+	for _, id := range ids {
+		var volume VolumeState
+		if err := c.get("Volume", id, &volume); err != nil {
+			return err
+		}
+		if len(volume.DropletIds) == 0 || dropletID(volume.DropletIds[0]) != droplet {
+			return refused("Attachment not found")
+		}
+	}
+	return nil
+}
+
+// volumesOf returns the volumes at a droplet: those that are known in their order, then the others.
+func (c *Contents) volumesOf(droplet string, known []string) ([]string, error) {
+	volumes, err := all[VolumeState](c, "Volume")
+	if err != nil {
+		return nil, err
+	}
+	maps.DeleteFunc(volumes, func(_ string, v VolumeState) bool {
+		return len(v.DropletIds) == 0 || dropletID(v.DropletIds[0]) != droplet
+	})
+	found := []string{}
+	for _, id := range append(slices.Clone(known), slices.Sorted(maps.Keys(volumes))...) {
+		if _, there := volumes[id]; there && !slices.Contains(found, id) {
+			found = append(found, id)
+		}
+	}
+	return found, nil
 }
 
 // claimVolumes marks volumes as attached to a droplet and returns their names. A volume can be
@@ -209,7 +245,7 @@ func (c *Contents) claimVolumes(droplet string, ids []string) ([]string, error) 
 			return nil, refused("volumes: %w", err)
 		}
 		if len(volume.DropletIds) > 0 && volume.DropletIds[0] != number {
-			return nil, refused("volumes: %s is attached to droplet %d already", *volume.Name, volume.DropletIds[0])
+			return nil, refused("volume is already attached to another droplet: %s is at %d", *volume.Name, volume.DropletIds[0])
 		}
 		volume.DropletIds = []int{number}
 		if err := c.put("Volume", id, volume); err != nil {

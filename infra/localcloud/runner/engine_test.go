@@ -22,6 +22,9 @@ import (
 
 // TestMain lets the engine start this test as the provider.
 func TestMain(m *testing.M) {
+	if cloud, yes := onPaper(); yes {
+		os.Exit(servePaper(cloud))
+	}
 	if local.Called() {
 		os.Exit(local.Main())
 	}

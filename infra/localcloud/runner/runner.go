@@ -97,10 +97,10 @@ func Open(ctx context.Context, options Options) (s *Stack, err error) {
 // Close lets other processes work on the cloud's stacks.
 func (s *Stack) Close() error { return s.lock.Close() }
 
-// Up makes the cloud what the program says.
-func (s *Stack) Up(ctx context.Context) (Changes, error) {
-	result, err := s.stack.Up(ctx, optup.ProgressStreams(s.options.Output), optup.ErrorProgressStreams(s.options.Output),
-		optup.Color(s.options.Color), optup.SuppressOutputs())
+// Up makes the cloud what the program says. More are options such as optup.Refresh.
+func (s *Stack) Up(ctx context.Context, more ...optup.Option) (Changes, error) {
+	result, err := s.stack.Up(ctx, append(more, optup.ProgressStreams(s.options.Output), optup.ErrorProgressStreams(s.options.Output),
+		optup.Color(s.options.Color), optup.SuppressOutputs())...)
 	if err != nil {
 		return nil, failed("up", err)
 	}

@@ -86,17 +86,26 @@ func (l *local) ResizeMachine(ctx context.Context, name string, memoryMB int) er
 	return m.Start(ctx)
 }
 
-func (l *local) RemoveMachine(ctx context.Context, name string, graceful bool) error {
+func (l *local) ShutDownMachine(ctx context.Context, name string) error {
+	m, err := machine.Open(l.cloud, name)
+	if err != nil {
+		return err
+	}
+	// PowerOff gives up after two minutes; ctx may have more.
+	for {
+		if err := m.PowerOff(ctx); err == nil || ctx.Err() != nil {
+			return err
+		}
+	}
+}
+
+func (l *local) RemoveMachine(ctx context.Context, name string) error {
 	m, err := machine.Open(l.cloud, name)
 	if errors.Is(err, machine.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
 		return err
-	}
-	if graceful {
-		// A machine that does not shut down in time is switched off by Remove, as the real one is.
-		_ = m.PowerOff(ctx)
 	}
 	if err := m.Remove(ctx); err == nil {
 		return nil
