@@ -43,10 +43,9 @@ type Config struct {
 	Image    string   `key:"image"`    // default debian-13-x64; a change is for the next droplet only
 	VPCRange string   `key:"vpcRange"` // private CIDR /16 to /28; default: DigitalOcean chooses
 
-	SSHKeys          []SSHKey `key:"sshKeys"`          // required: public keys of operators
-	SSHKeysInAccount bool     `key:"sshKeysInAccount"` // true if DigitalOcean knows them already
-	SSHFrom          []string `key:"sshFrom"`          // required: CIDRs that may reach port 22
-	HostKey          HostKey  `key:"hostKey"`          // required, secret: made by scripts/new-host-key.sh
+	SSHKeys []SSHKey `key:"sshKeys"` // required: public keys of operators
+	SSHFrom []string `key:"sshFrom"` // required: CIDRs that may reach port 22
+	HostKey HostKey  `key:"hostKey"` // required, secret: made by scripts/new-host-key.sh
 
 	Database         string `key:"database"`         // managed (default) or local
 	DatabaseSize     string `key:"databaseSize"`     // managed: default db-s-1vcpu-2gb
@@ -83,6 +82,8 @@ type Config struct {
 
 	Environment string `key:"environment"` // of the DigitalOcean project: Production (default), Staging, Development
 	Protect     bool   `key:"protect"`     // default true; false only where nothing needs to be kept
+
+	warnings []string // about settings that are accepted
 }
 
 // Releases are the addresses an upgrade reads; an empty one is the vendor's own.
@@ -122,7 +123,16 @@ func Load(ctx *pulumi.Context) (*Config, error) {
 		keys:   keysFromEnvironment(os.Getenv("PULUMI_CONFIG")),
 		env:    os.Getenv,
 	}
-	return parse(src, ctx.Stack())
+	c, err := parse(src, ctx.Stack())
+	if err != nil {
+		return nil, err
+	}
+	for _, warning := range c.warnings {
+		if err := ctx.Log.Warn(warning, nil); err != nil {
+			return nil, err
+		}
+	}
+	return c, nil
 }
 
 // keysFromEnvironment lists the keys of the stack as the engine hands them to a program started
@@ -154,7 +164,6 @@ func parse(src source, stack string) (*Config, error) {
 	c.VPCRange = r.text("vpcRange", "", checkVPCRange)
 
 	c.SSHKeys = r.sshKeys("sshKeys")
-	c.SSHKeysInAccount = r.boolean("sshKeysInAccount", false)
 	c.SSHFrom = r.list("sshFrom", "203.0.113.7/32", checkCIDR)
 	c.HostKey = r.hostKey("hostKey")
 
@@ -200,6 +209,7 @@ func parse(src source, stack string) (*Config, error) {
 	if len(r.problems) > 0 {
 		return nil, r.problems
 	}
+	c.warnings = r.warnings
 	return c, nil
 }
 

@@ -13,7 +13,8 @@ import (
 // SSHKey is one operator's public key.
 type SSHKey struct {
 	Line        string // "ssh-ed25519 AAAA… comment"
-	Fingerprint string // MD5 in hex, by which DigitalOcean names a key it already has
+	Fingerprint string // SHA-256, as ssh-keygen -l shows it
+	Comment     string // such as ops@example.org
 }
 
 // HostKey is the key by which the server proves who it is.
@@ -76,7 +77,7 @@ func parseSSHKey(line string) (SSHKey, string) {
 	if comment != "" {
 		text += " " + comment
 	}
-	return SSHKey{Line: text, Fingerprint: ssh.FingerprintLegacyMD5(public)}, ""
+	return SSHKey{Line: text, Fingerprint: ssh.FingerprintSHA256(public), Comment: comment}, ""
 }
 
 func (r *reader) hostKey(key string) HostKey {

@@ -21,6 +21,7 @@ type source struct {
 type reader struct {
 	source
 	problems Problems
+	warnings []string
 }
 
 // check judges a value: ok, or what is wrong with it and what is allowed.
@@ -176,12 +177,19 @@ func (r *reader) each(key, example string, list []string, judge check) {
 	}
 }
 
+// retired are keys of earlier releases that have no effect any more, and why.
+var retired = map[string]string{
+	"sshKeysInAccount": "operators' keys are not registered with DigitalOcean any more",
+}
+
 // unknown refuses keys that nothing reads: a typing error would otherwise be silent.
 func (r *reader) unknown() {
 	known := Keys()
 	for _, key := range r.keys {
 		name, ours := strings.CutPrefix(key, namespace+":")
-		if ours && !slices.Contains(known, name) {
+		if why, old := retired[name]; ours && old {
+			r.warnings = append(r.warnings, fmt.Sprintf("%s has no effect: %s. To remove it, type: pulumi config rm %[1]s", key, why))
+		} else if ours && !slices.Contains(known, name) {
 			r.add(name, "", "is not a key of this program", oneOf(known), "pulumi config rm "+key)
 		}
 	}
@@ -191,7 +199,9 @@ func (r *reader) unknown() {
 func Keys() []string {
 	var keys []string
 	for field := range reflect.TypeFor[Config]().Fields() {
-		keys = append(keys, field.Tag.Get("key"))
+		if key := field.Tag.Get("key"); key != "" {
+			keys = append(keys, key)
+		}
 	}
 	slices.Sort(keys)
 	return keys

@@ -1,7 +1,6 @@
 package infra
 
 import (
-	"fmt"
 	"strconv"
 
 	do "github.com/pulumi/pulumi-digitalocean/sdk/v4/go/digitalocean"
@@ -27,7 +26,7 @@ type ServerArgs struct {
 	Refuse  refuser        // required
 }
 
-// NewServer registers the operators' keys, the volumes, the droplet, and the assignment of the
+// NewServer registers a key for the account, the volumes, the droplet, and the assignment of the
 // address. A later change of image, keys or first-boot script is for the next droplet: it never
 // replaces the running one.
 func NewServer(ctx *pulumi.Context, name string, args *ServerArgs, opts ...pulumi.ResourceOption) (*Server, error) {
@@ -42,7 +41,7 @@ func NewServer(ctx *pulumi.Context, name string, args *ServerArgs, opts ...pulum
 		return nil, err
 	}
 
-	keys, err := sshKeys(ctx, name, c, parent)
+	key, err := NewAccountKey(ctx, name, c, parent)
 	if err != nil {
 		return nil, err
 	}
@@ -83,7 +82,7 @@ func NewServer(ctx *pulumi.Context, name string, args *ServerArgs, opts ...pulum
 		DropletAgent:     pulumi.Bool(false), // it would let the control panel in as root
 		GracefulShutdown: pulumi.Bool(true),
 		ResizeDisk:       pulumi.Bool(false), // so that a larger size can be taken back
-		SshKeys:          keys,
+		SshKeys:          pulumi.StringArray{key.Fingerprint},
 		UserData:         pulumi.ToSecret(pulumi.String(data)).(pulumi.StringOutput).ToStringPtrOutput(),
 		VolumeIds:        volumes, // from the start: they are there at first boot
 		Backups:          pulumi.Bool(c.DropletBackups != "off"),
@@ -118,27 +117,6 @@ func NewServer(ctx *pulumi.Context, name string, args *ServerArgs, opts ...pulum
 		return nil, err
 	}
 	return s, ctx.RegisterResourceOutputs(s, pulumi.Map{"droplet": s.Droplet.ID(), "ipv6": s.Droplet.Ipv6Address})
-}
-
-// sshKeys registers the operators' keys, or names those DigitalOcean has by their fingerprints.
-// Without any DigitalOcean would set a root password and send it by e-mail.
-func sshKeys(ctx *pulumi.Context, name string, c *Config, parent pulumi.ResourceOption) (pulumi.StringArray, error) {
-	var ids pulumi.StringArray
-	for i, key := range c.SSHKeys {
-		if c.SSHKeysInAccount {
-			ids = append(ids, pulumi.String(key.Fingerprint))
-			continue
-		}
-		child := fmt.Sprintf("%s-key-%d", name, i+1)
-		registered, err := do.NewSshKey(ctx, child, &do.SshKeyArgs{
-			Name: pulumi.String(child), PublicKey: pulumi.String(key.Line),
-		}, parent)
-		if err != nil {
-			return nil, err
-		}
-		ids = append(ids, registered.Fingerprint)
-	}
-	return ids, nil
 }
 
 func newHostData(c *Config) hostData {

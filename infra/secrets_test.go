@@ -85,6 +85,7 @@ func TestOutputs(t *testing.T) {
 	want := map[string]any{
 		"format": 1, "url": "https://chat.example.org", "address": "198.51.100.7", "sshUser": "ops",
 		"sshHostKey":       testConfig(t, nil).HostKey.Public,
+		"operators":        []string{"SHA256:P0Q4DjM5OnLa/ZcB6EkMpl/sLn3O3XRcu+1CfhKX77o ops@example.org"},
 		"databaseMode":     "local",
 		"databaseUrl":      "postgres:///mattermost?host=/var/run/postgresql&user=mattermost",
 		"databaseAdminUrl": "postgres:///mattermost?host=/var/run/postgresql&user=townsquare",

@@ -68,7 +68,8 @@ func build(ctx *pulumi.Context, c *Config, refuse refuser) (pulumi.Map, error) {
 		return nil, err
 	}
 	out := outputs(c, network, database, names, backups)
-	out["host"] = host
+	// Not a secret, but 200 lines that only `upgrade` reads; an engine shows no more of a secret than its name.
+	out["host"] = pulumi.ToSecret(host)
 	return out, nil
 }
 
@@ -97,6 +98,7 @@ func outputs(c *Config, network *Network, database *Database, names *DNS, backup
 		"address":    network.Address.IpAddress,
 		"sshUser":    pulumi.String(sshUser),
 		"sshHostKey": pulumi.String(c.HostKey.Public),
+		"operators":  operators(c.SSHKeys),
 
 		"databaseMode":     pulumi.String(c.Database),
 		"databaseUrl":      pulumi.ToSecret(database.URL),
@@ -132,4 +134,14 @@ func outputs(c *Config, network *Network, database *Database, names *DNS, backup
 		out["dnsRecords"] = names.Records
 	}
 	return out
+}
+
+// operators names the keys that may log in, so that a preview shows who comes and who goes: no resource
+// changes with them.
+func operators(keys []SSHKey) pulumi.StringArray {
+	var list pulumi.StringArray
+	for _, key := range keys {
+		list = append(list, pulumi.String(strings.TrimSpace(key.Fingerprint+" "+key.Comment)))
+	}
+	return list
 }

@@ -39,10 +39,9 @@ func golden(t *testing.T, name, got string) {
 // A stack is read in one list: type, name, what protects it. The golden files are that list.
 func TestResources(t *testing.T) {
 	stacks := map[string]map[string]string{
-		"managed": {},
-		"local":   {"townsquare:database": "local", "townsquare:backups": "false"},
-		"elsewhere": {"townsquare:dns": "elsewhere", "townsquare:sshKeysInAccount": "true",
-			"townsquare:dropletBackups": "off"},
+		"managed":     {},
+		"local":       {"townsquare:database": "local", "townsquare:backups": "false"},
+		"elsewhere":   {"townsquare:dns": "elsewhere", "townsquare:dropletBackups": "off"},
 		"unprotected": {"townsquare:dns": "create", "townsquare:protect": "false"},
 	}
 	for name, changes := range stacks {
@@ -93,7 +92,7 @@ func TestEverythingWithDataIsProtected(t *testing.T) {
 func TestNothingReplacesTheDroplet(t *testing.T) {
 	r, _ := deploy(t, nil)
 	droplet := r.one(t, "droplet:Droplet")
-	want := []string{"image", "userData", "sshKeys", "monitoring"}
+	want := []string{"image", "userData", "sshKeys", "monitoring", "dropletAgent"}
 	if diff := cmp.Diff(want, droplet.IgnoreChanges); diff != "" {
 		t.Errorf("changes that are ignored (-want +got):\n%s", diff)
 	}

@@ -25,6 +25,7 @@ var promises = []struct{ title, script, want string }{
 	{"no unit failed", `systemctl --failed --no-legend`, ""},
 	{"one host key", `ls /etc/ssh | grep -c '^ssh_host_.*_key$'; ls /etc/ssh/ssh_host_*_key`, "1\n/etc/ssh/ssh_host_ed25519_key"},
 	{"nobody has a password", `awk -F: '$2 !~ /^[!*]/ {print $1}' /etc/shadow`, ""},
+	{"the account's key opens nothing", `grep -l opens-nothing /home/*/.ssh/authorized_keys; grep opens-nothing /root/.ssh/authorized_keys | grep -c ',command="echo '`, "1"},
 	{"only what is meant listens beyond loopback", `ss -Hlntu | awk '$5 !~ /^(127\.|\[::1\])/ {sub(/.*:/, "", $5); print $1, $5}' | sort -u`,
 		"tcp 22\ntcp 443\ntcp 80\nudp 443"},
 	{"Mattermost's files are on their volume", `findmnt -no SOURCE /var/lib/mattermost; stat -c "%U:%G %a" /var/lib/mattermost`,

@@ -20,7 +20,8 @@ type Cloud struct {
 	// and one that is dropped meanwhile would fail it.
 	databases sync.Mutex
 
-	Name string // from the provider's configuration; empty: from the environment
+	Name   string // from the provider's configuration; empty: from the environment
+	denied error  // what every request is answered
 
 	opening   sync.Mutex
 	inventory *Inventory
@@ -139,8 +140,8 @@ const CloudVariable = "TOWNSQUARE_CLOUD"
 func (c *Cloud) ready() error {
 	c.opening.Lock()
 	defer c.opening.Unlock()
-	if c.inventory != nil {
-		return nil
+	if c.inventory != nil || c.denied != nil {
+		return c.denied
 	}
 	name := c.Name
 	if name == "" {

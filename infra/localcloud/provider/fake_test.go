@@ -173,6 +173,11 @@ type account struct {
 
 func newAccount(t *testing.T) *account {
 	t.Helper()
+	return configured(t, in{"cloud": text("unit"), "token": text("t")})
+}
+
+func configured(t *testing.T, config in) *account {
+	t.Helper()
 	backend := &fakeBackend{machines: map[string]*fakeMachine{}, volumes: map[string]int{}, buckets: map[string]*fakeBucket{}, fail: map[string]error{}}
 	dir := t.TempDir()
 	cloud := &Cloud{Open: func(name string) (string, Backend, error) {
@@ -185,7 +190,7 @@ func newAccount(t *testing.T) *account {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := server.Configure(p.ConfigureRequest{Args: property.NewMap(map[string]property.Value{"cloud": property.New("unit")})}); err != nil {
+	if err := server.Configure(p.ConfigureRequest{Args: property.NewMap(config)}); err != nil {
 		t.Fatal(err)
 	}
 	return &account{t: t, server: server, cloud: cloud, backend: backend}

@@ -5,7 +5,10 @@
 package provider
 
 import (
+	"cmp"
 	"context"
+	"errors"
+	"os"
 	"time"
 
 	p "github.com/pulumi/pulumi-go-provider"
@@ -73,8 +76,8 @@ func withTimeouts(provider p.Provider) p.Provider {
 	return provider
 }
 
-// Config is the provider's configuration: the cloud, and what the real provider takes, which is not
-// needed here.
+// Config is the provider's configuration: the cloud, and what the real provider takes. Of that only the token
+// is looked at, and any will do.
 type Config struct {
 	Cloud             string `pulumi:"cloud,optional"`
 	Token             string `pulumi:"token,optional" provider:"secret"`
@@ -87,8 +90,12 @@ type Config struct {
 	cloud *Cloud
 }
 
-// Configure keeps the cloud's name for the first resource.
+// Configure keeps the cloud's name for the first resource. Without a token the real provider starts as well,
+// and the API refuses every request.
 func (c *Config) Configure(context.Context) error {
-	c.cloud.Name = c.Cloud
+	c.cloud.Name, c.cloud.denied = c.Cloud, nil
+	if cmp.Or(c.Token, os.Getenv("DIGITALOCEAN_TOKEN"), os.Getenv("DIGITALOCEAN_ACCESS_TOKEN")) == "" {
+		c.cloud.denied = errors.New("401: Unable to authenticate you")
+	}
 	return nil
 }

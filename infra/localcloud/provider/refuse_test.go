@@ -54,6 +54,8 @@ func TestRefused(t *testing.T) {
 		{"backup hour", "Droplet", droplet("mm", in{"backups": property.New(true), "backupPolicy": object(in{"plan": text("daily"), "hour": property.New(21.0)})}), "range (0 - 20)"},
 		{"range", "Vpc", in{"region": text("fra1"), "ipRange": text("10.0.0.0")}, "no network"},
 		{"range too large", "Vpc", in{"region": text("fra1"), "ipRange": text("10.0.0.0/8")}, "between /16 and /28"},
+		{"key's name", "SshKey", in{"name": text(""), "publicKey": text(testKey)}, "must not be empty"},
+		{"no public key", "SshKey", in{"publicKey": text("")}, "must not be empty"},
 		{"public key", "SshKey", in{"publicKey": text("ssh-ed25519 nonsense")}, "Key invalid"},
 		{"volume name", "Volume", in{"name": text("1files"), "region": text("fra1"), "size": property.New(1.0)}, "beginning with a letter"},
 		{"volume size", "Volume", in{"name": text("files"), "region": text("fra1"), "size": property.New(0.0)}, "at least 1 GiB"},
@@ -104,6 +106,34 @@ func TestRefused(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Without a token the provider starts, and every request is refused.
+func TestNoToken(t *testing.T) {
+	t.Setenv("DIGITALOCEAN_TOKEN", "")
+	t.Setenv("DIGITALOCEAN_ACCESS_TOKEN", "")
+	zone := in{"name": text("townsquare.test")}
+	if _, err := configured(t, in{"cloud": text("unit")}).try("Domain", "zone", zone); err == nil || !strings.Contains(err.Error(), "401: Unable to authenticate you") {
+		t.Errorf("without a token: %v", err)
+	}
+	t.Setenv("DIGITALOCEAN_ACCESS_TOKEN", "t")
+	configured(t, in{"cloud": text("unit")}).create("Domain", "zone", zone)
+}
+
+// A key is once in an account, whoever registers it: another comment, or a replacement, is no other key.
+func TestKeyIsOnceInAnAccount(t *testing.T) {
+	a := newAccount(t)
+	const inUse = "SSH Key is already in use on your account"
+	key := a.create("SshKey", "mine", in{"name": text("mine"), "publicKey": text(testKey)})
+	if _, err := a.try("SshKey", "yours", in{"name": text("yours"), "publicKey": text(testKey + " with a comment")}); err == nil || !strings.Contains(err.Error(), inUse) {
+		t.Errorf("the same key again: %v", err)
+	}
+	if diff, _ := a.diff(key, in{"publicKey": text(testKey + " with a comment")}); !replaces(diff) {
+		t.Errorf("another comment is a change in place: %+v", diff)
+	}
+	a.update(key, in{"name": text("ours")})
+	a.delete(key)
+	a.create("SshKey", "yours", in{"name": text("yours"), "publicKey": text(testKey)})
 }
 
 // An input that is not known at preview is not judged there.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 
+	p "github.com/pulumi/pulumi-go-provider"
 	"github.com/pulumi/pulumi-go-provider/infer"
 	"golang.org/x/crypto/ssh"
 )
@@ -23,6 +24,14 @@ type SshKeyState struct {
 func newSshKeys(cloud *Cloud) infer.InferredResource {
 	r := &resource[SshKeyArgs, SshKeyState]{cloud: cloud, name: "SshKey"}
 	r.autoname = func(in *SshKeyArgs) **string { return &in.Name }
+	r.check = func(in *SshKeyArgs) (failures []p.CheckFailure) {
+		for property, given := range map[string]string{"name": value(in.Name), "publicKey": in.PublicKey} {
+			if given == "" {
+				failures = append(failures, fails(property, "must not be empty"))
+			}
+		}
+		return failures
+	}
 	r.create = func(_ context.Context, in SshKeyArgs) (id string, state SshKeyState, err error) {
 		key, _, _, _, err := ssh.ParseAuthorizedKey([]byte(in.PublicKey))
 		if err != nil {

@@ -150,6 +150,8 @@ func TestStack(t *testing.T) {
 	if now := a.exec(server, "cat", "/proc/1/stat"); strings.Fields(now)[21] != strings.Fields(booted)[21] {
 		t.Error("a change of the firewall restarted the server")
 	}
+	sshKeys := []string{operatorKey(t, "ada"), operatorKey(t, "grace")} // another operator is a change on the server alone
+	a.up(infra.New, map[string]any{"townsquare:sshFrom": []string{"10.91.0.1/32"}, "townsquare:sshKeys": sshKeys}, runner.Changes{"same": some})
 	hostKey, err := os.ReadFile(filepath.Join(a.cloud.Dir, "secrets", "host_ed25519"))
 	if err != nil {
 		t.Fatal(err)

@@ -42,6 +42,9 @@ func (p place) hostKey() string { return filepath.Join(p.secrets(), "host_ed2551
 // backupPassword is what the backups are encrypted with.
 func (p place) backupPassword() string { return filepath.Join(p.secrets(), "backup-password") }
 
+// token stands for the account's API token, which every stack must have.
+func (p place) token() string { return filepath.Join(p.secrets(), "token") }
+
 // backups are the secrets that a stack with off-site backups needs, by the key of its configuration.
 func (p place) backups() map[string]string {
 	id, secret := spaces.KeyFiles(p.cloud)
@@ -77,7 +80,7 @@ func (p place) prepare() error {
 	if _, err := spaces.FullKey(p.cloud); err != nil {
 		return err
 	}
-	for _, path := range []string{p.backupPassword(), p.passphrase()} {
+	for _, path := range []string{p.backupPassword(), p.passphrase(), p.token()} {
 		if err := once(path, newPassword); err != nil {
 			return err
 		}

@@ -19,6 +19,7 @@ import (
 // The keys of the program that have values only once a cloud runs.
 const (
 	hostKeyKey  = "townsquare:hostKey"
+	tokenKey    = "digitalocean:token"
 	sshKeysKey  = "townsquare:sshKeys"
 	releasesKey = "townsquare:releases"
 	backupsKey  = "townsquare:backups"
@@ -124,8 +125,10 @@ func plain(value any) (config.Value, error) {
 
 // setSecrets gives the stack the secrets that were made for the cloud.
 func (s *Stack) setSecrets(ctx context.Context, settings workspace.ProjectStack) error {
-	if err := s.setSecret(ctx, hostKeyKey, s.place.hostKey()); err != nil {
-		return err
+	for name, path := range map[string]string{hostKeyKey: s.place.hostKey(), tokenKey: s.place.token()} {
+		if err := s.setSecret(ctx, name, path); err != nil {
+			return err
+		}
 	}
 	key, err := config.ParseKey(backupsKey)
 	if err != nil {
