@@ -96,8 +96,9 @@ func NewServer(ctx *pulumi.Context, name string, args *ServerArgs, opts ...pulum
 		droplet.BackupPolicy = policy
 	}
 	s.Droplet, err = do.NewDroplet(ctx, name+"-droplet", droplet, parent, protect,
-		// DigitalOcean says what monitoring is; were it once missing there, the droplet would be replaced.
-		pulumi.IgnoreChanges([]string{"image", "userData", "sshKeys", "monitoring"}),
+		// DigitalOcean says what monitoring is; were it once missing there, the droplet would be replaced. It never
+		// says what dropletAgent is, which an import therefore lacks.
+		pulumi.IgnoreChanges([]string{"image", "userData", "sshKeys", "monitoring", "dropletAgent"}),
 		// By default the provider waits an hour for a droplet that is never ready, and one minute for a
 		// shutdown, which Mattermost alone may take.
 		pulumi.Timeouts(&pulumi.CustomTimeouts{Create: "15m", Update: "30m", Delete: "10m"}),

@@ -92,7 +92,7 @@ func TestEverythingWithDataIsProtected(t *testing.T) {
 func TestNothingReplacesTheDroplet(t *testing.T) {
 	r, _ := deploy(t, nil)
 	droplet := r.one(t, "droplet:Droplet")
-	want := []string{"image", "userData", "sshKeys", "monitoring"}
+	want := []string{"image", "userData", "sshKeys", "monitoring", "dropletAgent"}
 	if diff := cmp.Diff(want, droplet.IgnoreChanges); diff != "" {
 		t.Errorf("changes that are ignored (-want +got):\n%s", diff)
 	}

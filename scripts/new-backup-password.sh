@@ -27,4 +27,5 @@ fi
 # 32 random bytes as 64 hex digits, on stdin: an argument could be read by every user.
 od -An -N32 -tx1 /dev/urandom | tr -d ' \n' |
 	pulumi config set --secret townsquare:backupPassword --stack "$stack"
-echo "made. Whoever loses it loses the backups: keep a copy outside this machine."
+echo "made. Without it no backup can be read. To see it, and keep a copy outside of this machine and of the stack:"
+echo "  pulumi config get townsquare:backupPassword --stack $stack"

@@ -86,7 +86,7 @@ func Open(ctx context.Context, o Options) (*Repository, error) {
 		return nil, r.explain(err)
 	case r.known() != "":
 		return nil, &OpenError{Repository: o.Repository, Cause: errors.New("the repository that was there is gone"),
-			hint: "is its disk mounted, its bucket the right one? To begin a new one there: sudo rm " + r.notePath()}
+			hint: "see that its disk is mounted, its bucket the right one; if it is lost for good, on the server: sudo rm " + r.notePath()}
 	}
 	r.fresh = true
 	return r, nil

@@ -41,7 +41,7 @@ func (d Delivery) sameDatabase(root string) error {
 			return nil
 		}
 		return problem.List{{Where: "databaseUrl", Found: "the database " + next, Allowed: "the one that the server uses, " + now,
-			Hint: "move the data first, then: sudo rm " + state.EnvFile}}
+			Hint: "once its data is moved, or where it is lost and a restore follows, on the server: sudo rm " + state.EnvFile}}
 	}
 	return nil
 }

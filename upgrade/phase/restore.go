@@ -39,6 +39,7 @@ func Restore() []Phase {
 		Open{}, // it is back
 		Watch{},
 		commitRestore{},
+		Timers{}, // a server that was just rebuilt has none
 	}
 }
 

@@ -181,10 +181,13 @@ func TestRestoreIsWatched(t *testing.T) {
 	}
 }
 
-// The order of a restore's phases: users are let in before it is watched, and nothing is final before.
+// The order of a restore's phases: users are let in before it is watched, nothing is final before, and a
+// rebuilt server is unattended from then on.
 func TestRestoreWatchesBeforeItIsFinal(t *testing.T) {
 	all := Restore()
-	if n := len(all); all[n-3].Title() != (Open{}).Title() || all[n-2].Title() != (Watch{}).Title() || all[n-1].Title() != (commitRestore{}).Title() {
-		t.Errorf("it ends with %s, %s, %s", all[n-3].Title(), all[n-2].Title(), all[n-1].Title())
+	for i, want := range []Phase{Open{}, Watch{}, commitRestore{}, Timers{}} {
+		if got := all[len(all)-4+i]; got.Title() != want.Title() {
+			t.Errorf("%s, want %s", got.Title(), want.Title())
+		}
 	}
 }

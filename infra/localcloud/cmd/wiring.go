@@ -36,22 +36,27 @@ func fromOthers() []*cobra.Command {
 // loseCommand is an accident in the control panel.
 func loseCommand() *cobra.Command {
 	var cloud cloudFlag
+	var what string
 	cmd := &cobra.Command{
-		Use: "lose DROPLET", Args: cobra.ExactArgs(1),
-		Short: "Delete a droplet and its volumes behind Pulumi's back",
-		Long: `Delete a droplet and its volumes behind Pulumi's back, as somebody may in the control
-panel. What brings it back: localcloud pulumi refresh, localcloud pulumi up, and a
-backup.`,
-		Example: "  localcloud lose --cloud demo townsquare-dev",
+		Use: "lose NAME", Args: cobra.ExactArgs(1),
+		Short: "Delete a droplet, its volumes, a database or a bucket behind Pulumi's back",
+		Long: `Delete something behind Pulumi's back, as an operator may in the control panel: a droplet
+with its volumes, a droplet alone, a managed database, or a bucket. docs/disaster-recovery.md
+is how to recover from each.`,
+		Example: `  localcloud lose --cloud demo townsquare-dev
+  localcloud lose --cloud demo --what droplet townsquare-dev
+  localcloud lose --cloud demo --what bucket chat-townsquare-test-backups`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := cloud.open()
 			if err != nil {
 				return err
 			}
-			return provider.Lose(cmd.Context(), &provider.Cloud{Name: c.Name, Open: local.Open}, args[0])
+			return provider.Lose(cmd.Context(), &provider.Cloud{Name: c.Name, Open: local.Open}, what, args[0])
 		},
 	}
 	cloud.add(cmd)
+	cmd.Flags().StringVar(&what, "what", provider.LoseServer,
+		"server (droplet and volumes), droplet, database or bucket")
 	return cmd
 }
 

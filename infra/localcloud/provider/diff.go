@@ -49,7 +49,7 @@ func withDiff(provider p.Provider) p.Provider {
 		if err := refuseDiff(req); err != nil {
 			return p.DiffResponse{}, err
 		}
-		changes := values(req.OldInputs).Diff(values(req.Inputs))
+		changes := values(req.OldInputs).Diff(values(withComputed(req)))
 		resp := p.DiffResponse{HasChanges: changes.AnyChanges(), DetailedDiff: map[string]p.PropertyDiff{}}
 		replaced := false
 		for path, change := range plugin.NewDetailedDiffFromObjectDiff(changes, true) {

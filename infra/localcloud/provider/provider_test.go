@@ -238,23 +238,40 @@ func TestRefresh(t *testing.T) {
 	}
 }
 
-// What somebody deleted in the control panel is gone at the next refresh, and can be made anew.
+// What was deleted in the control panel is gone at the next refresh, and can be made anew.
 func TestLose(t *testing.T) {
 	a := newAccount(t)
 	volume := a.create("Volume", "files", in{"name": text("files"), "region": text("fra1"), "size": property.New(1.0)})
 	host := a.create("Droplet", "host", droplet("mm", in{"volumeIds": list(text(volume.id))}))
 	other := a.create("Droplet", "other", droplet("other", nil))
-	if err := Lose(t.Context(), a.cloud, "nobody"); err == nil {
-		t.Error("a droplet that there is none of was deleted")
+	bucket := a.create("SpacesBucket", "bucket", in{"name": text("backups"), "region": text("fra1")})
+	for _, what := range []string{LoseServer, LoseDroplet, LoseDatabase, LoseBucket, "anything"} {
+		if err := Lose(t.Context(), a.cloud, what, "none"); err == nil {
+			t.Errorf("a %s that does not exist was deleted", what)
+		}
 	}
-	if err := Lose(t.Context(), a.cloud, "mm"); err != nil {
+	if err := Lose(t.Context(), a.cloud, LoseDroplet, "mm"); err != nil {
+		t.Fatal(err)
+	}
+	if a.read(host).ID != "" || a.read(volume).ID == "" {
+		t.Errorf("left without the droplet: %v %v", a.backend.machines, a.backend.volumes)
+	}
+	host = a.create("Droplet", "host", droplet("mm", in{"volumeIds": list(text(volume.id))}))
+	if err := Lose(t.Context(), a.cloud, LoseServer, "mm"); err != nil {
 		t.Fatal(err)
 	}
 	if a.read(host).ID != "" || a.read(volume).ID != "" || a.read(other).ID == "" || len(a.backend.machines) != 1 || len(a.backend.volumes) != 0 {
 		t.Errorf("left: %v %v", a.backend.machines, a.backend.volumes)
 	}
+	if err := Lose(t.Context(), a.cloud, LoseBucket, "backups"); err != nil {
+		t.Fatal(err)
+	}
+	if a.read(bucket).ID != "" || len(a.backend.buckets) != 0 {
+		t.Errorf("left: %v", a.backend.buckets)
+	}
 	volume = a.create("Volume", "files", in{"name": text("files"), "region": text("fra1"), "size": property.New(1.0)})
 	a.create("Droplet", "host", droplet("mm", in{"volumeIds": list(text(volume.id))}))
+	a.create("SpacesBucket", "bucket", in{"name": text("backups"), "region": text("fra1")})
 }
 
 func TestInventoryIsPrivate(t *testing.T) {

@@ -139,9 +139,15 @@ func (r *resource[I, O]) Update(ctx context.Context, req infer.UpdateRequest[I, 
 // Read looks the resource up, for refresh and import. A resource that is gone has an empty id.
 func (r *resource[I, O]) Read(ctx context.Context, req infer.ReadRequest[I, O]) (infer.ReadResponse[I, O], error) {
 	var state O
-	err := r.cloud.view(func(c *Contents) error { return c.get(r.name, req.ID, &state) })
+	id, importing := req.ID, reflect.ValueOf(req.Inputs).IsZero()
+	err := r.cloud.view(func(c *Contents) error {
+		if importing {
+			id = c.imported(r.name, req.ID)
+		}
+		return c.get(r.name, id, &state)
+	})
 	if err == nil && r.refresh != nil {
-		err = r.refresh(ctx, req.ID, &state)
+		err = r.refresh(ctx, id, &state)
 	}
 	if errors.Is(err, errNotFound) {
 		return infer.ReadResponse[I, O]{}, nil
@@ -150,12 +156,12 @@ func (r *resource[I, O]) Read(ctx context.Context, req infer.ReadRequest[I, O]) 
 		return infer.ReadResponse[I, O]{}, fmt.Errorf("read %s %s: %w", r.name, req.ID, err)
 	}
 	inputs := req.Inputs
-	found := inputsOf[I](state)
-	if reflect.ValueOf(inputs).IsZero() { // an import: there are none yet
-		inputs = found
+	if importing {
+		untold(&state)
+		inputs = inputsOf[I](state)
 	}
-	overlay(reflect.ValueOf(&inputs).Elem(), reflect.ValueOf(found))
-	return infer.ReadResponse[I, O]{ID: req.ID, Inputs: inputs, State: state}, nil
+	overlay(reflect.ValueOf(&inputs).Elem(), reflect.ValueOf(inputsOf[I](state)))
+	return infer.ReadResponse[I, O]{ID: id, Inputs: inputs, State: state}, nil
 }
 
 // overlay makes what the program has set as it was found. What it has not set stays so.

@@ -53,6 +53,7 @@ Exit codes: 0 done, 1 error.`,
 	root.PersistentFlags().StringArrayVar(&f.set, "set", nil, "configuration on top of the stack's file, as key=value")
 
 	var unprotect, show, fresh, unchanged bool
+	var adopt string
 	up := f.command(program, "up", "Make the cloud what the program says", "localcloud pulumi up --cloud demo --stack dev",
 		func(ctx context.Context, s *Stack) (any, error) {
 			if fresh {
@@ -72,11 +73,15 @@ Exit codes: 0 done, 1 error.`,
 			if unchanged {
 				more = append(more, optpreview.ExpectNoChanges())
 			}
+			if adopt != "" {
+				more = append(more, optpreview.ImportFile(adopt))
+			}
 			return counted(s.Preview(ctx, more...))
 		})
-	// The flags of Pulumi's own command that scripts/ci/drift.sh gives.
+	// The flags of Pulumi's own command that scripts/ci/drift.sh and docs/disaster-recovery.md give.
 	preview.Flags().BoolVar(&fresh, "refresh", false, "ask the cloud first how its resources are now")
 	preview.Flags().BoolVar(&unchanged, "expect-no-changes", false, "end with an error if anything would change")
+	preview.Flags().StringVar(&adopt, "import-file", "", "write what up would make to this file, for pulumi import")
 	preview.Flags().Bool("non-interactive", true, "never ask; it never does")
 	destroy := f.command(program, "destroy", "Remove all that the stack has", "localcloud pulumi destroy --cloud demo --unprotect",
 		func(ctx context.Context, s *Stack) (any, error) { return counted(s.Destroy(ctx, unprotect)) })

@@ -131,7 +131,7 @@ func TestDestroyKeepsBackups(t *testing.T) {
 func TestDestroyAsDocumented(t *testing.T) {
 	s := newPaperStack(t, "destroyed", managed(map[string]any{"townsquare:protect": "true"}))
 	s.up()
-	if err := provider.Lose(t.Context(), &provider.Cloud{Name: s.cloud.Name, Open: openPaper}, "townsquare-dev"); err != nil {
+	if err := provider.Lose(t.Context(), &provider.Cloud{Name: s.cloud.Name, Open: openPaper}, provider.LoseDroplet, "townsquare-dev"); err != nil {
 		t.Fatal(err)
 	}
 	for _, command := range strings.Split(strings.TrimSpace(documented(t, "Remove a stack")), "\n") {

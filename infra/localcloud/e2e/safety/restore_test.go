@@ -147,6 +147,32 @@ cp -p /root/kept backup.password; echo "code $code"`)
 	if len(list) == 0 || list[0].ID != made.Backup.ID {
 		t.Errorf("backups are %+v, the newest was %s", list, made.Backup.ID)
 	}
+	bucketLost(t, s)
+}
+
+// bucketLost deletes the bucket, and has the steps of docs/disaster-recovery.md make a whole backup in a
+// new one, with the server told that the old one is gone.
+func bucketLost(t *testing.T, s *stage.Server) {
+	t.Helper()
+	const bucket, known = "chat-townsquare-test-backups", "/var/lib/townsquare/backup/known.json"
+	square.Localcloud(t.Context(), "lose", "--what", "bucket", bucket).Must(t)
+	square.Localcloud(t.Context(), "pulumi", "refresh", "--stack", "dev").Must(t)
+	square.Localcloud(t.Context(), "pulumi", "up", "--stack", "dev").Must(t)
+	refused := s.Upgrade(t.Context(), "backup", "create").Must(t, 3)
+	if said := refused.Stdout + refused.Stderr; !strings.Contains(said, "sudo rm "+known) {
+		t.Errorf("it does not say how to begin a new repository:\n%s", refused)
+	}
+	s.Exec(t, "rm "+known)
+	again := create(t, s)
+	s.Upgrade(t.Context(), "backup", "verify").Must(t)
+	var list []struct {
+		ID string `json:"id"`
+	}
+	s.Upgrade(t.Context(), "backup", "list", "--json").Must(t).Into(t, &list)
+	if len(list) != 1 || list[0].ID != again.Backup.ID {
+		t.Errorf("backups in the new bucket are %+v, want %s alone", list, again.Backup.ID)
+	}
+	s.Serves(t, stage.Before)
 }
 
 // A second machine keeps the backups, known by its host key.
