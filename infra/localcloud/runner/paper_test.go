@@ -168,8 +168,8 @@ func (b *paper) RemoveMachine(_ context.Context, name string) error {
 
 func (b *paper) Run(context.Context, string, io.Reader, ...string) ([]byte, error) { return nil, nil }
 
-func (b *paper) CreateVolume(_ context.Context, volume provider.VolumeSpec) error {
-	return b.GrowVolume(nil, volume.Name, volume.GiB)
+func (b *paper) CreateVolume(ctx context.Context, volume provider.VolumeSpec) error {
+	return b.GrowVolume(ctx, volume.Name, volume.GiB)
 }
 
 func (b *paper) GrowVolume(_ context.Context, name string, gib int) error {
