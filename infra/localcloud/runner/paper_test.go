@@ -9,6 +9,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"net/http/httptest"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -168,8 +170,8 @@ func (b *paper) RemoveMachine(_ context.Context, name string) error {
 
 func (b *paper) Run(context.Context, string, io.Reader, ...string) ([]byte, error) { return nil, nil }
 
-func (b *paper) CreateVolume(_ context.Context, volume provider.VolumeSpec) error {
-	return b.GrowVolume(nil, volume.Name, volume.GiB)
+func (b *paper) CreateVolume(ctx context.Context, volume provider.VolumeSpec) error {
+	return b.GrowVolume(ctx, volume.Name, volume.GiB)
 }
 
 func (b *paper) GrowVolume(_ context.Context, name string, gib int) error {
@@ -242,6 +244,7 @@ type paperStack struct {
 	cloud *network.Cloud
 	said  bytes.Buffer // what the engine said last
 	set   map[string]any
+	api   *paperAPI
 }
 
 // newPaperStack is a stack with the settings of Pulumi.dev.yaml, and some on top of them.
@@ -256,7 +259,13 @@ func newPaperStack(t *testing.T, name string, set map[string]any) *paperStack {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &paperStack{t: t, cloud: cloud, set: set}
+	s := &paperStack{t: t, cloud: cloud, set: map[string]any{}}
+	s.api = &paperAPI{stack: s}
+	server := httptest.NewServer(s.api)
+	t.Cleanup(server.Close)
+	maps.Copy(s.set, set)
+	s.set["digitalocean:apiEndpoint"] = server.URL
+	return s
 }
 
 func (s *paperStack) try(work func(context.Context, *runner.Stack) (runner.Changes, error)) (runner.Changes, error) {

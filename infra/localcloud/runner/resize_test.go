@@ -6,7 +6,6 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"strings"
 	"sync"
@@ -63,10 +62,7 @@ func (a *paperAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // would shrink, and ends with a server that is on, whatever DigitalOcean answers.
 func TestResize(t *testing.T) {
 	s := newPaperStack(t, "resized", map[string]any{})
-	api := &paperAPI{stack: s}
-	server := httptest.NewServer(api)
-	defer server.Close()
-	s.set["digitalocean:apiEndpoint"] = server.URL
+	api := s.api
 	s.up()
 	read := func() sheet {
 		t.Helper()
