@@ -47,9 +47,9 @@ func hook(t *testing.T, h *fakeHost) func() []notify.Message {
 
 func TestTimersCommand(t *testing.T) {
 	h := newFakeHost(t)
-	wants(t, h.upgrade(t.Context(), "timers", "list"), 0, "does nothing by itself", "timers enable")
+	wants(t, h.upgrade(t.Context(), "timers", "list"), 0, "Unattended updates are disabled", "timers enable")
 	got := h.upgrade(t.Context(), "timers", "enable")
-	wants(t, got, 0, "looks after itself from now on")
+	wants(t, got, 0, "Unattended updates are enabled")
 	if _, err := os.Stat(filepath.Join(h.root, "/etc/systemd/system/townsquare-check.timer")); err != nil {
 		t.Error(err)
 	}
@@ -62,7 +62,7 @@ func TestTimersCommand(t *testing.T) {
 		t.Errorf("it is off still: %s", got.stdout)
 	}
 	writeConfig(t, h, "timers: true\n")
-	wants(t, h.upgrade(t.Context(), "timers", "disable"), 0, "does nothing by itself", "the next apply switches them on again")
+	wants(t, h.upgrade(t.Context(), "timers", "disable"), 0, "Unattended updates are disabled", "the next apply switches them on again")
 	wants(t, h.upgrade(t.Context(), "timers", "enabel"), phase.ExitUsage, "did you mean: upgrade timers enable")
 }
 
@@ -71,7 +71,7 @@ func TestApplySetsTheTimers(t *testing.T) {
 	h := newFakeHost(t)
 	h.acts["timers"] = phase.Timers{}.Run
 	writeConfig(t, h, "timers: true\n")
-	wants(t, h.upgrade(t.Context(), "apply", "--yes"), 0, "is now 9.10.0", "this server looks after itself from now on")
+	wants(t, h.upgrade(t.Context(), "apply", "--yes"), 0, "is now 9.10.0", "unattended updates are enabled")
 	if !host.HasTimers(h.root) {
 		t.Error("no timers")
 	}

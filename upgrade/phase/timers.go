@@ -45,7 +45,7 @@ func (Timers) Run(ctx context.Context, op *Operation) error {
 	case err != nil:
 		return err
 	case len(changed) > 0 && on:
-		op.Note("this server looks after itself from now on: it looks for updates daily and installs them %s", Times(op))
+		op.Note("unattended updates are enabled: the server looks for updates daily and installs them %s", Times(op))
 	case len(changed) > 0:
 		op.Note("the timers are off, as the configuration says")
 	}

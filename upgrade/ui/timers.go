@@ -27,13 +27,13 @@ func (p *Printer) Timers(t Timers, what string) error {
 	err := p.Result(t, func(w io.Writer) {
 		switch {
 		case len(t.Timers) == 0:
-			fmt.Fprintln(w, "This server does nothing by itself: its timers are off.")
+			fmt.Fprintln(w, "Unattended updates are disabled: the timers are off.")
 		case what == "enable" && len(t.Changed) == 0:
 			fmt.Fprintln(w, p.paint(green, "The timers were on already. Nothing was changed."))
 		case what == "enable" && len(t.Changed) < len(t.Timers):
 			fmt.Fprintln(w, p.paint(green, "Enabled: "+strings.Join(t.Changed, ", ")+"."))
 		case what == "enable":
-			fmt.Fprintln(w, p.paint(green, "This server looks after itself from now on."))
+			fmt.Fprintln(w, p.paint(green, "Unattended updates are enabled."))
 		}
 		p.timerTable(w, t.Timers)
 	})
@@ -45,7 +45,7 @@ func (p *Printer) Timers(t Timers, what string) error {
 	case slices.ContainsFunc(t.Timers, func(t host.TimerStatus) bool { return t.Off() != "" }):
 		p.Hint("enable what is off: " + p.Command("timers enable"))
 	case len(t.Timers) == 0:
-		p.Hint("let it: " + p.Command("timers enable"))
+		p.Hint("enable them: " + p.Command("timers enable"))
 	}
 	return err
 }
