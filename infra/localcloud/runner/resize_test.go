@@ -74,8 +74,8 @@ func TestResize(t *testing.T) {
 	s.up()
 	read := func() sheet {
 		t.Helper()
-		found, err := readSheet(s.cloud.Dir)
-		if err != nil {
+		var found sheet
+		if err := changeSheet(s.cloud.Dir, func(on *sheet) error { found = *on; return nil }); err != nil {
 			t.Fatal(err)
 		}
 		return found
