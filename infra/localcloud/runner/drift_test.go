@@ -181,7 +181,6 @@ func managed(more map[string]any) map[string]any {
 // A stack that was made, looked at or changed is as the program says.
 func TestNoDrift(t *testing.T) {
 	s := newPaperStack(t, "nodrift", managed(map[string]any{"townsquare:protect": "true"}))
-	s.serveAPI()
 	s.up()
 	if changes := s.up(); len(changes) != 1 {
 		t.Errorf("second up: %v\n%s", changes, s.said.String())

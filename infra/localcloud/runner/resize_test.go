@@ -27,15 +27,6 @@ type paperAPI struct {
 	actions []string
 }
 
-// serveAPI lets the program reach an API, which a resize needs.
-func (s *paperStack) serveAPI() *paperAPI {
-	api := &paperAPI{stack: s}
-	server := httptest.NewServer(api)
-	s.t.Cleanup(server.Close)
-	s.set["digitalocean:apiEndpoint"] = server.URL
-	return api
-}
-
 func (a *paperAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -72,7 +63,10 @@ func (a *paperAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // would shrink, and ends with a server that is on, whatever DigitalOcean answers.
 func TestResize(t *testing.T) {
 	s := newPaperStack(t, "resized", map[string]any{})
-	api := s.serveAPI()
+	api := &paperAPI{stack: s}
+	server := httptest.NewServer(api)
+	defer server.Close()
+	s.set["digitalocean:apiEndpoint"] = server.URL
 	s.up()
 	read := func() sheet {
 		t.Helper()
