@@ -250,7 +250,7 @@ func TestPageStalls(t *testing.T) {
 	c.Stall = 20 * time.Millisecond
 	_, err := c.Catalog(t.Context())
 	var stalled *StalledError
-	if !errors.As(err, &stalled) || !isError[*NetworkError](err) || !strings.Contains(err.Error(), "no data for 20ms") {
+	if !errors.As(err, &stalled) || !isError[*NetworkError](err) || !strings.Contains(err.Error(), "no data for 0.02 s") {
 		t.Errorf("error %v, want a StalledError", err)
 	}
 }

@@ -15,6 +15,7 @@ type server struct {
 	*stage.Server
 	kept string // what the host says of the keepsakes
 	seen *arguments
+	set  []string // settings that have changed since: --set KEY=VALUE
 }
 
 // localcloud types `localcloud ARGUMENTS`.

@@ -13,8 +13,8 @@ import (
 // resized gives the server another size while people write: Mattermost and PostgreSQL stop cleanly, the
 // server serves again after `pulumi up` alone, and a repair tunes PostgreSQL for the new memory.
 func (s *server) resized(t *testing.T) {
-	const larger = "townsquare:size=s-8vcpu-16gb"
-	plan := localcloud(t, "pulumi", "preview", "--stack", "dev", "--set", larger).Must(t)
+	s.set = append(s.set, "--set", "townsquare:size=s-8vcpu-16gb")
+	plan := localcloud(t, append([]string{"pulumi", "preview", "--stack", "dev"}, s.set...)...).Must(t)
 	if !strings.Contains(plan.Stdout, "Mattermost is down for several minutes") {
 		t.Errorf("the plan does not say how long:\n%s", plan)
 	}
@@ -22,7 +22,7 @@ func (s *server) resized(t *testing.T) {
 	before := s.Exec(t, "stat -c %s "+log+"; cat /proc/sys/kernel/random/boot_id")
 	size, boot, _ := strings.Cut(before, "\n")
 	seen := s.Watched(t, func() {
-		up := localcloud(t, "pulumi", "up", "--stack", "dev", "--set", larger).Must(t)
+		up := localcloud(t, append([]string{"pulumi", "up", "--stack", "dev"}, s.set...)...).Must(t)
 		served := time.Now()
 		if err := s.Await(t.Context(), stage.Patience, patch); err != nil {
 			t.Fatal(err)

@@ -38,13 +38,12 @@ hostname`
 	was := s.Exec(t, here)
 	former, visitors := s.URL, s.Exec(t, "grep -c . /home/ops/.ssh/authorized_keys")
 	own, colleague := operator(t, s), someKey(t)
-	changed := []string{"--set", "townsquare:host=talk", "--set", "townsquare:volumeGB=11", "--set", "townsquare:databaseVolumeGB=12",
-		"--set", "townsquare:backupBucket=chat-townsquare-test-backups"}
+	s.set = []string{"--set", "townsquare:host=talk", "--set", "townsquare:volumeGB=11", "--set", "townsquare:databaseVolumeGB=12"}
 	keys, err := json.Marshal([]string{own, colleague})
 	if err != nil {
 		t.Fatal(err)
 	}
-	localcloud(t, append([]string{"pulumi", "up", "--stack", "dev", "--set", "townsquare:sshKeys=" + string(keys)}, changed...)...).Must(t)
+	localcloud(t, append([]string{"pulumi", "up", "--stack", "dev", "--set", "townsquare:sshKeys=" + string(keys)}, s.set...)...).Must(t)
 
 	var status struct{ Attention []struct{ What, Hint string } }
 	s.Upgrade(t.Context(), "status", "--json").Must(t, 13).Into(t, &status)
@@ -77,7 +76,7 @@ grep -c . /home/ops/.ssh/authorized_keys`)
 	if want := `"SiteURL":"https://talk.townsquare.test"` + "\n307 https://talk.townsquare.test/login?x=1\n11\n12\n2"; got != want || visitors != "1" {
 		t.Errorf("after the run:\n%s\nwant:\n%s", got, want)
 	}
-	localcloud(t, append([]string{"pulumi", "up", "--stack", "dev"}, changed...)...).Must(t)
+	localcloud(t, append([]string{"pulumi", "up", "--stack", "dev"}, s.set...)...).Must(t)
 	if r := s.Upgrade(t.Context(), "repair", "--yes").Must(t); !strings.Contains(r.Stdout, "the stack does not have it any more") {
 		t.Errorf("it says:\n%s", r)
 	}

@@ -147,10 +147,10 @@ func TestDestroyAsDocumented(t *testing.T) {
 func (s *paperStack) typed(command string) {
 	s.t.Helper()
 	command = strings.TrimSpace(command)
-	switch {
-	case command == "pulumi config set townsquare:protect false --stack dev":
+	switch command {
+	case "pulumi config set townsquare:protect false --stack dev":
 		s.set["townsquare:protect"] = "false"
-	case command == "pulumi up --stack dev":
+	case "pulumi up --stack dev":
 		s.up()
 	default:
 		if said, err := s.cli(command + " --yes"); err != nil {

@@ -9,15 +9,17 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"net/http/httptest"
 	"net/netip"
 	"os"
 	"path/filepath"
-	"sync"
 	"testing"
 
 	p "github.com/pulumi/pulumi-go-provider"
 	"github.com/pulumi/pulumi/sdk/v3/go/auto/optpreview"
 	"github.com/pulumi/pulumi/sdk/v3/go/auto/optup"
+	"golang.org/x/sys/unix"
 
 	"townsquare/infra"
 	"townsquare/infra/localcloud/network"
@@ -33,7 +35,6 @@ import (
 type paper struct {
 	provider.Backend // a method that is not below
 	dir              string
-	mu               sync.Mutex
 }
 
 // sheet is the file's content.
@@ -96,18 +97,28 @@ func writeSheet(dir string, s sheet) error {
 	return errors.Join(err, os.WriteFile(sheetFile(dir), data, 0o600))
 }
 
-func (b *paper) change(change func(*sheet) error) error {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	s, err := readSheet(b.dir)
+// changeSheet reads the sheet, changes and writes it while no other process does: the provider and the
+// API are two.
+func changeSheet(dir string, change func(*sheet) error) (err error) {
+	lock, err := os.OpenFile(sheetFile(dir)+".lock", os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, lock.Close()) }()
+	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX); err != nil {
+		return err
+	}
+	s, err := readSheet(dir)
 	if err != nil {
 		return err
 	}
 	if err := change(&s); err != nil {
 		return err
 	}
-	return writeSheet(b.dir, s)
+	return writeSheet(dir, s)
 }
+
+func (b *paper) change(change func(*sheet) error) error { return changeSheet(b.dir, change) }
 
 func (b *paper) CreateMachine(_ context.Context, spec provider.MachineSpec) (place provider.Placement, err error) {
 	err = b.change(func(s *sheet) error {
@@ -168,8 +179,8 @@ func (b *paper) RemoveMachine(_ context.Context, name string) error {
 
 func (b *paper) Run(context.Context, string, io.Reader, ...string) ([]byte, error) { return nil, nil }
 
-func (b *paper) CreateVolume(_ context.Context, volume provider.VolumeSpec) error {
-	return b.GrowVolume(nil, volume.Name, volume.GiB)
+func (b *paper) CreateVolume(ctx context.Context, volume provider.VolumeSpec) error {
+	return b.GrowVolume(ctx, volume.Name, volume.GiB)
 }
 
 func (b *paper) GrowVolume(_ context.Context, name string, gib int) error {
@@ -242,6 +253,7 @@ type paperStack struct {
 	cloud *network.Cloud
 	said  bytes.Buffer // what the engine said last
 	set   map[string]any
+	api   *paperAPI
 }
 
 // newPaperStack is a stack with the settings of Pulumi.dev.yaml, and some on top of them.
@@ -256,7 +268,13 @@ func newPaperStack(t *testing.T, name string, set map[string]any) *paperStack {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &paperStack{t: t, cloud: cloud, set: set}
+	s := &paperStack{t: t, cloud: cloud, set: map[string]any{}}
+	s.api = &paperAPI{stack: s}
+	server := httptest.NewServer(s.api)
+	t.Cleanup(server.Close)
+	maps.Copy(s.set, set)
+	s.set["digitalocean:apiEndpoint"] = server.URL
+	return s
 }
 
 func (s *paperStack) try(work func(context.Context, *runner.Stack) (runner.Changes, error)) (runner.Changes, error) {
