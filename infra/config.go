@@ -2,6 +2,7 @@ package infra
 
 import (
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -127,11 +128,15 @@ func Load(ctx *pulumi.Context) (*Config, error) {
 		numbers: numbersOf(filepath.Join(ctx.RootDirectory(), "Pulumi."+ctx.Stack()+".yaml")),
 	}
 	c, err := parse(src, ctx.Stack())
+	var problems Problems
+	if errors.As(err, &problems) {
+		return nil, problems.in(ctx.Stack())
+	}
 	if err != nil {
 		return nil, err
 	}
 	for _, warning := range c.warnings {
-		if err := ctx.Log.Warn(warning, nil); err != nil {
+		if err := ctx.Log.Warn(inStack(warning, ctx.Stack()), nil); err != nil {
 			return nil, err
 		}
 	}

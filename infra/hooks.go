@@ -27,7 +27,7 @@ func refuseChanges(ctx *pulumi.Context) refuser {
 	return func(name string, rules ...changeRule) (pulumi.ResourceOption, error) {
 		hook, err := ctx.RegisterResourceHook(name, func(args *pulumi.ResourceHookArgs) error {
 			if problems := judge(rules, args.OldInputs, args.NewInputs); len(problems) > 0 {
-				return problems
+				return problems.in(ctx.Stack())
 			}
 			return nil
 		}, &pulumi.ResourceHookOptions{OnDryRun: true})

@@ -1,6 +1,10 @@
 package infra
 
-import "strings"
+import (
+	"regexp"
+	"slices"
+	"strings"
+)
 
 // Problem is one thing wrong with the stack's configuration. It repeats a value only if that
 // value is no secret.
@@ -34,6 +38,25 @@ func (l Problems) Error() string {
 		lines = append(lines, "  "+p.String())
 	}
 	return strings.Join(lines, "\n")
+}
+
+var (
+	configCommand = regexp.MustCompile(`pulumi config (?:set|rm) [^;#&]*[^;#& ]`)
+	keyScript     = regexp.MustCompile(`(scripts/new-[a-z-]+\.sh) STACK`)
+)
+
+// inStack returns a text whose commands name the stack: another one may be selected.
+func inStack(text, stack string) string {
+	return keyScript.ReplaceAllString(configCommand.ReplaceAllString(text, "$0 --stack "+stack), "$1 "+stack)
+}
+
+// in returns the problems with commands that name the stack.
+func (l Problems) in(stack string) Problems {
+	named := slices.Clone(l)
+	for i := range named {
+		named[i].Type = inStack(named[i].Type, stack)
+	}
+	return named
 }
 
 // quoted cuts a long value, which would hide the message, and marks its ends. It keeps a private

@@ -69,7 +69,7 @@ func (r resizer) before(id string, old, asked, state resource.PropertyMap) error
 		return nil
 	}
 	if problems := refuseSmallerDisk(from, to, state); len(problems) > 0 {
-		return problems
+		return problems.in(r.stack)
 	}
 	if r.plan {
 		r.warn(r.downtime(from, to))
@@ -101,13 +101,13 @@ func (r resizer) downtime(from, to string) string {
 // stays is the error of a server that was not shut down. The power is not cut: that is what this is for.
 func (r resizer) stays(id, from, to string, asked bool, err error) error {
 	if !asked {
-		return fmt.Errorf("the server was not shut down, and nothing was changed: %w\n    type:    pulumi up --stack %s", err, r.stack)
+		return fmt.Errorf("the server was not shut down, and nothing was changed: %w\n    type:    pulumi up --refresh --stack %s", err, r.stack)
 	}
 	return fmt.Errorf("the server was asked to shut down for the resize to %s and is not off after %d minutes: %w"+
 		"\n    Its size is unchanged and its power was not cut. It may still go off: look at its console in DigitalOcean's control panel."+
 		"\n    to go on once it is off:  pulumi up --stack %s"+
 		"\n    to keep %s:  doctl compute droplet-action power-on %s && %s",
-		to, int(shutdownLimit.Minutes()), err, r.stack, from, id, set("size", from))
+		to, int(shutdownLimit.Minutes()), err, r.stack, from, id, inStack(set("size", from), r.stack))
 }
 
 // failed sees to it that a server whose resize failed does not stay off, which the provider does in some
@@ -125,7 +125,7 @@ func (r resizer) failed(id string, old, asked resource.PropertyMap) {
 	}
 	r.warn(fmt.Sprintf("the resize to %s failed; the server is on again."+
 		"\n    to try again:  pulumi up --refresh --stack %s   (without --refresh the stack's record may say that it was resized)"+
-		"\n    to keep %s:  %s && pulumi up --refresh --stack %s", to, r.stack, from, set("size", from), r.stack))
+		"\n    to keep %s:  %s && pulumi up --refresh --stack %s", to, r.stack, from, inStack(set("size", from), r.stack), r.stack))
 }
 
 // refuseSmallerDisk keeps a size from being planned that DigitalOcean answers 422 to, after the power is

@@ -93,18 +93,20 @@ func TestShutdownBeforeResize(t *testing.T) {
 		{"on", fakeDroplet{status: "active", takes: 20 * time.Second}, []string{"shutdown"}, nil, 20 * time.Second},
 		{"off already", fakeDroplet{status: "off"}, nil, nil, 0},
 		{"another action in progress", fakeDroplet{status: "active", until: time.Now().Add(100 * 365 * 24 * time.Hour)}, nil,
-			[]string{"nothing was changed: another action on the droplet is in progress", "pulumi up --stack prod"}, 10 * time.Minute},
+			[]string{"nothing was changed: another action on the droplet is in progress", "pulumi up --refresh --stack prod"}, 10 * time.Minute},
 		{"network comes back", fakeDroplet{status: "active", answers: []any{reset, 429, 503}}, []string{"shutdown"}, nil, 8 * time.Second},
 		{"lost request", fakeDroplet{status: "active", takes: 5 * time.Second, answers: []any{nil, reset}}, []string{"shutdown"}, nil, 7 * time.Second},
 		{"no network", fakeDroplet{status: "active", answers: slow(reset, 100)}, nil,
 			[]string{"nothing was changed: ask http://api.example: connection reset by peer"}, 2 * time.Minute},
 		{"wrong token", fakeDroplet{status: "active", answers: []any{401}}, nil,
 			[]string{"nothing was changed: DigitalOcean answers 401: words of the API"}, 0},
+		{"deleted in the control panel", fakeDroplet{answers: []any{404}}, nil,
+			[]string{"nothing was changed: DigitalOcean answers 404: words of the API", "pulumi up --refresh --stack prod"}, 0},
 		{"token that only reads", fakeDroplet{status: "active", answers: []any{nil, 403}}, nil,
 			[]string{"nothing was changed: DigitalOcean answers 403: words of the API"}, 0},
 		{"does not shut down", fakeDroplet{status: "active", stuck: true}, []string{"shutdown"}, []string{
 			"is not off after 10 minutes: the droplet is still active", "its power was not cut", "pulumi up --stack prod",
-			"doctl compute droplet-action power-on 4711 && pulumi config set townsquare:size s-4vcpu-8gb",
+			"doctl compute droplet-action power-on 4711 && pulumi config set townsquare:size s-4vcpu-8gb --stack prod",
 		}, 10 * time.Minute},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"townsquare/upgrade/host"
+	"townsquare/upgrade/internal/untrusted"
 )
 
 // Names of the streams in their snapshots.
@@ -125,15 +126,19 @@ func (r *Repository) saveStream(ctx context.Context, name string, names []string
 	return got.part, got.err
 }
 
-// SaveFiles stores what is at paths as the files' part. Files that go while it reads are no error:
-// people delete them. progress may be nil.
-func (r *Repository) SaveFiles(ctx context.Context, site, run string, paths, exclude []string, progress func(done, total int64)) (Part, error) {
+// SaveFiles stores what is at paths, which have no links, as the files' part. Files that go while it reads
+// are no error: users delete them. restic follows no link in place of a directory that it is about to read.
+// progress may be nil.
+func (r *Repository) SaveFiles(ctx context.Context, site, run string, paths, exclude []string, progress func(done, total int64)) (p Part, err error) {
 	args := append([]string{"backup", "--json"}, r.names(site, run, tagFiles)...)
 	for _, e := range exclude {
 		args = append(args, "--exclude", e)
 	}
 	args = append(append(args, "--"), paths...)
-	p, err := r.backup(ctx, r.command(args...), progress)
+	err = untrusted.WithoutLinks(paths, func() (err error) {
+		p, err = r.backup(ctx, r.command(args...), progress)
+		return err
+	})
 	var exit *host.ExitError
 	if errors.As(err, &exit) && exit.Code == exitIncomplete && p.ID != "" {
 		err = unreadable(exit.Stderr)

@@ -185,3 +185,34 @@ func TestBootWithoutAGate(t *testing.T) {
 		t.Errorf("began %v, the record is %+v", began, r)
 	}
 }
+
+// A run that systemd does not start again after the reboot is undone. Where that fails, traffic is resumed,
+// as the recovery is not started again.
+func TestBootThatCannotGoOn(t *testing.T) {
+	for name, c := range map[string]struct {
+		undo error
+		code int
+		held bool
+	}{
+		"undone":      {nil, 0, true}, // as Stop's undo, which resumes traffic, is not part of this
+		"given up":    {errors.New("the disk is read-only"), phase.ExitNotRolledBack, false},
+		"tried again": {phase.ErrUnreachable, host.ExitLater, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h, log := halfWay(t, "if grep -q chain; then echo held; else echo resumed; fi >>LOG")
+			h.refuses = true
+			h.acts["undo stop"] = func(_ context.Context, op *phase.Operation) error {
+				op.Record.Run.Stopped = c.undo != nil
+				return errors.Join(c.undo, op.Save())
+			}
+			code := h.main(t.Context(), []string{"host", "recover", "--boot"}, strings.NewReader(""), io.Discard, os.Stderr)
+			r := h.record()
+			if undone := r.Run == nil && len(r.History) == 1 && r.History[0].Outcome == phase.OutcomeRolledBack; code != c.code || undone != (c.undo == nil) {
+				t.Errorf("exit code %d, record %+v", code, r)
+			}
+			if data, err := os.ReadFile(log); err != nil || strings.HasSuffix(string(data), "held\n") != c.held {
+				t.Errorf("traffic: %s, %v", data, err)
+			}
+		})
+	}
+}

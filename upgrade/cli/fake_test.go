@@ -41,6 +41,7 @@ type fakeHost struct {
 	lostStart bool            // the answer to the next start is lost
 	stopping  bool            // the host is shutting down
 	killed    bool            // what a unit starts is killed at once
+	refuses   bool            // systemd starts no run
 	enabled   map[string]bool // units that start at boot; a timer among them is active, too
 	cutAt     int             // cut the connection at this many bytes of events; 0 never
 	hears     string          // when the next command has said this to the person …
@@ -156,6 +157,8 @@ func (h *fakeHost) systemd(_ context.Context, c host.Command) ([]byte, error) {
 		return nil, nil
 	case c.Name == "systemd-cat", c.Name == "systemd-run" && strings.HasPrefix(c.Args[0], "--unit=townsquare-tell-"):
 		return nil, nil
+	case c.Name == "systemd-run" && h.refuses:
+		return nil, &host.ExitError{Name: c.Name, Code: 1, Stderr: "Failed to start transient service unit: Connection timed out"}
 	case c.Name == "systemd-run":
 		var argv []string
 		for i, a := range c.Args {

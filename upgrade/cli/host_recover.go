@@ -64,13 +64,6 @@ func (h *server) recover(ctx context.Context, o recoverOptions) (err error) {
 	if !o.boot && h.service.Stopping(ctx) {
 		return nil // the next boot does it
 	}
-	if o.boot && left.Rebooting() {
-		err := phase.HoldBack(ctx, left)
-		if err == nil {
-			return h.goOn(ctx, left)
-		}
-		fmt.Fprintln(os.Stderr, err) // so it is put back, before anybody can write
-	}
 	if o.run == "" && left != nil {
 		o.run = left.ID
 	}
@@ -97,6 +90,13 @@ func (h *server) recover(ctx context.Context, o recoverOptions) (err error) {
 	op, err := h.unfinished(o.run, name, h.write(journal))
 	if err != nil {
 		return err
+	}
+	if o.boot && left.Rebooting() {
+		err := h.goOn(ctx, left)
+		if err == nil {
+			return nil
+		}
+		fmt.Fprintln(os.Stderr, err) // so the run is undone
 	}
 	alive, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
@@ -129,8 +129,11 @@ func (h *server) recover(ctx context.Context, o recoverOptions) (err error) {
 	return err
 }
 
-// goOn starts the half of a run that comes after the reboot that it asked for.
+// goOn holds traffic, and starts the half of a run that comes after the reboot that it asked for.
 func (h *server) goOn(ctx context.Context, left *state.Run) error {
+	if err := phase.HoldBack(ctx, left); err != nil {
+		return err
+	}
 	argv := []string{h.self, "host", "run", "--id", left.ID, "--who", "the host itself", "--operation", left.Operation, "--resume"}
 	if left.Options != "" {
 		argv = append(argv, "--options", left.Options)

@@ -185,3 +185,31 @@ func TestRecoveryAtABootHoldsTraffic(t *testing.T) {
 		})
 	}
 }
+
+// A recovery at a boot that cannot even begin gives up as well, except where another run is in progress.
+func TestRecoveryAtABootThatCannotBegin(t *testing.T) {
+	for name, c := range map[string]struct {
+		lock error
+		want string
+	}{
+		"no lock":           {errors.New("the disk is read-only"), "nft open\n"},
+		"another run":       {&host.LockedError{}, ""},
+		"no such operation": {nil, "nft open\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			calls := play(t, "")
+			_, op := newWorld()
+			op.Boot, op.Automatic = true, true
+			op.Record.Run = &state.Run{ID: op.ID, Operation: "later", To: "2", Unit: "mattermost.service", User: "root", Port: 8065, Stopped: true, BootID: "the boot before"}
+			if c.lock != nil {
+				op.Lock = func(context.Context, string, func(error)) (func() error, error) { return nil, c.lock }
+			}
+			if err := Recover(t.Context(), nil, op); err == nil || c.lock != nil && !errors.Is(err, c.lock) {
+				t.Error(err)
+			}
+			if got := calls(); got != c.want {
+				t.Errorf("it did %q, want %q", got, c.want)
+			}
+		})
+	}
+}

@@ -109,11 +109,17 @@ func clearKept(dir string) error {
 }
 
 // putPluginsBack puts the plugins back that the new version exchanged. Without them the old version
-// serves all the same, so that nothing here keeps it from it.
+// serves all the same, so that nothing here keeps it from it. Where an operator has switched back to the
+// old version by hand, the plugins stay as they are.
 func putPluginsBack(op *Operation) {
 	run := op.Record.Run
+	byHand := run.Way == "" && !run.Unswitching
 	run.PluginDirs = slices.DeleteFunc(run.PluginDirs, func(e state.Exchange) bool {
 		same, err := mattermost.SameTree(e.Path, e.Staged)
+		if byHand && err == nil && !same && exists(e.Path) {
+			op.Note("%s stays as it is; as it was at the stop is kept as %s until the next upgrade", e.Path, e.Staged)
+			return true
+		}
 		if err == nil && !same {
 			err = mattermost.Exchange(e.Path, e.Staged, e.Kept)
 		}

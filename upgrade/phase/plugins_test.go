@@ -113,6 +113,33 @@ func TestPluginsAreBack(t *testing.T) {
 	}
 }
 
+// switchedByHand is an operator who has switched back to the old version, and has seen to its plugins.
+type switchedByHand struct{ h *smallHost }
+
+func (switchedByHand) ID() string    { return "watch" }
+func (switchedByHand) Title() string { return "watch" }
+func (s switchedByHand) Run(_ context.Context, op *Operation) error {
+	touch(s.h.t, s.h.dir, "state/plugins/calls/plugin.json")
+	return errors.Join(mattermost.Point(op.Record.Run.Link, op.Record.Run.OldTarget), errors.New("boom"))
+}
+
+// Plugins that an operator repaired stay, and so does what was kept of them at the stop.
+func TestRepairedPluginsStay(t *testing.T) {
+	h := newSmallHost(t)
+	var notes string
+	h.op.Emit = func(e Event) { notes += e.Text + "\n" }
+	var back *RolledBack
+	if _, err := Run(t.Context(), h.withPlugins(switchedByHand{h}), h.op); !errors.As(err, &back) {
+		t.Fatal(err)
+	}
+	if got, want := h.plugins(), "client-plugins/board/main.js plugins/board/plugin.json plugins/calls/plugin.json "+pluginsPrefix+h.op.ID; got != want {
+		t.Errorf("left are %s, want %s", got, want)
+	}
+	if !strings.Contains(notes, "/plugins stays as it is; as it was at the stop is kept as") {
+		t.Errorf("it says:\n%s", notes)
+	}
+}
+
 // committed is Commit without its tidying of what this host does not have.
 type committed struct{}
 

@@ -74,6 +74,9 @@ func recoverRun(ctx context.Context, phases []Phase, op *Operation) (done state.
 	if op.Record.Run == nil {
 		return done, nil
 	}
+	if left := op.Record.Run; op.Boot && unverified(left) {
+		defer func() { err = errors.Join(err, resume(ctx, left, err)) }()
+	}
 	free, err := op.Lock(ctx, "put back "+op.Record.Run.ID, func(error) {})
 	if err != nil {
 		return done, err
@@ -122,8 +125,7 @@ func recoverRun(ctx context.Context, phases []Phase, op *Operation) (done state.
 	} else {
 		op.Warn("%v; rolling back", cause)
 	}
-	held := op.Boot && unverified(left)
-	if held {
+	if op.Boot {
 		if err := HoldBack(ctx, left); err != nil {
 			op.Warn("%v", err) // a service that waits for this recovery is not started before it is done
 		}
@@ -132,9 +134,6 @@ func recoverRun(ctx context.Context, phases []Phase, op *Operation) (done state.
 		return done, &NotRolledBack{Cause: cause, Undo: err}
 	}
 	err = undo(ctx, phases, op)
-	if held && err != nil && !errors.Is(err, ErrAgain) {
-		err = errors.Join(err, gate(left).Open(ctx)) // systemd starts the service behind us, and nothing else would resume traffic
-	}
 	mended := op.mended
 	op.mended = false // what follows is another run
 	if err != nil {
@@ -159,6 +158,16 @@ func recoverRun(ctx context.Context, phases []Phase, op *Operation) (done state.
 		return done, &NotRolledBack{Cause: cause, Undo: err}
 	}
 	return done, nil
+}
+
+// resume resumes traffic where a recovery at a boot gives up because of err: systemd starts the service
+// behind it, and nothing else would. Traffic stays held for another attempt or another run, and where
+// Mattermost stays stopped.
+func resume(ctx context.Context, left *state.Run, err error) error {
+	if err == nil || errors.Is(err, ErrAgain) || errors.As(err, new(*host.LockedError)) || errors.As(err, new(*exhausted)) {
+		return nil
+	}
+	return gate(left).Open(ctx)
 }
 
 // knowUser finds the service's user for a run that an earlier version of this program began: root touches

@@ -179,16 +179,30 @@ func (restoreReady) Run(ctx context.Context, op *Operation) error {
 	if err := needFiles(ctx, op, r, planned); err != nil {
 		return err
 	}
+	if list, err = checkRestorable(ctx, op, r); err != nil {
+		return err
+	}
+	found = append(found, list...)
+	short, err := r.problems(space)
+	if err != nil {
+		return err
+	}
+	return append(found, short...).Err()
+}
+
+// checkRestorable finds what stands in the way of the backup's database, and asks for its space.
+func checkRestorable(ctx context.Context, op *Operation, r *room) (found problem.List, err error) {
+	f := op.Facts
 	admin, err := findAdmin(ctx, f.Database)
 	switch {
 	case errors.Is(err, mattermost.ErrNoAdmin) && !f.Schema.Empty():
-		found = append(found, noAdmin(f, "in use, and no role here may make another", "one that may, so that what is there can be put back"))
+		found = append(found, noAdmin(f, "in use, and no role here may make another", "a role that may make a database, so that the current one can be rolled back to"))
 	case err != nil && !errors.Is(err, mattermost.ErrNoAdmin):
-		return err
+		return nil, err
 	case err != nil: // the backup goes into the schema that is there
 		there, err := f.Database.Occupants(ctx)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if len(there) > 0 {
 			found = append(found, noAdmin(f, "no role here may make another, and its schema holds "+strings.Join(there, ", "),
@@ -196,14 +210,10 @@ func (restoreReady) Run(ctx context.Context, op *Operation) error {
 		}
 	case f.Database.Local():
 		if data := admin.DataDirectory(ctx); data != "" {
-			r.need(data, uint64(m.Bytes)*2+spareBytes, 0, "the database of the backup")
+			r.need(data, uint64(op.restore.Manifest.Bytes)*2+spareBytes, 0, "the database of the backup")
 		}
 	}
-	short, err := r.problems(space)
-	if err != nil {
-		return err
-	}
-	return append(found, short...).Err()
+	return found, nil
 }
 
 // needFiles asks for the space of the files where they are restored to: beside each place.

@@ -7,8 +7,10 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5"
 
 	"townsquare/upgrade/backup"
+	"townsquare/upgrade/internal/pgtest"
 	"townsquare/upgrade/mattermost"
 	"townsquare/upgrade/release"
 )
@@ -62,6 +64,40 @@ func TestReplacedFilesAreNoneOfTheVersion(t *testing.T) {
 		e := list[i]
 		if e.Path != filepath.Join(dir, op.Facts.Places[i].Name) || e.Kept != filepath.Join(staging, keptName, kept) || stagingOf(e) != staging {
 			t.Errorf("%+v", e)
+		}
+	}
+}
+
+// Where no role may make a database, the backup goes into the schema that is there, which must be empty:
+// objects of other roles would stay among the backup's.
+func TestRestoreIntoTheSchemaThatIsThere(t *testing.T) {
+	socket, _ := pgtest.Start(t)
+	exec := func(database string, statements ...string) {
+		conn, err := pgx.Connect(t.Context(), "host="+socket+" user=postgres dbname="+database)
+		must(t, err)
+		for _, sql := range statements {
+			_, err := conn.Exec(t.Context(), sql)
+			must(t, err)
+		}
+		must(t, conn.Close(t.Context()))
+	}
+	exec("postgres", "create role mm login", "create database chat owner mm", "create database empty owner mm")
+	exec("chat", "create table bi_numbers (id int)", "alter role postgres nologin")
+	for name, c := range map[string]struct {
+		database, found string
+		tables          int
+	}{
+		"empty":            {"empty", "", 0},
+		"another's object": {"chat", "no role here may make another, and its schema holds table public.bi_numbers", 0},
+		"in use":           {"chat", "in use, and no role here may make another", 2},
+	} {
+		db, err := mattermost.ParseDSN("host="+socket+" user=mm dbname="+c.database, "")
+		must(t, err)
+		op := &Operation{Facts: &mattermost.Installation{Database: db, Schema: mattermost.Schema{Tables: c.tables}}, restore: &backup.Snapshot{}}
+		found, err := checkRestorable(t.Context(), op, &room{})
+		must(t, err)
+		if c.found == "" && len(found) > 0 || c.found != "" && (len(found) != 1 || found[0].Found != c.found || found[0].Where != "database chat") {
+			t.Errorf("%s: %+v", name, found)
 		}
 	}
 }

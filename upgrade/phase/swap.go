@@ -82,6 +82,8 @@ func (Swap) Undo(ctx context.Context, op *Operation) error {
 		if err := restoreConfig(op); err != nil {
 			return err
 		}
+		run.Unswitching = true
+		_ = op.Save() // a full disk must not stop an undo
 	}
 	switch {
 	case run.AdoptedFrom != "":

@@ -137,10 +137,11 @@ type Run struct {
 	Public             bool      `json:"public,omitempty"`   // the public address answered well then
 	OpenedAt           time.Time `json:"opened_at,omitzero"` // users reach the new version since: the checkpoint may lose their posts
 	Committed          bool      `json:"committed,omitempty"`
-	Again              bool      `json:"again,omitempty"`     // the rollback is not done: the server tries again unattended
-	UndoneTo           string    `json:"undone_to,omitempty"` // ID of the step whose undo is next: what came behind it is undone, and not undone again
-	Tries              int       `json:"tries,omitempty"`     // attempts to undo it that failed or did not come to their end
-	TriedIn            string    `json:"tried_in,omitempty"`  // the boot in which
+	Again              bool      `json:"again,omitempty"`       // the rollback is not done: the server tries again unattended
+	UndoneTo           string    `json:"undone_to,omitempty"`   // ID of the step whose undo is next: what came behind it is undone, and not undone again
+	Unswitching        bool      `json:"unswitching,omitempty"` // its undo makes Link lead to the old version from here on
+	Tries              int       `json:"tries,omitempty"`       // attempts to undo it that failed or did not come to their end
+	TriedIn            string    `json:"tried_in,omitempty"`    // the boot in which
 
 	Way       string `json:"way,omitempty"`        // of a rollback by hand: how the database goes back
 	Changed   bool   `json:"changed,omitempty"`    // the rollback changes the database from here on

@@ -92,12 +92,6 @@ func checkDroplet(in *DropletArgs) (failures []p.CheckFailure) {
 		if !value(in.Backups) {
 			failures = append(failures, fails("backupPolicy", "can only be set when backups are enabled"))
 		}
-		if policy.Plan != nil {
-			failures = append(failures, oneOf("backupPolicy", *policy.Plan, "daily", "weekly")...)
-		}
-		if policy.Weekday != nil {
-			failures = append(failures, oneOf("backupPolicy", *policy.Weekday, "SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")...)
-		}
 		if hour := value(policy.Hour); hour < 0 || hour > 20 {
 			failures = append(failures, fails("backupPolicy", "expected hour to be in the range (0 - 20), got %d", hour))
 		}

@@ -59,8 +59,7 @@ func newProjects(cloud *Cloud) infer.InferredResource {
 					return refused("name: a project %q already exists", *state.Name)
 				}
 			}
-			state.Resources = c.inProject(state.Resources)
-			return c.put(r.name, id, state)
+			return c.put(r.name, id, state) // with the URNs as they are given, until a refresh
 		})
 		return id, state, err
 	}

@@ -84,7 +84,6 @@ func TestRefused(t *testing.T) {
 		{"comparison of monitors", "UptimeAlert", in{"checkId": text("x"), "type": text("down"), "comparison": text("LessThan"), "notifications": told}, "not one of greater_than"},
 		{"compare", "MonitorAlert", alert(in{"compare": text("less_than")}), "not one of GreaterThan"},
 		{"alert type", "MonitorAlert", alert(in{"type": text("v1/insights/droplet/heat")}), `"v1/insights/droplet/heat" is not one of`},
-		{"backup plan", "Droplet", droplet("mm", in{"backups": property.New(true), "backupPolicy": object(in{"plan": text("hourly")})}), `"hourly" is not one of daily`},
 		{"window", "MonitorAlert", alert(in{"window": text("5 minutes")}), "not one of 5m"},
 		{"e-mail", "MonitorAlert", alert(in{"alerts": object(in{"emails": list(text("nobody"))})}), "no e-mail address"},
 		{"nobody", "MonitorAlert", alert(in{"alerts": object(nil)}), "at least one"},

@@ -14,12 +14,12 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"sync"
 	"testing"
 
 	p "github.com/pulumi/pulumi-go-provider"
 	"github.com/pulumi/pulumi/sdk/v3/go/auto/optpreview"
 	"github.com/pulumi/pulumi/sdk/v3/go/auto/optup"
+	"golang.org/x/sys/unix"
 
 	"townsquare/infra"
 	"townsquare/infra/localcloud/network"
@@ -35,7 +35,6 @@ import (
 type paper struct {
 	provider.Backend // a method that is not below
 	dir              string
-	mu               sync.Mutex
 }
 
 // sheet is the file's content.
@@ -98,18 +97,28 @@ func writeSheet(dir string, s sheet) error {
 	return errors.Join(err, os.WriteFile(sheetFile(dir), data, 0o600))
 }
 
-func (b *paper) change(change func(*sheet) error) error {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	s, err := readSheet(b.dir)
+// changeSheet reads the sheet, changes and writes it while no other process does: the provider and the
+// API are two.
+func changeSheet(dir string, change func(*sheet) error) (err error) {
+	lock, err := os.OpenFile(sheetFile(dir)+".lock", os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, lock.Close()) }()
+	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX); err != nil {
+		return err
+	}
+	s, err := readSheet(dir)
 	if err != nil {
 		return err
 	}
 	if err := change(&s); err != nil {
 		return err
 	}
-	return writeSheet(b.dir, s)
+	return writeSheet(dir, s)
 }
+
+func (b *paper) change(change func(*sheet) error) error { return changeSheet(b.dir, change) }
 
 func (b *paper) CreateMachine(_ context.Context, spec provider.MachineSpec) (place provider.Placement, err error) {
 	err = b.change(func(s *sheet) error {

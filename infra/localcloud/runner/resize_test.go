@@ -34,26 +34,34 @@ func (a *paperAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, `{"message": "Unable to authenticate you"}`, http.StatusUnauthorized)
 		return
 	}
-	s, err := readSheet(a.stack.cloud.Dir)
-	server := s.Machines["townsquare-dev"]
-	if err != nil || server == nil {
+	var asked struct{ Type string }
+	if r.Method == http.MethodPost {
+		if err := json.NewDecoder(r.Body).Decode(&asked); err != nil {
+			http.Error(w, `{"message": "no JSON"}`, http.StatusBadRequest)
+			return
+		}
+		a.actions = append(a.actions, asked.Type)
+	}
+	status := ""
+	err = changeSheet(a.stack.cloud.Dir, func(s *sheet) error {
+		server := s.Machines["townsquare-dev"]
+		if server == nil {
+			return nil
+		}
+		if r.Method == http.MethodPost {
+			server.Status = map[string]string{"shutdown": "off", "power_on": "active"}[asked.Type]
+		}
+		status = server.Status
+		return nil
+	})
+	if err != nil || status == "" {
 		http.Error(w, `{"message": "no such droplet"}`, http.StatusNotFound)
 		return
 	}
 	if r.Method == http.MethodPost {
-		var asked struct{ Type string }
-		err = json.NewDecoder(r.Body).Decode(&asked)
-		a.actions = append(a.actions, asked.Type)
-		server.Status = map[string]string{"shutdown": "off", "power_on": "active"}[asked.Type]
-		if err == nil {
-			err = writeSheet(a.stack.cloud.Dir, s)
-		}
 		w.WriteHeader(http.StatusCreated)
 	}
-	if err == nil {
-		err = json.NewEncoder(w).Encode(map[string]any{"droplet": map[string]any{"status": server.Status}})
-	}
-	if err != nil {
+	if err := json.NewEncoder(w).Encode(map[string]any{"droplet": map[string]any{"status": status}}); err != nil {
 		a.stack.t.Error(err)
 	}
 }
@@ -66,8 +74,8 @@ func TestResize(t *testing.T) {
 	s.up()
 	read := func() sheet {
 		t.Helper()
-		found, err := readSheet(s.cloud.Dir)
-		if err != nil {
+		var found sheet
+		if err := changeSheet(s.cloud.Dir, func(on *sheet) error { found = *on; return nil }); err != nil {
 			t.Fatal(err)
 		}
 		return found
@@ -110,9 +118,7 @@ func TestResize(t *testing.T) {
 	// type works.
 	refuse := func(words string) {
 		t.Helper()
-		changed := read()
-		changed.Refuses = words
-		if err := writeSheet(s.cloud.Dir, changed); err != nil {
+		if err := changeSheet(s.cloud.Dir, func(on *sheet) error { on.Refuses = words; return nil }); err != nil {
 			t.Fatal(err)
 		}
 	}
