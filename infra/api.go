@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// api is DigitalOcean's API, for what its provider leaves undone: a clean shutdown before a resize. Two
+// api is DigitalOcean's API, for what its provider does not do: a clean shutdown before a resize. Two
 // calls of net/http, as the vendor's client would bring a dozen modules with it.
 // Source: https://docs.digitalocean.com/reference/api/digitalocean/#tag/Droplet-Actions
 type api struct {

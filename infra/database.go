@@ -119,7 +119,7 @@ func (d *Database) managed(ctx *pulumi.Context, name string, args *DatabaseArgs)
 }
 
 // refuseOlderDatabase keeps a cluster's PostgreSQL from becoming older: DigitalOcean upgrades in place,
-// and answers 422 to the way back, after which the right version is refused once more.
+// and answers 422 to an older version, after which the right one is refused once more.
 // Source: https://docs.digitalocean.com/products/databases/postgresql/how-to/upgrade-version/
 func refuseOlderDatabase(before, after resource.PropertyMap) Problems {
 	from, to, ok := changed(before, after, "version")

@@ -90,7 +90,7 @@ Log in        $url  as ${account[0]}  with  ${account[1]}
               From this machine's browser: add the line  127.0.0.77 $host  to /etc/hosts, and
               trust $home/trust.pem (an authority made for this demo alone).
               By this terminal:  bin/localcloud exec --cloud $cloud -- curl -s $url/api/v4/system/ping
-Try next      bin/demo-upgrade status             (upgrade, on the demo's server; so for every command)
+Try next      bin/demo-upgrade status             (upgrade with the demo's stack and key; takes every command)
               bin/demo-upgrade rollback --show
               bin/demo-upgrade backup verify
               bin/localcloud machine list --cloud $cloud

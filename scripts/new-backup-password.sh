@@ -16,8 +16,12 @@ command -v pulumi >/dev/null || {
 	exit 1
 }
 cd "$(dirname "$0")/.."
-pulumi stack --non-interactive --stack "$stack" >/dev/null 2>&1 || {
-	echo "there is no stack $stack; type: pulumi stack init $stack" >&2
+problem=$(pulumi stack --non-interactive --stack "$stack" 2>&1 >/dev/null) || {
+	echo "$problem" >&2
+	case $problem in
+	*passphrase*) echo "type, and enter the stack's passphrase: read -rs PULUMI_CONFIG_PASSPHRASE && export PULUMI_CONFIG_PASSPHRASE" >&2 ;;
+	*"no stack"*) echo "to make it, type: pulumi stack init $stack" >&2 ;;
+	esac
 	exit 1
 }
 if pulumi config get townsquare:backupPassword --stack "$stack" >/dev/null 2>&1; then

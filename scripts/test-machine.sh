@@ -11,8 +11,8 @@ build_programs
 bin/localcloud build
 bin/localcloud build mattermost-{7.7.1,9.10.1,9.11.0} mattermost-9.10.{2,3,4,5,6,7,8,9,11} # for the tests: patches, a minor, and nine that fail
 
-# Of the fault matrix some cases, of the bad releases every other one by the date; all of it, which takes
-# an hour, is scripts/faults.sh, and a third of it runs every night (.github/workflows/faults.yml).
+# Some cases of the fault matrix, and every other bad release by the date. All of it, which takes an hour, is
+# scripts/faults.sh; a third of it runs every night (.github/workflows/faults.yml).
 some='start/power cut in the middle|stop/upgrader killed as|commit/upgrader killed|(facts|watch)/operator killed|checkpoint/database killed'
 turns=('exits$|refuses the conf|signed by a key' 'needs a newer|of another hash|is ready and')
 some+="|release/(${turns[10#$(date +%j) % 2]})"

@@ -38,12 +38,12 @@ func (a *app) apply() *cobra.Command {
 		Long: `Installs Mattermost where there is none, and upgrades it where there is. When it is up to date,
 nothing is changed. If a run is in progress on the server, it is followed instead.
 
-The work is done on the server: Ctrl-C here only stops the watching. To end a run and put
-everything back, type: upgrade cancel.
+The work is done on the server: Ctrl-C here only stops the watching. To end a run and
+roll it back, type: upgrade cancel.
 
 With --all the system's packages are brought up to date as well, with one restart for both: they are
-installed while the old version serves, and the database restarts while the service is away for its
-upgrade. If the new version does not work, it is put back and the packages stay. Where the server itself
+installed while the old version serves, and the database restarts during the downtime of the
+upgrade. If the new version does not work, it is rolled back and the packages stay. Where the server itself
 must restart, and its window is open, the new version starts with it. See also: upgrade os --help
 
 Of several stacks the first goes alone. When it is well, the others follow, some at a time, and
@@ -175,7 +175,7 @@ func (a *app) bring(ctx context.Context, f *targetFlags, r request, sure bool) (
 				continue
 			}
 		}
-		plan.Recovered = s.mended
+		plan.Recovered = s.recovered
 		report, then, err := a.step(ctx, s, plan, r, sure)
 		if err != nil {
 			return report, err

@@ -14,7 +14,7 @@ import (
 
 const backupCodes = `
 Exit codes: 0 done; 1 an error, Mattermost was not touched; 2 not understood; 3 refused: something
-has to be put right first; 11 someone else is at work on the server; 130 interrupted.`
+has to be put right first; 11 another run is in progress on the server; 130 interrupted.`
 
 // backup is the parent of all that is done with backups.
 func (a *app) backup() *cobra.Command {
@@ -183,8 +183,8 @@ since the backup is counted before you are asked. It is not in the restored data
 the files that were replaced stay on the server until the next upgrade or restore is finalized.
 
 Exit codes: 0 done; 1 an error, nothing was changed; 2 not understood; 3 refused: something has to be
-put right first; 4 it failed, and everything was put back; 5 putting back failed too; 11 someone else
-is at work on the server; 130 interrupted.`,
+put right first; 4 failed and rolled back; 5 failed and not rolled back; 11 another run is
+in progress on the server; 130 interrupted.`,
 		Example: `  upgrade restore latest --stack prod
   upgrade restore 1a2b3c4d --stack prod --replace`,
 		Args: cobra.ArbitraryArgs,

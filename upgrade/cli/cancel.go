@@ -12,12 +12,12 @@ func (a *app) cancel() *cobra.Command {
 	var f targetFlags
 	cmd := &cobra.Command{
 		Use:   "cancel",
-		Short: "End the run in progress and put everything back",
-		Long: `Asks the run in progress to end, and shows how everything is put back. A run whose new version is
+		Short: "End the run in progress and roll it back",
+		Long: `Asks the run in progress to end, and shows how it is rolled back. A run whose new version is
 kept already ends as it is.
 
-Exit codes: 0 ended and put back, or there was none; 1 an error, 2 not understood,
-5 putting back failed.`,
+Exit codes: 0 ended and rolled back, or there was none; 1 an error, 2 not understood,
+5 the rollback failed.`,
 		Example: "  upgrade cancel --stack prod",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

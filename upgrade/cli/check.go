@@ -24,8 +24,8 @@ func (a *app) check() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "check",
 		Short: "Is there something new?",
-		Long: `Looks for a newer release that this server's policy allows. Changes nothing in Mattermost, but for what
-a killed run left half done: that is put back first.
+		Long: `Looks for a newer release that this server's policy allows. Changes nothing in Mattermost, except that
+a killed run is recovered first.
 
 A server that gets no update is not up to date where newer versions are held (skipped, failed before, not
 installable), or where support for the installed one has ended: each is named, and the exit code is 13.
@@ -40,9 +40,9 @@ attention, 1 an error, 2 not understood, 3 refused, 5 a run could not be rolled 
 		},
 	}
 	cmd.Flags().BoolVar(&system, "all", false, "for Mattermost, and for the operating system")
-	cmd.Flags().BoolVar(&o.ByItself, "by-itself", false, "what would be installed with nobody there, and apart from it what waits for a person")
+	cmd.Flags().BoolVar(&o.ByItself, "by-itself", false, "what an unattended run would install, and what is pending approval")
 	f.add(cmd)
-	cmd.Flags().BoolVar(&unattended, "unattended", false, "for scheduled runs: wait for who is at work, and let the server tell people what was found")
+	cmd.Flags().BoolVar(&unattended, "unattended", false, "for scheduled runs: wait until a run in progress has ended, and let the server send notifications")
 	a.keepFlags(cmd)
 	a.common(cmd, &f.targetFlags)
 	return cmd

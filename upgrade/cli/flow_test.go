@@ -95,7 +95,7 @@ func TestApplyThatFails(t *testing.T) {
 	}{
 		{"before the stop", "fetch", errors.New("no route to host"), 1, []string{"no route to host", "kept running"}},
 		{"the new version", "start", &phase.BadVersion{Version: "9.10.0", Cause: errors.New("the server exited")}, 4,
-			[]string{"the server exited", "7.7.0 serves again", "--retry-failed", "it was away for"}},
+			[]string{"the server exited", "7.7.0 serves again", "--retry-failed", "downtime ends after"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			h := newFakeHost(t)

@@ -13,8 +13,8 @@ func (a *app) history() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "history",
 		Short: "What was done before?",
-		Long: `Lists the runs on this server, the newest first, with how each ended and how long the service
-was away. Changes nothing.
+		Long: `Lists the runs on this server, the newest first, with how each ended and its downtime.
+Changes nothing.
 
 Exit codes: 0 done, 1 an error, 2 not understood.`,
 		Example: "  upgrade history --stack prod",

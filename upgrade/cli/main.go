@@ -135,9 +135,9 @@ func usage(p ...problem.Problem) error { return &usageError{problems: p} }
 
 const long = `Installs Mattermost on a server and keeps it current.
 
-It looks for a newer release, checks that the server can take it, makes a backup, and swaps the
-version in seconds. If anything goes wrong, it puts everything back as it was. All of that runs on
-the server itself, so a lost connection or a closed laptop does no harm.
+It looks for a newer release, checks that the server can take it, makes a backup, and switches the
+version in seconds. A version that does not work is rolled back. All of that runs on the server itself,
+so a lost connection or a closed laptop does no harm.
 
 The server is named by one of:
   --stack prod                                   a server made by pulumi up
@@ -153,10 +153,10 @@ Exit codes:
   1    an error; Mattermost was not touched
   2    the command was not understood
   3    refused: something has to be put right first
-  4    it failed, and everything was put back
-  5    it failed, and putting back failed too: needs a person, and says what to type
+  4    failed and rolled back
+  5    failed and not rolled back; what to type is printed
   10   an update is available (check and notice)
-  11   someone else is at work on the server
+  11   locked: another run is in progress on the server
   12   the vendor's pages do not list that release yet (notice only)
   13   nothing failed, and the server needs attention, which is named (check, notice and status)
   130  interrupted`

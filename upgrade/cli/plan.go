@@ -54,13 +54,13 @@ func (a *app) plan() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "plan",
 		Short: "What would an upgrade do?",
-		Long: `Does all the checks for real and describes the rest. Changes nothing in Mattermost, but for
-what a killed run left half done: that is recovered first. The settings of the stack, or of --config, are
+		Long: `Does all the checks for real and describes the rest. Changes nothing in Mattermost, except
+that a killed run is recovered first. The settings of the stack, or of --config, are
 brought to the server (/etc/townsquare), as what is checked depends on them.
 
 Exit codes: 0 it could be done, or nothing is to do; 1 an error, 2 not understood,
-3 refused: something has to be put right first, 5 a run could not be put back and needs a
-person, 11 a run is in progress.`,
+3 refused: something has to be put right first, 5 a run could not be rolled back and needs
+an operator, 11 a run is in progress.`,
 		Example: "  upgrade plan --stack prod\n  upgrade plan --stack prod --to 9.10.0\n  upgrade plan --stack prod --all",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

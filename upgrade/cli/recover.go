@@ -14,15 +14,15 @@ func (a *app) recovery() *cobra.Command {
 	var f targetFlags
 	cmd := &cobra.Command{
 		Use:   "recover",
-		Short: "Finish or put back what was left unfinished",
-		Long: `Finishes or puts back a run that was killed or whose power was cut, without questions. The server
-does so by itself, within seconds or at its next boot, and check, plan and apply do it first; this
+		Short: "Finish or roll back a run that was left unfinished",
+		Long: `Finishes or rolls back a run that was killed or whose power was cut, without questions. The server
+does so unattended, within seconds or at its next boot, and check, plan and apply do it first; this
 is for where that failed. Where the old version serves well on its own database, as after a repair by
 hand, the run is closed as it is. The command is idempotent: with nothing left unfinished it changes
 nothing.
 
-Exit codes: 0 nothing is unfinished any more, 1 an error, 2 not understood, 5 it could not be put
-back: needs a person, and says what to type; 11 a run is in progress.`,
+Exit codes: 0 nothing is unfinished any more, 1 an error, 2 not understood, 5 it could not be
+rolled back, and what to type is printed; 11 a run is in progress.`,
 		Example: "  upgrade recover --stack prod",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -78,7 +78,7 @@ func (a *app) mend(ctx context.Context, s *session, left string, stuck bool) (re
 		return report, true, nil
 	case err == nil && (report.Exit == phase.ExitRolledBack || report.Exit == phase.ExitDone):
 		a.printer.Say("The run %s is put back. Looking again.", left)
-		s.mended = left
+		s.recovered = left
 		return report, true, nil
 	}
 	return report, false, err
@@ -91,7 +91,7 @@ func (a *app) look(ctx context.Context, s *session, what string, r request) (pha
 	for {
 		plan, err := s.examine(ctx, what, r)
 		if err != nil || plan.Left == "" || plan.Stuck {
-			plan.Recovered = s.mended
+			plan.Recovered = s.recovered
 			return plan, err
 		}
 		report, again, err := a.mend(ctx, s, plan.Left, plan.Stuck)

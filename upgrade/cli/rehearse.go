@@ -41,7 +41,7 @@ and secrets are removed, however it ends. That needs root on Debian, this projec
 bin/localcloud built, and room for the files and three times the database; times are this computer's.
 
 Exit codes: 0 the upgrade would work, or there is none; 1 an error, 2 not understood,
-3 it would not work, or is refused; 11 someone else is at work on the server, 130 interrupted.`,
+3 it would not work, or is refused; 11 another run is in progress on the server, 130 interrupted.`,
 		Example: "  upgrade rehearse --stack prod\n  upgrade rehearse --stack prod --to 9.10.0\n  sudo -E upgrade rehearse --here --stack prod",
 		Args:    noArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return a.runRehearse(cmd.Context(), &o) },

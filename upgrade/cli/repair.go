@@ -20,7 +20,7 @@ func (a *app) repair() *cobra.Command {
 	var o repairOptions
 	cmd := &cobra.Command{
 		Use:   "repair",
-		Short: "Put back what was changed by hand",
+		Short: "Repair drift from the stack",
 		Long: `Compares the server with what its stack says and first boot made: files, packages, units, accounts, SSH
 keys and settings, the firewall, the kernel's settings; and, on every server, the timers, the recovery
 after a power cut, and who can read the files with secrets. Shows what differs, asks, and repairs it.
@@ -28,13 +28,13 @@ What the stack has changed comes with it: SSH keys, the site's address (its cert
 restarts, with requests held), and file systems of volumes that have grown.
 What a newer program makes at first boot comes to a server that exists in the same way: after pulumi up.
 
-Files are kept as they were, and go back if something fails. Nobody's connection is cut: services read
-their files again, once they are proven. What was added by hand, and no file of the stack's says is
-wrong, is named and left, with what to type: what it is for only you know.
+Replaced files are kept, and restored if the repair fails. No connection is cut: services read their files
+again, once these are checked. What was added by hand is unmanaged: it is listed with what to type, and
+stays as it is.
 
-Exit codes: 0 done, or nothing differs that could be put back; 10 something differs (with --show); 1 an
-error, or something still differs; 2 not understood, 3 refused, 11 someone else is at work on the server,
-130 interrupted.`,
+Exit codes: 0 done, or no drift that can be repaired; 10 something differs (with --show); 1 an
+error, or something still differs; 2 not understood, 3 refused, 11 another run is in progress on the
+server, 130 interrupted.`,
 		Example: `  upgrade repair --stack prod --show
   upgrade repair --stack prod --yes`,
 		Args: noArgs,

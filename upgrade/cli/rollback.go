@@ -29,8 +29,8 @@ func (a *app) rollback() *cobra.Command {
 	var o rollbackOptions
 	cmd := &cobra.Command{
 		Use:   "rollback",
-		Short: "Go back to the version before",
-		Long: `Goes back to the version that was installed before the last upgrade. It counts in the database what
+		Short: "Roll back to the version before",
+		Long: `Rolls back to the version that was installed before the last upgrade. It counts in the database what
 would be lost on each way back, and asks:
 
   downgrade    the newer version takes its changes of the database back; what people wrote stays
@@ -39,9 +39,9 @@ would be lost on each way back, and asks:
   backup       a backup of an older version takes the place of everything: of the newest one, or,
                as backup=1a2b3c4d, of the one that is named
 
-A way on which something is lost is only gone when it is named. The version before is first tried
-on a copy of the database, where nobody sees it; if it does not work there, nothing is changed. If
-it does not work afterwards, everything is put back. The version that was left goes on the skip
+A way that loses something is only taken when it is named. The version before is first tried
+on a copy of the database, unseen by users; if it does not work there, nothing is changed. If it does
+not work afterwards, the rollback is undone. The version that was left goes on the skip
 list, so that no scheduled upgrade returns to it: upgrade apply --to VERSION --retry-failed does.
 ` + exitCodes,
 		Example: `  upgrade rollback --stack prod
@@ -53,7 +53,7 @@ list, so that no scheduled upgrade returns to it: upgrade apply --to VERSION --r
 	flags.StringVar(&o.to, "to", "", "this version, such as 9.10.0 (default: the one before)")
 	flags.StringVar(&o.way, "way", "", "downgrade, checkpoint, backup or backup=1a2b3c4d (default: it asks)")
 	flags.BoolVar(&o.show, "show", false, "only say what would be lost on each way")
-	flags.BoolVarP(&o.yes, "yes", "y", false, "do not ask; without --way only one on which nothing is lost is gone")
+	flags.BoolVarP(&o.yes, "yes", "y", false, "do not ask; without --way only one that loses nothing is taken")
 	flags.DurationVar(&o.watch, "watch", 0, "how long to watch the version before it is kept (default 60s)")
 	a.common(cmd, &o.targetFlags)
 	return cmd

@@ -33,13 +33,13 @@ type way interface {
 
 // session is one command's work with one host.
 type session struct {
-	target  target
-	printer *ui.Printer
-	way     way
-	again   func(ctx context.Context, limit time.Duration) (way, error) // connects, for the first time or after a cut
-	mended  string                                                      // the run that was left unfinished, and was recovered first
-	aside   bool                                                        // the host is a machine of ours, which goes when we do
-	looks   int                                                         // by examine
+	target    target
+	printer   *ui.Printer
+	way       way
+	again     func(ctx context.Context, limit time.Duration) (way, error) // connects, for the first time or after a cut
+	recovered string                                                      // the run that was left unfinished, and was recovered first
+	aside     bool                                                        // the host is a machine of ours, which goes when we do
+	looks     int                                                         // by examine
 }
 
 // maxLooks is how often a command looks at the server before it gives up: twice as often as one that waits

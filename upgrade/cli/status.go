@@ -16,10 +16,9 @@ func (a *app) status() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "status",
 		Short: "How is the server?",
-		Long: `Says which version is installed, whether it answers, what goes on, and what is not as the stack says
-and first boot made it: files, packages, units, accounts, SSH, the firewall, the site's address, file
-systems smaller than their volumes. On a server that is still
-booting it says so and waits. Changes nothing.
+		Long: `Shows the installed version, whether it answers, the run in progress, and drift from the stack: files,
+packages, units, accounts, SSH, the firewall, the site's address, file systems smaller than their volumes.
+Waits for a server that is still booting. Changes nothing.
 
 Whatever needs attention is listed, with what to type: a run that was left unfinished or failed, drift
 (such as the firewall, a timer or the recovery after a power cut that is switched off), a setting that is a

@@ -17,12 +17,12 @@ func (a *app) unlock() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "unlock",
 		Short: "Free the server for the next run",
-		Long: `Takes away a lock that nobody holds any more. One that a living run holds is taken away when you
-say yes, or with --force: the run notices within seconds, stops, and puts everything back; one that
-hangs is ended, and the server puts everything back. To end a run that works as it should, better
+		Long: `Removes a lock whose holder is gone. The lock of a living run is removed after a yes, or with --force:
+the run notices within seconds, stops, and rolls back; one that hangs is ended, and the server rolls it
+back. To end a run that works as it should, better
 type: upgrade cancel.
 
-Exit codes: 0 free, 1 an error, 2 not understood, 11 someone is at work.`,
+Exit codes: 0 free, 1 an error, 2 not understood, 11 a run is in progress.`,
 		Example: "  upgrade unlock --stack prod",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

@@ -49,7 +49,7 @@ func (d Difference) String() string { return d.Name + " " + d.Found }
 // Options are what a person asked for.
 type Options struct {
 	RemoveKeys bool   // SSH keys that the stack does not know are removed
-	KeepKey    string // but for the one with this fingerprint, which the operator connects with
+	KeepKey    string // except the one with this fingerprint, which the operator connects with
 	Own        Own    // compared as well
 	Changed    bool   // only what the stack has changed since the host last followed it, and file systems that are too small
 }

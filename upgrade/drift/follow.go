@@ -46,7 +46,7 @@ func (h Host) before(want *state.Desired) (*state.Desired, error) {
 	return before, err
 }
 
-// Follow notes that the server is as its stack says, but for what is named as left: the next comparison
+// Follow notes that the server is as its stack says, except for what is named as left: the next comparison
 // knows by it what the stack changed, and which keys were the stack's.
 func (c *Comparison) Follow() error {
 	if !c.stack {

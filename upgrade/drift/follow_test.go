@@ -24,7 +24,7 @@ func followed(t *testing.T, h Host, before *state.Desired) {
 	write(t, h, state.FollowedFile, string(data), 0o600)
 }
 
-// A key that the stack had goes with it, but for the one of the operator's own connection, and only in a
+// A key that the stack had goes with it, except the one of the operator's own connection, and only in a
 // run that an operator's connection vouches for. One that was added by hand stays.
 func TestFormerKeysGo(t *testing.T) {
 	const byHand = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEhhbmRIYW5kSGFuZEhhbmRIYW5kSGFuZEhhbmRIYW5kSGFu guest"

@@ -14,10 +14,8 @@ import (
 // RepairSite moves Mattermost to the address that the stack says: the certificate comes first.
 type RepairSite struct{}
 
-// Title says what a person reads.
 func (RepairSite) Title() string { return "change the address" }
 
-// Describe says it for a plan.
 func (RepairSite) Describe(op *Operation) string {
 	site := op.Drift.Site()
 	if site == nil {

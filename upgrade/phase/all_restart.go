@@ -17,7 +17,7 @@ func (AllDatabase) Title() string { return "restart the database" }
 
 // Describe says it for a plan.
 func (AllDatabase) Describe(*Operation) string {
-	return "only if it runs old files; the service is away for the upgrade anyway"
+	return "only if it runs old files; during the downtime of the upgrade"
 }
 
 // Run leaves the service to those who start the new version.

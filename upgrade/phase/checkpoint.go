@@ -25,11 +25,11 @@ func (Checkpoint) Describe(op *Operation) string {
 	text := "copy the configuration, and the database if the new version changes it"
 	if op.dumps == "" && !op.Facts.Schema.Empty() {
 		cost, how := copyCost(op.Record, op.Facts.Schema.Bytes)
-		text += fmt.Sprintf(", for which the service is away about %s longer (%s)", printable.Duration(cost), how)
+		text += fmt.Sprintf(", which adds about %s of downtime (%s)", printable.Duration(cost), how)
 	}
 	if op.dumps != "" {
 		cost, how := stopCost(op.Record, op.Facts.Schema.Heap)
-		text += fmt.Sprintf("; as %s, by a dump, for which the service is away about %s longer (%s)", op.dumps, printable.Duration(cost), how)
+		text += fmt.Sprintf("; as %s, by a dump, which adds about %s of downtime (%s)", op.dumps, printable.Duration(cost), how)
 	}
 	return text
 }

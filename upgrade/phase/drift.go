@@ -278,7 +278,7 @@ func (RepairProof) Run(ctx context.Context, op *Operation) error {
 	if op.Changed {
 		return pruneRepaired(filepath.Join(op.machine().Root, repairedDir))
 	}
-	_ = op.Due(schedule.Drift, Waiting{What: Summary(op.Drift.Differences)}) // nobody is unattended here
+	_ = op.Due(schedule.Drift, Waiting{What: Summary(op.Drift.Differences)}) // a typed repair is never refused as unattended
 	return pruneRepaired(filepath.Join(op.machine().Root, repairedDir))
 }
 

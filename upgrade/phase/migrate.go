@@ -35,12 +35,12 @@ func (Migrate) Title() string { return "migrate the database" }
 // Describe says it for a plan.
 func (Migrate) Describe(op *Operation) string {
 	if op.Config.Migrations == state.MigrateOffline {
-		return "while the service is away, as configured"
+		return "during the downtime, as configured"
 	}
 	if known := foresee(op); known != "" {
 		return known
 	}
-	return "while the old version serves, if nothing in the migrations can harm it; otherwise while the service is away. " +
+	return "while the old version serves, if nothing in the migrations can harm it; otherwise during the downtime. " +
 		"Which of the two is known once the release is unpacked: upgrade rehearse …"
 }
 
@@ -63,7 +63,7 @@ func foresee(op *Operation) string {
 	case err != nil:
 		return ""
 	case !plan.Known:
-		return fmt.Sprintf("while the service is away, as %s cannot say what it would change", op.Choice.Next.Version)
+		return fmt.Sprintf("during the downtime, as %s cannot say what it would change", op.Choice.Next.Version)
 	case plan.Count == 0:
 		return "no migrations to run"
 	}
@@ -72,7 +72,7 @@ func foresee(op *Operation) string {
 		return ""
 	}
 	if len(found) > 0 {
-		return fmt.Sprintf("migrations to run: %d, while the service is away, because of %s%s", plan.Count, found[0], more(len(found)-1))
+		return fmt.Sprintf("migrations to run: %d, during the downtime, because of %s%s", plan.Count, found[0], more(len(found)-1))
 	}
 	return fmt.Sprintf("migrations to run: %d, while the old version serves: nothing in them can harm it", plan.Count)
 }
@@ -104,11 +104,11 @@ func announceCopy(ctx context.Context, op *Operation) error {
 	f := op.Facts
 	if op.dumps != "" {
 		cost, how := stopCost(op.Record, f.Schema.Heap)
-		op.Note("the database is dumped while the service is away, as %s, which takes about %s (%s)", op.dumps, printable.Duration(cost), how)
+		op.Note("the database is dumped during the downtime, as %s, which takes about %s (%s)", op.dumps, printable.Duration(cost), how)
 		return nil
 	}
 	cost, how := copyCost(op.Record, f.Schema.Bytes)
-	op.Note("the database is copied while the service is away, which takes about %s (%s)", printable.Duration(cost), how)
+	op.Note("the database is copied during the downtime, which takes about %s (%s)", printable.Duration(cost), how)
 	admin, err := findAdmin(ctx, f.Database)
 	if err != nil {
 		return nil //nolint:nilerr // the checkpoint looks for one again, and knows what else to do
@@ -130,7 +130,7 @@ func besideUsers(ctx context.Context, op *Operation) error {
 		return nil
 	}
 	if op.Config.Migrations == state.MigrateOffline {
-		op.Note("the database is migrated while the service is away, as configured")
+		op.Note("the database is migrated during the downtime, as configured")
 		return nil
 	}
 	found, err := hazards(ctx, op, run.Plan)
@@ -138,7 +138,7 @@ func besideUsers(ctx context.Context, op *Operation) error {
 		return err
 	}
 	if len(found) > 0 {
-		op.Note("the database is migrated while the service is away, because of %s%s", found[0], more(len(found)-1))
+		op.Note("the database is migrated during the downtime, because of %s%s", found[0], more(len(found)-1))
 		return nil
 	}
 	if err := beginOnline(ctx, op); err != nil {
@@ -198,7 +198,7 @@ func indexBefore(ctx context.Context, op *Operation) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	op.Warn("an index could not be made while the old version serves, so the service will be away for longer: %v", err)
+	op.Warn("an index could not be made while the old version serves, so the downtime will be longer: %v", err)
 	return nil
 }
 
@@ -266,7 +266,7 @@ func migrateOnline(ctx context.Context, op *Operation) error {
 		run.Migrates = false
 		return nil
 	}
-	op.Warn("the database could not be migrated while the old version serves, so the service will be away for longer: %v", err)
+	op.Warn("the database could not be migrated while the old version serves, so the downtime will be longer: %v", err)
 	if err := f.Database.EndMigrator(ctx, run.Unfinished); err != nil {
 		return err
 	}

@@ -49,7 +49,7 @@ type Options struct {
 	Reboot       bool `json:"reboot,omitempty"`        // if one is needed, also outside the window
 
 	RemoveKeys bool   `json:"remove_keys,omitempty"` // of a repair: SSH keys that the stack does not know
-	KeepKey    string `json:"keep_key,omitempty"`    // but for the one with this fingerprint, which the operator connects with
+	KeepKey    string `json:"keep_key,omitempty"`    // except the one with this fingerprint, which the operator connects with
 	Changed    bool   `json:"changed,omitempty"`     // of a repair: only what the stack has changed, and file systems that are too small
 }
 

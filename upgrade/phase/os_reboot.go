@@ -73,7 +73,7 @@ func (op *Operation) reboot(ctx context.Context) (err error) {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	case <-time.After(rebootTimeout):
-		return fmt.Errorf("the host was told to restart and did not within %s", printable.Duration(rebootTimeout))
+		return fmt.Errorf("the server was told to restart and did not within %s", printable.Duration(rebootTimeout))
 	}
 }
 

@@ -147,7 +147,7 @@ func checkRoom(ctx context.Context, op *Operation) (problem.List, error) {
 		op.dumps = why
 		r.need(state.Dir, uint64(f.Schema.Heap), 0, "another dump, at the stop")
 		cost, how := stopCost(op.Record, f.Schema.Heap)
-		op.Warn("%s: if it must be kept at the stop, it is dumped, and the service is away about %s longer (%s)", why, printable.Duration(cost), how)
+		op.Warn("%s: if it must be kept at the stop, it is dumped, which adds about %s of downtime (%s)", why, printable.Duration(cost), how)
 	}
 	return r.problems(space)
 }
@@ -269,7 +269,7 @@ func checkDatabase(ctx context.Context, op *Operation) (problem.List, error) {
 		return nil, err
 	}
 	if skew.Abs() > maxSkew {
-		found = append(found, problem.Problem{Where: "clock", Found: fmt.Sprintf("%s away from the database's", printable.Duration(skew.Round(time.Second))),
+		found = append(found, problem.Problem{Where: "clock", Found: fmt.Sprintf("%s off the database's", printable.Duration(skew.Round(time.Second))),
 			Allowed: "at most " + printable.Duration(maxSkew), Hint: "timedatectl status"})
 	}
 	may, err := db.MayCreate(ctx)

@@ -79,7 +79,7 @@ func dumpInstead(ctx context.Context, op *Operation, why string) error {
 		return op.Save()
 	}
 	cost, how := stopCost(op.Record, f.Schema.Heap)
-	op.Warn("%s: it is dumped instead, and the service is away about %s longer (%s)", why, printable.Duration(cost), how)
+	op.Warn("%s: it is dumped instead, which adds about %s of downtime (%s)", why, printable.Duration(cost), how)
 	run.Checkpoint, run.StoppedDump = "", filepath.Join(dumpDir(), run.ID+"-stopped.dump")
 	if err := op.Save(); err != nil {
 		return err

@@ -16,7 +16,7 @@ func (Timers) Title() string { return "set the timers" }
 func (Timers) Describe(op *Operation) string {
 	switch on := op.Config.Timers; {
 	case on == nil:
-		return "as they are; this server looks after itself with: upgrade timers enable …"
+		return "unchanged; for unattended updates: upgrade timers enable …"
 	case !*on:
 		return "none: the configuration says timers: false"
 	}

@@ -348,7 +348,7 @@ func (c *chooser) settle(target *Release) {
 		return
 	case target.Version.Less(c.current):
 		c.problem("--to", target.Version.String()+" is older than the installed "+c.current.String(), "a newer version",
-			"back to the version before: upgrade rollback …    # a database migrated by a newer version is not safe under an older one")
+			"roll back to the version before: upgrade rollback …    # a database migrated by a newer version is not safe under an older one")
 		return
 	}
 	c.problems = append(c.problems, c.refused(target.Version)...)

@@ -43,10 +43,10 @@ func (p *Printer) Event(e phase.Event) {
 			p.lines.down = e.Time
 		}
 		p.screen.clock(p.lines.down)
-		p.mark(yellow, p.sign("▼", "down"), "", "the service is away; the clock runs")
+		p.mark(yellow, p.sign("▼", "down"), "", "downtime starts")
 	case phase.DownEnd:
 		p.screen.clock(time.Time{})
-		p.mark(green, p.sign("▲", "up"), "", "the service is back; it was away for "+Took(e.Took))
+		p.mark(green, p.sign("▲", "up"), "", "downtime ends after "+Took(e.Took))
 	case phase.Blocked:
 		p.mark(yellow, p.sign("…", "wait"), "", e.Text)
 	case phase.Leaving:

@@ -73,7 +73,7 @@ func (p *Printer) headline(r phase.Report) string {
 	case r.Outcome == phase.OutcomeDone:
 		return p.paint(green, fmt.Sprintf("Mattermost is now %s; it was %s.", r.To, r.From))
 	case r.Outcome == phase.OutcomeRefused && r.Operation == "rollback":
-		return p.paint(yellow, "Going back is not possible. "+nothingElse(r.Recovered))
+		return p.paint(yellow, "Rollback is not possible. "+nothingElse(r.Recovered))
 	case r.Outcome == phase.OutcomeRefused:
 		return p.paint(yellow, to+" cannot be installed yet. "+nothingElse(r.Recovered))
 	case r.Outcome == phase.OutcomeRolledBack && r.From == "":
@@ -107,7 +107,7 @@ func unchanged(r phase.Report) string {
 	return nothingElse(r.Recovered)
 }
 
-// nothingElse says that nothing was changed, but for the recovery of a run.
+// nothingElse returns that nothing was changed, except for the recovery of a run.
 func nothingElse(recovered string) string {
 	if recovered != "" {
 		return "The unfinished run " + recovered + " was recovered; nothing else was changed."
@@ -123,7 +123,7 @@ func (p *Printer) phases(w io.Writer, f phase.Report) {
 	if len(f.Phases) == 0 {
 		return
 	}
-	away := "of it, the service was away"
+	away := "downtime"
 	if f.Down {
 		away = stillDown
 	}

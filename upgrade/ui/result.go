@@ -63,7 +63,7 @@ func short(s string) string {
 }
 
 // columns are those of the table over several servers; cells fills them.
-var columns = []string{"stack", "what", "how it ended", "away for", "took"}
+var columns = []string{"stack", "what", "result", "downtime", "took"}
 
 func (r Result) cells() []string {
 	name, away, took := r.Stack, "-", "-"

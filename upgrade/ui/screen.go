@@ -143,7 +143,7 @@ func (s *screen) draw() {
 		text += "  " + Took(time.Since(s.since))
 	}
 	if !s.down.IsZero() {
-		text += fmt.Sprintf("   service away for %.1f s", time.Since(s.down).Seconds())
+		text += fmt.Sprintf("   downtime %.1f s", time.Since(s.down).Seconds())
 	}
 	fmt.Fprint(s.to, "\r\x1b[K"+runewidth.Truncate(text, s.width()-1, ""))
 	s.drawn = true

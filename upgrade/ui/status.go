@@ -117,7 +117,7 @@ func (p *Printer) statusText(w io.Writer, s Status) {
 	row("window", s.Window)
 	row("system", systemLine(s.System))
 	if s.Compared && len(s.Drift) == 0 {
-		row("stack", "as it says")
+		row("drift", "none")
 	}
 	for _, kind := range sortedKeys(s.Pending) {
 		if slices.Contains([]schedule.Kind{schedule.Drift, schedule.Held, schedule.Unsupported}, kind) { // that is below
@@ -205,7 +205,7 @@ func (p *Printer) History(runs []state.Finished) error {
 		}
 		var rows strings.Builder
 		table := tabwriter.NewWriter(&rows, 0, 8, 2, ' ', 0)
-		fmt.Fprintln(table, "WHEN\tWHAT\tHOW IT ENDED\tAWAY FOR\tTOOK")
+		fmt.Fprintln(table, "WHEN\tWHAT\tRESULT\tDOWNTIME\tTOOK")
 		for _, r := range runs {
 			away := "-"
 			if r.Downtime > 0 {

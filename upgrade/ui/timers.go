@@ -55,7 +55,7 @@ func (p *Printer) timerTable(w io.Writer, timers []host.TimerStatus) {
 		return
 	}
 	table := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
-	fmt.Fprintln(table, "WHAT\tNEXT\tLAST\tHOW IT ENDED")
+	fmt.Fprintln(table, "WHAT\tNEXT\tLAST\tRESULT")
 	for _, t := range timers {
 		ended := "well"
 		switch {

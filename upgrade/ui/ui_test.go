@@ -133,7 +133,7 @@ func TestMovingLine(t *testing.T) {
 		s.begin("start the new version")
 		s.clock(time.Now())
 		time.Sleep(3250 * time.Millisecond)
-		if last := lastDrawn(&to); !strings.Contains(last, "service away for 3.2 s") && !strings.Contains(last, "service away for 3.1 s") {
+		if last := lastDrawn(&to); !strings.Contains(last, "downtime 3.2 s") && !strings.Contains(last, "downtime 3.1 s") {
 			t.Errorf("drawn %q", last)
 		}
 		s.above(func() { to.WriteString("a note\n") })

@@ -198,7 +198,7 @@ func (o *outage) read(ctx context.Context, s *stage.Server, id string) error {
 		case e.Kind == "failed":
 			o.Detected = e.Time.Sub(launched)
 		}
-		if e.Kind == "note" && bytes.Contains([]byte(e.Text), []byte("copied while the service is away")) {
+		if e.Kind == "note" && bytes.Contains([]byte(e.Text), []byte("copied during the downtime")) {
 			o.Foretold = e.Text
 		}
 	}

@@ -113,5 +113,5 @@ func oneOf(property, given string, allowed ...string) []p.CheckFailure {
 	if slices.Contains(allowed, given) {
 		return nil
 	}
-	return []p.CheckFailure{fails(property, "%q is none of %s", given, strings.Join(allowed, ", "))}
+	return []p.CheckFailure{fails(property, "%q is not one of %s", given, strings.Join(allowed, ", "))}
 }

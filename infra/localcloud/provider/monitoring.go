@@ -70,7 +70,7 @@ func newUptimeAlerts(cloud *Cloud) infer.InferredResource {
 	save := func(id string, state UptimeAlertState) error {
 		// The provider sends an empty text where the program gives none.
 		if state.Comparison == nil {
-			return refused("comparison: %q is none of %s", "", strings.Join(comparisons(), ", "))
+			return refused("comparison: %q is not one of %s", "", strings.Join(comparisons(), ", "))
 		}
 		var emails []string
 		var slacks []Slack

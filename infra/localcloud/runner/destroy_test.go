@@ -112,7 +112,7 @@ func TestDestroyRefuses(t *testing.T) {
 	s.noDrift("a destroy that was refused")
 }
 
-// An unprotected stack goes, but for the bucket with backups in it.
+// An unprotected stack is removed, except for the bucket with backups in it.
 func TestDestroyKeepsBackups(t *testing.T) {
 	s := newPaperStack(t, "keepbackups", managed(map[string]any{"townsquare:protect": "true"}))
 	s.up()

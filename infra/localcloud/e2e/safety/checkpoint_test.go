@@ -22,7 +22,7 @@ func TestDumpAtTheStop(t *testing.T) {
 	plan := func(why string) {
 		t.Helper()
 		r := s.Upgrade(t.Context(), "plan", "--to", version).Must(t)
-		if !strings.Contains(r.Stdout, why) || !strings.Contains(r.Stdout, "by a dump, for which the service is away about") {
+		if !strings.Contains(r.Stdout, why) || !strings.Contains(r.Stdout, "by a dump, which adds about") {
 			t.Errorf("the plan does not say what a dump at the stop costs, because %s:\n%s", why, r)
 		}
 	}

@@ -79,7 +79,7 @@ ss -Hlntu | awk '{print $1, $5}' | sort`)
 	}
 	// The release is unpacked now, so that a plan can ask it, and changes nothing either.
 	plan := s.Upgrade(t.Context(), "plan", "--to", stage.After).Must(t, 0, 10)
-	if !strings.Contains(plan.Stdout, "migrations to run: 20, while the service is away, because of ") {
+	if !strings.Contains(plan.Stdout, "migrations to run: 20, during the downtime, because of ") {
 		t.Errorf("the plan does not say how the database is migrated, and why:\n%s", plan)
 	}
 	if is := s.Exec(t, live); is != was {
