@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -173,4 +174,40 @@ func (s *paperStack) refresh() {
 	if _, err := s.try(func(ctx context.Context, stack *runner.Stack) (runner.Changes, error) { return stack.Refresh(ctx) }); err != nil {
 		s.t.Fatalf("%v\n%s", err, s.said.String())
 	}
+}
+
+// Another bucket is begun as documented, and the old one stays in the account.
+func TestAnotherBucket(t *testing.T) {
+	s := newPaperStack(t, "anotherbucket", managed(map[string]any{"townsquare:protect": "true"}))
+	s.up()
+	urn := ""
+	for _, command := range strings.Split(strings.TrimSpace(documented(t, "Another bucket for backups")), "\n") {
+		command = strings.NewReplacer("--stack prod", "--stack dev", "URN", "'"+urn+"'").Replace(command)
+		switch {
+		case strings.HasPrefix(command, "upgrade "):
+		case strings.HasPrefix(command, "pulumi config set townsquare:backupBucket NAME "):
+			s.set["townsquare:backupBucket"] = "another-townsquare-test-backups"
+			s.byHand(func(all map[string]map[string]any) { clear(all["Project"]); clear(all["SpacesKey"]) })
+		case strings.Contains(command, " | grep "):
+			said, err := s.cli(command)
+			if urn = strings.TrimSpace(said); err != nil || strings.Contains(urn, "\n") {
+				t.Fatalf("%s: %v\n%s", command, err, said)
+			}
+		default:
+			s.typed(command)
+		}
+	}
+	var buckets []string
+	for bucket := range s.ids()["SpacesBucket"] {
+		buckets = append(buckets, bucket)
+	}
+	slices.Sort(buckets)
+	if diff := cmp.Diff([]string{"another-townsquare-test-backups", "chat-townsquare-test-backups"}, buckets); diff != "" {
+		t.Errorf("buckets (-want +got):\n%s", diff)
+	}
+	outputs, err := s.outputs()
+	if err != nil || outputs["backupBucket"] != "another-townsquare-test-backups" {
+		t.Errorf("the stack's bucket is %v, %v", outputs["backupBucket"], err)
+	}
+	s.noDrift("another bucket")
 }
