@@ -74,7 +74,7 @@ func Open(ctx context.Context, o Options) (*Repository, error) {
 	if err := r.prepare(); err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, openTimeout, errors.New("it does not answer"))
+	ctx, cancel := context.WithTimeoutCause(ctx, openTimeout, fmt.Errorf("no answer within %d seconds", int(openTimeout.Seconds())))
 	defer cancel()
 	out, err := r.restic(ctx, "cat", "config", "--no-lock")
 	switch {

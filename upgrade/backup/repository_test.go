@@ -362,3 +362,20 @@ func TestKilledBackupLeavesNoLock(t *testing.T) {
 		})
 	}
 }
+
+// A store that does not answer is told by its address, and by the program that asked.
+func TestOpenOfASilentStore(t *testing.T) {
+	bin := t.TempDir()
+	write(t, filepath.Join(bin, "restic"), "#!/bin/sh\nexec sleep 600\n", 0o755)
+	t.Setenv("PATH", bin+":"+os.Getenv("PATH"))
+	dir := t.TempDir()
+	o := Options{Repository: "s3:https://s3.example.org/b", Dir: dir, Password: filepath.Join(dir, "p"), Credentials: filepath.Join(dir, "c")}
+	write(t, o.Password, "x", 0o600)
+	write(t, o.Credentials, "x", 0o600)
+	ctx, cancel := context.WithTimeoutCause(t.Context(), time.Second, errors.New("no answer within 45 seconds"))
+	defer cancel()
+	_, err := Open(ctx, o)
+	if want := "backup repository s3:https://s3.example.org/b: restic: no answer within 45 seconds"; err == nil || err.Error() != want {
+		t.Errorf("%v, want %s", err, want)
+	}
+}

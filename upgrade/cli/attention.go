@@ -50,6 +50,9 @@ func attention(s *ui.Status, record *state.State, backups state.Backups, now tim
 	if since, late := behind(s.Pending, notify.Config{}, now); late {
 		add("late", fmt.Sprintf("updates have waited for %d days", int(now.Sub(since).Hours()/24)), "check --all", "")
 	}
+	if p, ok := s.Pending[schedule.Repository]; ok {
+		add("repository", fmt.Sprintf("%s (since %s)", p.What, p.Since.Format(time.DateTime)), "backup list", "")
+	}
 	if s.Installed {
 		list = append(list, backupAttention(record, backups, now)...)
 	}

@@ -1,6 +1,9 @@
 package cli
 
 import (
+	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -55,8 +58,10 @@ func TestAttention(t *testing.T) {
 			"timer: townsquare-backup.timer is stopped: timers enable"},
 		"timer failed": {func(s *ui.Status) { s.Timers = []host.TimerStatus{failed} },
 			"unattended-run: back up: the last unattended run failed: sudo journalctl -u townsquare-backup.service -n 50"},
-		"end of life":      {pending(schedule.Unsupported, "7.7.0 reached end of life on 2023-04-15", 0), "unsupported: 7.7.0 reached end of life on 2023-04-15: check"},
-		"skipped":          {pending(schedule.Held, "9.10.0 is skipped (x)", 90), "held: 9.10.0 is skipped (x): check"},
+		"end of life": {pending(schedule.Unsupported, "7.7.0 reached end of life on 2023-04-15", 0), "unsupported: 7.7.0 reached end of life on 2023-04-15: check"},
+		"skipped":     {pending(schedule.Held, "9.10.0 is skipped (x)", 90), "held: 9.10.0 is skipped (x): check"},
+		"repository": {pending(schedule.Repository, "backup repository s3:https://fra1.example.org/b: no answer within 45 seconds", 1),
+			"repository: backup repository s3:https://fra1.example.org/b: no answer within 45 seconds (since 2026-11-30 12:00:00): backup list"},
 		"update":           {pending(schedule.Upgrade, "Mattermost 9.10.1", 3), ""},
 		"update, long ago": {pending(schedule.Upgrade, "Mattermost 9.10.1", 31), "late: updates have waited for 31 days: check --all"},
 		"larger step":      {pending(schedule.Larger, "Mattermost 10.0.0", 90), ""},
@@ -141,4 +146,42 @@ func TestStatusNeedsAttention(t *testing.T) {
 	h.enabled["townsquare-os.timer"], h.enabled["townsquare-check.timer"] = false, false
 	wants(t, h.upgrade(t.Context(), "status"), phase.ExitError, "Needs attention:\n  townsquare-check.timer is switched off\n"+
 		"  townsquare-os.timer is switched off\n    upgrade timers enable --local\n")
+}
+
+// A scheduled check looks at the backups' repository, and status repeats what it found until it opens.
+func TestStatusKnowsALostRepository(t *testing.T) {
+	h := newFakeHost(t)
+	h.silent = "backup repository s3:https://fra1.example.org/b: the repository that was there is gone"
+	h.upgrade(t.Context(), "check", "--unattended")
+	wants(t, h.upgrade(t.Context(), "status"), phase.ExitError, "Needs attention:\n  "+h.silent+" (since ", "    upgrade backup list --local\n")
+	h.silent = ""
+	h.upgrade(t.Context(), "check", "--unattended")
+	if got := h.upgrade(t.Context(), "status"); strings.Contains(got.stdout, "repository") {
+		t.Errorf("it opens again:\n%s", got.stdout)
+	}
+}
+
+// A server told to restore with --replace says that its database is lost, and which one it uses now.
+func TestReplaceSaysWhichDatabase(t *testing.T) {
+	h, root := &server{}, t.TempDir()
+	h.root = root
+	for path, text := range map[string]string{
+		state.EnvFile:           "MM_SQLSETTINGS_DATASOURCE=postgres://mattermost:secret@127.0.0.1:1/mattermost\n",
+		"/opt/mattermost/bin/x": "",
+	} {
+		path = filepath.Join(root, path)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(text), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r := request{Operation: "restore", Delivery: host.Delivery{DatabaseURL: "postgres://mattermost:secret@new.example.org:25060/mattermost"}}
+	if _, err := h.deliver(r); err == nil {
+		t.Error("without --replace it is accepted")
+	}
+	r.Replace = true
+	notices, err := h.deliver(r)
+	want := "the database 127.0.0.1:1/mattermost does not answer; the server now uses the stack's, new.example.org:25060/mattermost"
+	if err != nil || len(notices) != 1 || notices[0] != want {
+		t.Errorf("%q, %v", notices, err)
+	}
 }

@@ -66,7 +66,7 @@ func (h *server) backupsCommand() *cobra.Command {
 // backups lists what is in the repository. It takes no lock: restic's own keep readers and writers
 // apart.
 func (h *server) backups(ctx context.Context, r request) ([]ui.Backup, error) {
-	if _, err := h.deliver(r.Delivery, r.Who); err != nil {
+	if _, err := h.deliver(r); err != nil {
 		return nil, err
 	}
 	h.knowSecrets()

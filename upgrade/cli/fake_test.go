@@ -43,6 +43,7 @@ type fakeHost struct {
 	killed    bool            // what a unit starts is killed at once
 	refuses   bool            // systemd starts no run
 	enabled   map[string]bool // units that start at boot; a timer among them is active, too
+	silent    string          // what is wrong with the backups' repository
 	cutAt     int             // cut the connection at this many bytes of events; 0 never
 	hears     string          // when the next command has said this to the person …
 	then      func()          // … this is done, once
@@ -68,6 +69,10 @@ func (h *fakeHost) choose(_ context.Context, op *phase.Operation) error {
 		return phase.Done
 	}
 	return op.Due(schedule.Upgrade, phase.Waiting{What: "Mattermost 9.10.0"})
+}
+
+func (h *fakeHost) repository(_ context.Context, op *phase.Operation) {
+	_, _ = op.Pending(schedule.Repository, state.Pending{What: h.silent, Since: time.Now().UTC()})
 }
 
 type fakePhase struct {
@@ -196,7 +201,7 @@ func (h *fakeHost) main(ctx context.Context, args []string, in io.Reader, out, e
 	a.server = func() *server {
 		checks := []string{"facts", "choose", "preflight"}
 		return &server{app: a, root: h.root, service: host.Service{Run: h.systemd}, self: filepath.Join(h.root, "upgrade"),
-			choice: h.phases(checks[:2]...), drift: h.drift,
+			choice: h.phases(checks[:2]...), drift: h.drift, repository: h.repository,
 			operations: map[string]phase.Sequence{
 				"apply":  {All: h.phases(append(checks, "lock", "fetch", "stop", "start", "open", "commit", "timers")...)(), Looks: len(checks)},
 				"all":    {All: h.phases("facts", "both", "lock", "install", "stop", "start", "open", "commit", "timers")(), Looks: 2},

@@ -49,12 +49,13 @@ type server struct {
 
 	operations map[string]phase.Sequence
 	system     func(context.Context, *state.State, state.Config) (*phase.OSFacts, error)       // what waits for the operating system
+	repository func(context.Context, *phase.Operation)                                         // notes whether the backups' repository opens
 	drift      func(context.Context, *state.Desired, drift.Options) (*drift.Comparison, error) // how the host differs from its stack
 }
 
 func (a *app) thisServer() *server {
 	return &server{app: a, root: "/", service: host.Service{Run: host.Run}, self: host.Upgrader,
-		choice: phase.Check, operations: phase.Operations(), system: phase.LookAtSystem, drift: phase.Drift}
+		choice: phase.Check, operations: phase.Operations(), system: phase.LookAtSystem, drift: phase.Drift, repository: phase.LookAtBackups}
 }
 
 func (h *server) path(p string) string { return filepath.Join(h.root, p) }
@@ -240,7 +241,9 @@ func secretName(key string) bool {
 
 // deliver puts the operator's configuration in place and says what someone should know of that. It
 // holds the lock meanwhile: a run must not find another database half way.
-func (h *server) deliver(d host.Delivery, who string) (notices []string, err error) {
+func (h *server) deliver(r request) (notices []string, err error) {
+	d, who := r.Delivery, r.Who
+	d.Replace = r.Operation == "restore" && r.Replace
 	if changes, err := d.Changes(h.root); err != nil || !changes {
 		return nil, err
 	}
@@ -250,7 +253,14 @@ func (h *server) deliver(d host.Delivery, who string) (notices []string, err err
 	}
 	defer func() { err = errors.Join(err, lock.Release()) }()
 	_, before := os.Stat(h.path(state.EnvFile))
+	from, to, err := d.Moves(h.root)
+	if err != nil {
+		return nil, err
+	}
 	changed, err := d.Write(h.root)
+	if err == nil && from != "" {
+		return []string{"the database " + from + " does not answer; the server now uses the stack's, " + to}, nil
+	}
 	if err == nil && before == nil && slices.Contains(changed, state.EnvFile) {
 		return []string{"the service's settings in " + state.EnvFile + " have changed; they count from its next start: sudo systemctl restart mattermost"}, nil
 	}

@@ -49,7 +49,7 @@ func (h *server) examine(ctx context.Context, what string, r request) error {
 	}
 	var notices []string
 	if !r.Try {
-		notices, err = h.deliver(r.Delivery, r.Who)
+		notices, err = h.deliver(r)
 		var locked *host.LockedError
 		if r.Try = beside && errors.As(err, &locked); err != nil && !r.Try {
 			return h.refuse(emit, err)
@@ -89,6 +89,9 @@ func (h *server) examine(ctx context.Context, what string, r request) error {
 		op.Save = func() error { return errors.New("an examination writes no record") }
 	}
 	op.Options = r.Options
+	if r.ByItself && h.repository != nil {
+		h.repository(ctx, op)
+	}
 	checks, rest := h.choice(), []phase.Phase(nil)
 	if what == "plan" {
 		sequence, err := h.phases(r.Operation)

@@ -45,7 +45,7 @@ func (h *server) start(ctx context.Context, r request) (startAnswer, error) {
 	if id, err := h.running(ctx); err != nil || id != "" {
 		return startAnswer{Run: id, Attached: true}, err
 	}
-	if _, err := h.deliver(r.Delivery, r.Who); err != nil {
+	if _, err := h.deliver(r); err != nil {
 		return startAnswer{}, err
 	}
 	if err := h.install(); err != nil {

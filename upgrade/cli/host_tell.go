@@ -76,7 +76,7 @@ func (h *server) tell(ctx context.Context) (tellAnswer, error) {
 		return tellAnswer{}, err
 	}
 	h.app.redactor.Add(r.Delivery.Secrets()...)
-	if _, err := h.deliver(r.Delivery, r.Who); err != nil {
+	if _, err := h.deliver(r.request); err != nil {
 		return tellAnswer{}, err
 	}
 	to, err := h.notifyConfig()
@@ -250,7 +250,7 @@ func (h *server) startTelling(ctx context.Context, run string) {
 // behind says for how long something waits, and whether that is too long.
 func behind(waits map[schedule.Kind]state.Pending, to notify.Config, now time.Time) (since time.Time, late bool) {
 	for kind, p := range waits {
-		if slices.Contains([]schedule.Kind{schedule.Drift, schedule.Larger, schedule.Held, schedule.Unsupported}, kind) { // no run is late
+		if slices.Contains([]schedule.Kind{schedule.Drift, schedule.Larger, schedule.Held, schedule.Unsupported, schedule.Repository}, kind) { // no run is late
 			continue
 		}
 		from, limit := p.Since, cmp.Or(to.Late, notify.DefaultLate)

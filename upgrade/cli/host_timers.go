@@ -33,7 +33,7 @@ func (h *server) timersCommand() *cobra.Command {
 // timers switches them on or off, or makes them what the configuration says, and tells how they are.
 func (h *server) timers(ctx context.Context, what string, r request) (ui.Timers, error) {
 	if what == "enable" {
-		if _, err := h.deliver(r.Delivery, r.Who); err != nil {
+		if _, err := h.deliver(r); err != nil {
 			return ui.Timers{}, err
 		}
 		if err := h.install(); err != nil {

@@ -49,6 +49,9 @@ func foundMessage(plan phase.Preview, waits map[schedule.Kind]state.Pending, to 
 		case schedule.Unsupported:
 			f.add("End of life", what)
 			continue
+		case schedule.Repository:
+			f.add("No backups", what)
+			continue
 		default:
 			f.add("Available", what)
 		}
@@ -65,6 +68,9 @@ func foundMessage(plan phase.Preview, waits map[schedule.Kind]state.Pending, to 
 	}
 	if _, differs := waits[schedule.Drift]; differs && m.Title == "" {
 		m.Title = "This server is not as its stack says"
+	}
+	if _, lost := waits[schedule.Repository]; lost && m.Title == "" {
+		m.Title = "The backups cannot be reached"
 	}
 	if plan.Ended == "" {
 		f.add("Supported until", plan.EndOf)

@@ -24,6 +24,10 @@ func TestDriftIsTold(t *testing.T) {
 	if m := foundMessage(phase.Preview{}, waits, notify.Config{}, now); m == nil || m.Title != "Updates are available" || len(m.Facts) != 2 {
 		t.Errorf("beside an update: %+v", m)
 	}
+	waits = map[schedule.Kind]state.Pending{schedule.Repository: {What: "backup repository s3:https://fra1.example.org/b: gone", Since: now}}
+	if m := foundMessage(phase.Preview{UpToDate: true}, waits, notify.Config{}, now); m == nil || m.Title != "The backups cannot be reached" || len(m.Facts) != 1 {
+		t.Errorf("no backups: %+v", m)
+	}
 	report := phase.Report{Finished: state.Finished{Operation: "repair", Outcome: phase.OutcomeDone, Repaired: []string{"caddy.service does not run"}}}
 	if m := runMessage(report); m == nil || !strings.HasPrefix(m.Title, "Put back: 1 difference") {
 		t.Errorf("a repair: %+v", m)

@@ -32,6 +32,8 @@ type Delivery struct {
 	BackupKey         string         `json:"backup_key,omitempty"`         // private SSH key
 	Desired           *state.Desired `json:"desired,omitempty"`            // how first boot makes the host
 	Notify            *notify.Config `json:"notify,omitempty"`             // whom the host tells what it did; an empty one: nobody, unless somebody on the host says so
+
+	Replace bool `json:"-"` // the server's database, where it is lost, by the delivered one: a restore follows
 }
 
 // Secrets lists what must never be seen.
@@ -58,7 +60,8 @@ func values(credentials string) []string {
 // that is as it should be, mode included, is not touched.
 //
 // It refuses to point a server that is installed to another database, with a problem.List: at its
-// next start it would find nothing of what people wrote.
+// next start it would find nothing of what users wrote. With Replace it does so where the old one does
+// not answer.
 func (d Delivery) Write(root string) ([]string, error) {
 	files, err := d.pending(root)
 	if err != nil {

@@ -3,10 +3,12 @@ package host
 import (
 	"errors"
 	"io/fs"
+	"net"
 	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"townsquare/upgrade/problem"
 	"townsquare/upgrade/state"
@@ -15,36 +17,66 @@ import (
 // installed is where a server is, once there is one.
 const installed = "/opt/mattermost"
 
-// sameDatabase compares host, port and name of the database that an installed server uses with
-// those that are delivered; role, password and options may change.
+// sameDatabase refuses another database than the one of an installed server, unless that one is lost.
 func (d Delivery) sameDatabase(root string) error {
+	from, to, err := d.Moves(root)
+	if err != nil || from == "" || d.Replace && !answers(from) {
+		return err
+	}
+	found := problem.Problem{Where: "databaseUrl", Found: "the database " + to, Allowed: "the one that the server uses, " + from,
+		Hint: "where that one is lost: upgrade restore latest --replace …    once its data is moved, on the server: sudo rm " + state.EnvFile}
+	if d.Replace {
+		found.Allowed += ", which still answers"
+		found.Hint = "once its data is moved, on the server: sudo rm " + state.EnvFile
+	}
+	return problem.List{found}
+}
+
+// Moves names the database that an installed server uses and the one that is delivered, where host, port
+// or name differ; role, password and options may change.
+func (d Delivery) Moves(root string) (from, to string, err error) {
 	if d.DatabaseURL == "" {
-		return nil
+		return "", "", nil
 	}
 	if _, err := os.Stat(filepath.Join(root, installed)); errors.Is(err, fs.ErrNotExist) {
-		return nil
+		return "", "", nil
 	}
 	data, err := os.ReadFile(filepath.Join(root, state.EnvFile))
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+		return "", "", nil
 	}
 	if err != nil {
-		return err
+		return "", "", err
 	}
 	for line := range strings.Lines(string(data)) {
 		value, ok := strings.CutPrefix(strings.TrimSpace(line), "MM_SQLSETTINGS_DATASOURCE=")
 		if !ok {
 			continue
 		}
-		now, next := place(unquoteEnv(value)), place(d.DatabaseURL)
-		if now == next {
-			return nil
+		if from, to = place(unquoteEnv(value)), place(d.DatabaseURL); from != to {
+			return from, to, nil
 		}
-		return problem.List{{Where: "databaseUrl", Found: "the database " + next, Allowed: "the one that the server uses, " + now,
-			Hint: "once its data is moved, or where it is lost and a restore follows, on the server: sudo rm " + state.EnvFile}}
+		break
 	}
-	return nil
+	return "", "", nil
 }
+
+// answers reports whether a database server accepts connections at the place. One on this server, behind a
+// socket, counts as there also while it is stopped: its data is on the volume.
+func answers(place string) bool {
+	if strings.HasPrefix(place, "/") {
+		return true
+	}
+	address, _, _ := strings.Cut(place, "/")
+	conn, err := net.DialTimeout("tcp", address, answerTimeout)
+	if err != nil {
+		return false
+	}
+	return conn.Close() == nil
+}
+
+// answerTimeout is how long a lost database's address is tried.
+const answerTimeout = 10 * time.Second
 
 // place is host, port and name of the database in a URL, and nothing secret.
 func place(source string) string {
@@ -59,7 +91,7 @@ func place(source string) string {
 	if port == "" {
 		port = "5432"
 	}
-	return where + ":" + port + "/" + strings.TrimPrefix(u.Path, "/")
+	return net.JoinHostPort(where, port) + "/" + strings.TrimPrefix(u.Path, "/")
 }
 
 // keepOwn takes over what only the host's own file says: a stack has no such settings, so its

@@ -2,8 +2,10 @@ package host
 
 import (
 	"errors"
+	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -153,6 +155,53 @@ func TestAnotherDatabaseIsRefused(t *testing.T) {
 		if !strings.Contains(err.Error(), part) {
 			t.Errorf("%v does not say %s", err, part)
 		}
+	}
+}
+
+// A restore with --replace goes to the stack's new database where the old one is lost, and only there.
+func TestReplaceLeavesALostDatabase(t *testing.T) {
+	old, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	root, first := t.TempDir(), delivery
+	first.DatabaseURL = "postgres://mattermost:secret@" + old.Addr().String() + "/mattermost"
+	_, err = first.Write(root)
+	if err := errors.Join(err, os.MkdirAll(filepath.Join(root, installed), 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	restore := delivery
+	restore.Replace = true
+	if changed, err := restore.Write(root); err == nil || len(changed) > 0 || !strings.Contains(err.Error(), "still answers") {
+		t.Errorf("the old one answers: changed %v, %v", changed, err)
+	}
+	if err := old.Close(); err != nil {
+		t.Fatal(err)
+	}
+	var list problem.List
+	if _, err := delivery.Write(root); !errors.As(err, &list) || !strings.Contains(list[0].Hint, "upgrade restore latest --replace") {
+		t.Errorf("without --replace: %v", err)
+	}
+	if changed, err := restore.Write(root); err != nil || !slices.Contains(changed, state.EnvFile) {
+		t.Errorf("the old one is lost: changed %v, %v", changed, err)
+	}
+	if from, _, err := delivery.Moves(root); from != "" || err != nil {
+		t.Errorf("afterwards: %s, %v", from, err)
+	}
+}
+
+// A database on the server counts as there also while it is stopped.
+func TestReplaceKeepsAStoppedDatabase(t *testing.T) {
+	root, local := t.TempDir(), delivery
+	local.DatabaseURL = "postgres:///mattermost?host=/nonexistent&user=mattermost"
+	_, err := local.Write(root)
+	if err := errors.Join(err, os.MkdirAll(filepath.Join(root, installed), 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	restore := delivery
+	restore.Replace = true
+	if changed, err := restore.Write(root); err == nil || len(changed) > 0 {
+		t.Errorf("changed %v, %v", changed, err)
 	}
 }
 

@@ -127,12 +127,20 @@ func runOnce(ctx context.Context, c Command) ([]byte, error) {
 	case err == nil:
 		return stdout.Bytes(), nil
 	case ctx.Err() != nil:
-		return stdout.Bytes(), fmt.Errorf("%s: %w", c.Name, context.Cause(ctx))
+		return stdout.Bytes(), fmt.Errorf("%s: %w", c.program(), context.Cause(ctx))
 	case errors.As(err, &exit):
-		return stdout.Bytes(), &ExitError{Name: c.Name, Code: exit.ExitCode(), Stderr: stderr.String()}
+		return stdout.Bytes(), &ExitError{Name: c.program(), Code: exit.ExitCode(), Stderr: stderr.String()}
 	default:
-		return nil, fmt.Errorf("run %s: %w", c.Name, err)
+		return nil, fmt.Errorf("run %s: %w", c.program(), err)
 	}
+}
+
+// program names what is run in an error: behind nice, which is called as "nice -n 10 PROGRAM".
+func (c Command) program() string {
+	if c.Name == "nice" && len(c.Args) > 2 {
+		return c.Args[2]
+	}
+	return c.Name
 }
 
 func credentialOf(name string) (*syscall.Credential, error) {

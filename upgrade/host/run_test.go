@@ -71,3 +71,15 @@ func TestBounded(t *testing.T) {
 		t.Errorf("%q stays", b.String())
 	}
 }
+
+// A program behind nice is named, and not its wrapper.
+func TestRunNamesTheProgram(t *testing.T) {
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(errors.New("no answer"))
+	if _, err := Run(ctx, Command{Name: "nice", Args: []string{"-n", "10", "sh", "-c", "sleep 9"}}); err == nil || err.Error() != "sh: no answer" {
+		t.Errorf("ended: %v", err)
+	}
+	if _, err := Run(t.Context(), Command{Name: "nice", Args: []string{"-n", "10", "sh", "-c", "exit 3"}}); err == nil || err.Error() != "sh: exit status 3" {
+		t.Errorf("failed: %v", err)
+	}
+}

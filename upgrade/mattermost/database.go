@@ -136,6 +136,15 @@ func (d *Database) Local() bool {
 	return ip != nil && ip.IsLoopback()
 }
 
+// hint is what to type on the server where the database does not answer.
+func (d *Database) hint(unit string) string {
+	look := "systemctl status postgresql"
+	if !d.Local() {
+		look = fmt.Sprintf("pg_isready -h %s -p %d", d.Host, d.config.Port)
+	}
+	return look + "; journalctl -u " + unit
+}
+
 // Schema is what the database holds.
 type Schema struct {
 	Name       string // of the schema in which the role has its tables; empty when its search_path names none that is there

@@ -351,3 +351,19 @@ func connect(t *testing.T, db *Database) *pgx.Conn {
 	t.Cleanup(func() { conn.Close(context.Background()) })
 	return conn
 }
+
+// What to type about a database that does not answer fits where it is.
+func TestHintOfADatabase(t *testing.T) {
+	for dsn, want := range map[string]string{
+		"postgres:///mattermost?host=/var/run/postgresql&user=mattermost":      "systemctl status postgresql; journalctl -u mattermost.service",
+		"postgres://mattermost:secret@private-db.example.org:25060/mattermost": "pg_isready -h private-db.example.org -p 25060; journalctl -u mattermost.service",
+	} {
+		db, err := ParseDSN(dsn, "mattermost")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := db.hint("mattermost.service"); got != want {
+			t.Errorf("%s, want %s", got, want)
+		}
+	}
+}

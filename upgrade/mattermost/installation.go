@@ -267,7 +267,7 @@ func (i *Installation) findDatabase(ctx context.Context) error {
 	}
 	if i.Schema, err = i.Database.Inspect(ctx); err != nil {
 		return problem.List{{Where: "database " + i.Database.Name, Found: err.Error(), Allowed: "a database that answers",
-			Hint: "systemctl status postgresql; journalctl -u " + i.Unit.Name}}
+			Hint: i.Database.hint(i.Unit.Name)}}
 	}
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 	"townsquare/upgrade/backup"
 	"townsquare/upgrade/mattermost"
 	"townsquare/upgrade/problem"
+	"townsquare/upgrade/schedule"
 	"townsquare/upgrade/state"
 )
 
@@ -47,8 +48,28 @@ func BackupOptions(c state.Config) backup.Options {
 }
 
 // openBackups opens the repository; the error is backup.ErrNone when none is configured.
+// Status repeats what is wrong with it until it opens again.
 func openBackups(ctx context.Context, op *Operation) (*backup.Repository, error) {
-	return backup.Open(ctx, BackupOptions(op.Config))
+	repo, err := backup.Open(ctx, BackupOptions(op.Config))
+	return repo, errors.Join(err, noteRepository(op, err))
+}
+
+// LookAtBackups notes whether the repository opens, for a scheduled check.
+func LookAtBackups(ctx context.Context, op *Operation) { _, _ = openBackups(ctx, op) }
+
+func noteRepository(op *Operation, err error) error {
+	var open *backup.OpenError
+	found := state.Pending{Since: time.Now().UTC().Truncate(time.Second)}
+	switch {
+	case op.Pending == nil, errors.Is(err, ErrInterrupted), errors.Is(err, context.Canceled):
+		return nil
+	case errors.As(err, &open):
+		found.What = open.Error()
+	case err != nil && !errors.Is(err, backup.ErrNone):
+		return nil // a finding about this server, which each run repeats
+	}
+	_, err = op.Pending(schedule.Repository, found)
+	return err
 }
 
 // latestBackup is the newest backup of this host's site.

@@ -24,6 +24,9 @@ const (
 	// What keeps a host from being up to date, though no update waits for it. Nothing begins these either.
 	Held        Kind = "held"        // newer versions that are skipped, or cannot be installed
 	Unsupported Kind = "unsupported" // the installed version has reached its end of life
+
+	// What the last look at the backups' repository found wrong.
+	Repository Kind = "repository"
 )
 
 // Calendar is what an operator decided about the times of one host.

@@ -120,7 +120,7 @@ func (p *Printer) statusText(w io.Writer, s Status) {
 		row("drift", "none")
 	}
 	for _, kind := range sortedKeys(s.Pending) {
-		if slices.Contains([]schedule.Kind{schedule.Drift, schedule.Held, schedule.Unsupported}, kind) { // that is below
+		if slices.Contains([]schedule.Kind{schedule.Drift, schedule.Held, schedule.Unsupported, schedule.Repository}, kind) { // that is below
 			continue
 		}
 		if f := s.System; kind == schedule.System && f != nil && systemLine(f) == systemIsCurrent { // what was seen before

@@ -219,7 +219,7 @@ func (d clusters) boot(ctx context.Context, id string, spec MachineSpec, state D
 }
 
 func clusterState(id string, in DatabaseClusterArgs, password string) DatabaseClusterState {
-	host := fmt.Sprintf("%s-do-user-1-0.%s", *in.Name, databaseDomain)
+	host := fmt.Sprintf("%s-do-user-1-0.%s.%s", *in.Name, id[:8], databaseDomain) // a cluster made anew has another one
 	state := DatabaseClusterState{
 		DatabaseClusterArgs: in, ClusterUrn: "do:dbaas:" + id,
 		Database: databaseFirst, User: databaseAdmin, Password: password, Port: databasePort,
