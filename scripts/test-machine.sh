@@ -18,14 +18,15 @@ turns=('exits$|refuses the conf|signed by a key' 'needs a newer|of another hash|
 some+="|release/(${turns[10#$(date +%j) % 2]})"
 export FAULTS=${FAULTS:-$some}
 
-# Only packages that have such tests: the others ran in test-unit.sh. Two at a time, each with a cloud
-# of its own: much of a test is waiting.
+# Only such tests: the others ran in test-unit.sh. Two packages at a time, each with a cloud of its own:
+# much of a test is waiting.
 for module in . infra/localcloud; do
-  mapfile -t packages < <(
+  mapfile -t files < <(cd "$module" && git grep --untracked -lE '^//go:build machine' -- '*_test.go' ':!infra/localcloud')
+  [ ${#files[@]} -gt 0 ] || continue
+  (
     cd "$module"
-    git grep --untracked -lE '^//go:build machine' -- '*_test.go' ':!infra/localcloud' | while IFS= read -r file; do
-      printf './%s\n' "$(dirname "$file")"
-    done | sort -u
+    mapfile -t packages < <(printf './%s\n' "${files[@]%/*}" | sort -u)
+    names=$(sed -nE 's/^func (Test[A-Za-z0-9_]+)\(t \*testing\.T\).*/\1/p' "${files[@]}" | paste -sd '|')
+    go test -tags machine -count 1 -p 2 -timeout 150m -run "^($names)\$" "$@" "${packages[@]}"
   )
-  [ ${#packages[@]} -eq 0 ] || (cd "$module" && go test -tags machine -count 1 -p 2 -timeout 150m "$@" "${packages[@]}")
 done
