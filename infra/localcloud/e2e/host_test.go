@@ -3,7 +3,6 @@
 package e2e
 
 import (
-	"fmt"
 	"net"
 	"net/netip"
 	"os"
@@ -113,7 +112,8 @@ func (s *server) addresses(t *testing.T) {
 }
 
 // rebuilt takes the machine away, disk and all, and puts a new one in its place with the same
-// volumes and the same first-boot data, as a replaced droplet has: people must find everything.
+// volumes and the same first-boot data, as a replaced droplet has: users must find everything. The
+// cloud's number stays, as the stack's record has it.
 func (s *server) rebuilt(t *testing.T, version string) {
 	ctx := t.Context()
 	spec := s.Machine.Spec
@@ -123,7 +123,6 @@ func (s *server) rebuilt(t *testing.T, version string) {
 	if err := s.Machine.Remove(ctx); err != nil {
 		t.Fatal(err)
 	}
-	spec.InstanceID = fmt.Sprintf("%s-again", spec.InstanceID)
 	again, err := machine.Create(ctx, s.Cloud, spec)
 	if err != nil {
 		t.Fatal(err)
