@@ -20,6 +20,9 @@ type api struct {
 	client          *http.Client
 }
 
+// tokenVariables are those of the environment from which the provider takes the account's token, too.
+var tokenVariables = []string{"DIGITALOCEAN_TOKEN", "DIGITALOCEAN_ACCESS_TOKEN"}
+
 // newAPI takes address and token from where the provider takes them.
 func newAPI(get func(key string) (string, bool), env func(name string) string) api {
 	setting := func(key, fallback string, names ...string) string {
@@ -35,7 +38,7 @@ func newAPI(get func(key string) (string, bool), env func(name string) string) a
 	}
 	return api{
 		endpoint: strings.TrimRight(setting("digitalocean:apiEndpoint", "https://api.digitalocean.com", "DIGITALOCEAN_API_URL"), "/"),
-		token:    setting("digitalocean:token", "", "DIGITALOCEAN_TOKEN", "DIGITALOCEAN_ACCESS_TOKEN"),
+		token:    setting("digitalocean:token", "", tokenVariables...),
 		client:   &http.Client{Timeout: 30 * time.Second},
 	}
 }

@@ -93,10 +93,6 @@ func refuseOtherBucket(before, after resource.PropertyMap) Problems {
 	if !ok {
 		return nil
 	}
-	return Problems{{
-		Key: full("backupBucket"), Value: to,
-		Wrong:   "is not the stack's bucket, " + from + ", and a bucket cannot be renamed",
-		Allowed: from + "; for another bucket see docs/digitalocean.md",
-		Type:    set("backupBucket", from),
-	}}
+	return refusal("backupBucket", from, to, "is not the stack's bucket, "+from+", and a bucket cannot be renamed",
+		from+"; for another bucket see docs/digitalocean.md")
 }

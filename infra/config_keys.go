@@ -160,7 +160,7 @@ func (r *reader) credentials(bucket bool) {
 	}
 	wanted := []credential{{
 		key: "digitalocean:token", wrong: "is not set, and nothing can be built without it",
-		allowed: "an API token of the account", environment: []string{"DIGITALOCEAN_TOKEN", "DIGITALOCEAN_ACCESS_TOKEN"},
+		allowed: "an API token of the account", environment: tokenVariables,
 	}}
 	for _, half := range [][2]string{{"digitalocean:spacesAccessId", "SPACES_ACCESS_KEY_ID"}, {"digitalocean:spacesSecretKey", "SPACES_SECRET_ACCESS_KEY"}} {
 		if bucket {

@@ -128,12 +128,8 @@ func refuseOlderDatabase(before, after resource.PropertyMap) Problems {
 	if !ok || oldErr != nil || err != nil || asked > old {
 		return nil
 	}
-	return Problems{{
-		Key: full("databaseVersion"), Value: to,
-		Wrong:   "is older than the cluster's PostgreSQL " + from + ", and DigitalOcean only upgrades",
-		Allowed: from + " and later; for an older one restore a backup into a new cluster",
-		Type:    set("databaseVersion", from),
-	}}
+	return refusal("databaseVersion", from, to, "is older than the cluster's PostgreSQL "+from+", and DigitalOcean only upgrades",
+		from+" and later; for an older one restore a backup into a new cluster")
 }
 
 // refuseSmallerDatabase keeps a cluster from a plan with less memory, which DigitalOcean refuses.
@@ -143,12 +139,8 @@ func refuseSmallerDatabase(before, after resource.PropertyMap) Problems {
 	if !ok || slug.Databases[to].MemoryMB >= slug.Databases[from].MemoryMB {
 		return nil
 	}
-	return Problems{{
-		Key: full("databaseSize"), Value: to,
-		Wrong:   "has less memory than the cluster's " + from + ", and DigitalOcean does not make a cluster smaller",
-		Allowed: from + " or a larger plan; for a smaller one restore a backup into a new cluster",
-		Type:    set("databaseSize", from),
-	}}
+	return refusal("databaseSize", from, to, "has less memory than the cluster's "+from+", and DigitalOcean does not make a cluster smaller",
+		from+" or a larger plan; for a smaller one restore a backup into a new cluster")
 }
 
 // databaseURL asks for a certificate of the cluster's own authority, for its private name.

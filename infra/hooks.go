@@ -38,6 +38,11 @@ func refuseChanges(ctx *pulumi.Context) refuser {
 	}
 }
 
+// refusal is what is wrong with the change of a setting from a value that the command in it keeps.
+func refusal(key, from, to, wrong, allowed string) Problems {
+	return Problems{{Key: full(key), Value: to, Wrong: wrong, Allowed: allowed, Type: set(key, from)}}
+}
+
 func judge(rules []changeRule, before, after resource.PropertyMap) (all Problems) {
 	for _, rule := range rules {
 		all = append(all, rule(before, after)...)

@@ -147,10 +147,6 @@ func refuseSmallerDisk(from, to string, state resource.PropertyMap) Problems {
 		}
 	}
 	slices.Sort(fitting)
-	return Problems{{
-		Key: full("size"), Value: to,
-		Wrong:   fmt.Sprintf("has a disk of %d GB, and the server's own has %d GB: a disk cannot shrink", offered, disk),
-		Allowed: fmt.Sprintf("sizes with at least %d GB, such as %s", disk, oneOf(slug.Near(to, from, fitting))),
-		Type:    set("size", from),
-	}}
+	return refusal("size", from, to, fmt.Sprintf("has a disk of %d GB, and the server's own has %d GB: a disk cannot shrink", offered, disk),
+		fmt.Sprintf("sizes with at least %d GB, such as %s", disk, oneOf(slug.Near(to, from, fitting))))
 }
