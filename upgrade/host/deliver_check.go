@@ -41,22 +41,12 @@ func (d Delivery) Moves(root string) (from, to string, err error) {
 	if _, err := os.Stat(filepath.Join(root, installed)); errors.Is(err, fs.ErrNotExist) {
 		return "", "", nil
 	}
-	data, err := os.ReadFile(filepath.Join(root, state.EnvFile))
-	if errors.Is(err, fs.ErrNotExist) {
-		return "", "", nil
-	}
-	if err != nil {
+	source, set, err := environment(root, "MM_SQLSETTINGS_DATASOURCE=")
+	if err != nil || !set {
 		return "", "", err
 	}
-	for line := range strings.Lines(string(data)) {
-		value, ok := strings.CutPrefix(strings.TrimSpace(line), "MM_SQLSETTINGS_DATASOURCE=")
-		if !ok {
-			continue
-		}
-		if from, to = place(unquoteEnv(value)), place(d.DatabaseURL); from != to {
-			return from, to, nil
-		}
-		break
+	if from, to = place(source), place(d.DatabaseURL); from != to {
+		return from, to, nil
 	}
 	return "", "", nil
 }

@@ -18,16 +18,23 @@ const siteKey = "MM_SERVICESETTINGS_SITEURL="
 // SiteURL returns the address that Mattermost is started with, where a stack has brought one; else it is
 // empty.
 func SiteURL(root string) (string, error) {
+	site, _, err := environment(root, siteKey)
+	return site, err
+}
+
+// environment returns a variable of the service's environment as it was delivered, by its name with "=",
+// and whether it is set.
+func environment(root, key string) (value string, set bool, err error) {
 	data, err := os.ReadFile(filepath.Join(root, state.EnvFile))
 	if errors.Is(err, fs.ErrNotExist) {
-		return "", nil
+		return "", false, nil
 	}
 	for line := range strings.Lines(string(data)) {
-		if value, ok := strings.CutPrefix(strings.TrimSpace(line), siteKey); ok {
-			return unquoteEnv(value), err
+		if value, set := strings.CutPrefix(strings.TrimSpace(line), key); set {
+			return unquoteEnv(value), true, err
 		}
 	}
-	return "", err
+	return "", false, err
 }
 
 // SetSiteURL writes another one, which counts from the next start. It is idempotent.
