@@ -107,9 +107,7 @@ func (h *server) examine(ctx context.Context, what string, r request) error {
 // first names the repair that comes before a run, where the stack has changed since the last one, or a
 // volume is larger than its file system.
 func (h *server) first(ctx context.Context, op *phase.Operation, r request) (plan phase.Preview, err error) {
-	own := drift.OwnOf(h.root, op.Record, op.Config)
-	own.URL = op.URL
-	c, err := h.drift(ctx, nil, drift.Options{Changed: true, KeepKey: r.KeepKey, Own: own})
+	c, err := h.drift(ctx, nil, drift.Options{Changed: true, KeepKey: r.KeepKey, Own: op.Own(h.root)})
 	if err != nil || c == nil || len(c.Repairable()) == 0 {
 		return plan, err
 	}

@@ -64,7 +64,7 @@ func gib(bytes int64) string {
 	return strconv.FormatFloat(float64(bytes/(1<<20))/1024, 'f', -1, 64) + " GiB"
 }
 
-// mounted reports whether the volume's own device is mounted at its place, as the kernel has it.
+// mounted reports whether an ext4 file system is mounted at the volume's place.
 func (h Host) mounted(m mount) (bool, error) {
 	table, err := os.ReadFile(h.path("/proc/self/mounts"))
 	if err != nil {

@@ -30,11 +30,16 @@ const keepRepaired = 5
 
 func (op *Operation) compare(ctx context.Context) (err error) {
 	system := op.machine()
-	own := drift.OwnOf(system.Root, op.Record, op.Config)
-	own.URL = op.URL
 	op.Drift, err = drift.Host{System: system}.Compare(ctx, op.Desired, drift.Options{RemoveKeys: op.RemoveKeys, KeepKey: op.KeepKey,
-		Changed: op.Changed, Own: own})
+		Changed: op.Changed, Own: op.Own(system.Root)})
 	return err
+}
+
+// Own returns what a comparison looks at on every server, and the address that the stack says.
+func (op *Operation) Own(root string) drift.Own {
+	own := drift.OwnOf(root, op.Record, op.Config)
+	own.URL = op.URL
+	return own
 }
 
 // Drift compares the host with want, or without with what it was last told; where there is neither, only
